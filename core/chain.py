@@ -1,0 +1,169 @@
+"""A fully-connected chain inside a model: what the fast sweep, the scale and the shared first layer rest on.
+
+Found by tracing the user's own module (`torch.fx`), so it is known of a `Sequential` and of a class alike; a model
+that is no such chain is simply run as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx, nn
+
+    Op = Callable[[torch.Tensor], torch.Tensor]
+
+ELEMENTWISE = (
+    "ReLU", "LeakyReLU", "ReLU6", "GELU", "SiLU", "Mish", "ELU", "SELU", "CELU", "Tanh", "Sigmoid", "Softplus",
+    "Softsign", "Hardswish", "Hardsigmoid", "Hardtanh", "LogSigmoid", "Identity",
+)  # fmt: skip
+ELEMENTWISE_CALLS = frozenset(
+    "relu leaky_relu relu6 gelu silu mish elu selu celu tanh sigmoid softplus softsign hardswish hardtanh".split()
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One linear layer of a chain and the elementwise functions behind it."""
+
+    weight: str
+    bias: str | None
+    after: tuple[Op, ...]
+
+    def activate(self, x: torch.Tensor) -> torch.Tensor:
+        """What lies between this layer's product and the next layer."""
+        for op in self.after:
+            x = op(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Chain:
+    """`before`, which no width touches, then linear layers with elementwise functions between."""
+
+    before: tuple[Callable[[torch.Tensor, Mapping[str, Any]], torch.Tensor], ...]
+    links: tuple[Link, ...]
+
+    def enter(self, x: torch.Tensor, state: Mapping[str, Any]) -> torch.Tensor:
+        """Input of the first elastic layer, (batch, ...) to (batch, features); the same at every width."""
+        for step in self.before:
+            x = step(x, state)
+        return x
+
+    def run(self, x: torch.Tensor, state: Mapping[str, Any], start: int = 0) -> torch.Tensor:
+        """The links from `start` on, through the weights in `state` (at any width, scale folded in)."""
+        from torch.nn import functional as F
+
+        for link in self.links[start:]:
+            x = link.activate(F.linear(x, state[link.weight], state[link.bias] if link.bias else None))
+        return x
+
+    def scaled_weights(self) -> tuple[str, ...]:
+        """The weights whose input features a width owns: all but the first."""
+        return tuple(link.weight for link in self.links[1:])
+
+    def macs(self, layout: Layout, widths: Mapping[str, int]) -> int:
+        """Multiply-accumulates of the links for one example."""
+        return sum(_product(layout.tensors[link.weight].shape_at(widths)) for link in self.links)
+
+
+def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
+    """The chain that `module` is, or None where it is anything else."""
+    from torch import fx, nn
+
+    if any(t.kind == "tied" for t in layout.tensors.values()):
+        return None
+    elastic_modules = {name.rpartition(".")[0] for name, t in layout.tensors.items() if t.widths()}
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, m: nn.Module, name: str) -> bool:
+            """A module that no width touches is one step, whatever it is made of."""
+            inside = any(owner == name or owner.startswith(f"{name}.") for owner in elastic_modules)
+            return not inside or super().is_leaf_module(m, name)
+
+    try:
+        graph = Tracer().trace(module)
+    except Exception:  # control flow on data and the like: not a chain, and no mistake of the user's
+        return None
+    nodes = [node for node in graph.nodes if node.op != "placeholder" or node.users]
+    if not _is_line(nodes):
+        return None
+    before: list[Any] = []
+    links: list[Link] = []
+    for node in nodes[1:-1]:
+        target = module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        elastic = target is not None and any(
+            layout.tensors[f"{node.target}.{name}"].widths() for name in target.state_dict()
+        )
+        if isinstance(target, nn.Linear) and (elastic or links):
+            prefix = f"{node.target}."
+            links.append(Link(prefix + "weight", prefix + "bias" if target.bias is not None else None, ()))
+        elif elastic or not (op := _operation(node, target, bool(links))):
+            return None
+        elif links:
+            links[-1] = Link(links[-1].weight, links[-1].bias, (*links[-1].after, op))
+        else:
+            before.append(op)
+    if len(links) < 2 or not _features_flow(links, layout):
+        return None
+    return Chain(tuple(before), tuple(links))
+
+
+def _is_line(nodes: list[fx.Node]) -> bool:
+    """Whether every node reads the one before it and nothing else."""
+    if len(nodes) < 3 or nodes[0].op != "placeholder" or nodes[-1].op != "output":
+        return False
+    pairs = zip(nodes, nodes[1:], strict=False)
+    return all(node.all_input_nodes == [before] and len(before.users) == 1 for before, node in pairs)
+
+
+def _features_flow(links: list[Link], layout: Layout) -> bool:
+    """Whether each layer's outputs are the next one's inputs, feature by feature, from fixed input to fixed output."""
+    flows: list[Any] = [layout.tensors[links[0].weight].axes[1]]
+    for link in links:
+        flows.append(layout.tensors[link.weight].axes[0])
+    inputs = [layout.tensors[link.weight].axes[1] for link in links]
+    single = all(axis is None or (len(axis) == 1 and axis[0].each == 1) for axis in flows)
+    return single and flows[0] is None and flows[-1] is None and inputs[1:] == flows[1:-1]
+
+
+def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) -> Any:
+    """How to run a node that owns no width: `op(x)` between the layers, `op(x, state)` before them; None if unsafe."""
+    from torch.func import functional_call
+
+    if target is not None:
+        if elementwise_only:
+            plain = type(target).__name__ in ELEMENTWISE and type(target).__module__.startswith("torch.nn.")
+            return target if plain and not target.state_dict() else None
+        if any(type(m).__name__.startswith(("Dropout", "AlphaDropout", "BatchNorm")) for m in target.modules()):
+            return None  # behaves differently in training, so it must go through the module itself
+        prefix = f"{node.target}."
+        names = list(target.state_dict())
+        if not names:
+            return lambda x, state: target(x)
+        return lambda x, state: functional_call(target, {name: state[prefix + name] for name in names}, (x,))
+    if node.op == "call_method":
+        name, call = str(node.target), lambda x, *a, **k: getattr(x, str(node.target))(*a, **k)
+    elif node.op == "call_function":
+        name, call = getattr(node.target, "__name__", ""), node.target
+    else:
+        return None
+    args, kwargs = node.args[1:], dict(node.kwargs)
+    kwargs.pop("inplace", None)  # the fast sweep reuses what an activation reads
+    if elementwise_only:
+        return (lambda x: call(x, *args, **kwargs)) if name in ELEMENTWISE_CALLS else None
+    if name == "flatten" or name in ELEMENTWISE_CALLS:
+        return lambda x, state: call(x, *args, **kwargs)
+    return None
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for n in shape:
+        product *= n
+    return product

@@ -1,0 +1,175 @@
+"""How cutoffs are drawn: recipes, each a frozen dataclass with a name. Needs NumPy only.
+
+A cutoff keeps the features below it and drops the rest (Structural Dropout, arXiv 2205.06906, section 3). To add a
+recipe: a dataclass with a `draw`, and its name in `RECIPES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from core.errors import UserError
+from core.layout import Width
+
+Cutoff = dict[str, int]  # width name -> features kept
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The cutoffs of one training step; each runs on the whole batch, or all share it in equal parts."""
+
+    cutoffs: tuple[Cutoff, ...]
+    whole_batch: bool = False
+    teacher: int | None = None  # cutoff whose output the others learn from, if any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What every recipe sets: the optimiser's schedule and the scale.
+
+    A consuming layer's input is multiplied by `(full / c) ** alpha` (the paper: alpha 1), where c features are kept.
+    """
+
+    name: ClassVar[str]
+    epochs: int = 20
+    batch_size: int = 500
+    lr: float = 5e-3  # peak of warm-up and cosine
+    warmup: float = 0.05  # share of the steps
+    weight_decay: float = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
+    alpha: float = 0.25
+
+    def __post_init__(self) -> None:
+        for field, low, high in (
+            ("epochs", 1, 100_000), ("batch_size", 1, 10**7), ("lr", 1e-12, 10.0), ("warmup", 0.0, 0.9),
+            ("weight_decay", 0.0, 10.0), ("alpha", 0.0, 2.0),
+        ):  # fmt: skip
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise UserError(f"{field} is {value!r}; choose {low} to {high}")
+
+    @property
+    def independent(self) -> bool:
+        """Whether each layer draws a cutoff of its own, which wants a width for each layer."""
+        return False
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """The cutoffs of one step."""
+        raise TypeError(f"recipe {type(self).__name__} must say how it draws")
+
+    def to_json(self) -> dict[str, Any]:
+        """Name and settings, for run.json."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper(Recipe):
+    """The paper's: with probability p one cutoff, uniform in [lower, full], full included; else full width."""
+
+    name: ClassVar[str] = "paper"
+    epochs: int = 10
+    lr: float = 1e-3
+    alpha: float = 1.0
+    p: float = 1.0
+    each_layer: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 <= self.p <= 1.0:
+            raise UserError(f"p is {self.p!r}; a probability is 0 to 1")
+
+    @property
+    def independent(self) -> bool:
+        """As in the paper: every layer draws its own."""
+        return self.each_layer
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """One cutoff for the whole batch."""
+        shared = (rng.random(), rng.random())
+        cutoff = {}
+        for name, width in widths.items():
+            cut, where = (rng.random(), rng.random()) if self.each_layer else shared
+            span = width.full - width.lower + 1
+            cutoff[name] = width.lower + min(span - 1, int(where * span)) if cut < self.p else width.full
+        return Cuts((cutoff,), whole_batch=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stratified(Recipe):
+    """K cutoffs a step, one from each log-stratum of [lower, full], so that small widths get their share.
+
+    The k-th of K is `round((full + 0.49) ** ((k + u) / K))`, u uniform in [0, 1), at least the lower bound. In a share
+    `full_share` of the steps the widest is full width.
+    """
+
+    name: ClassVar[str] = "stratified"
+    strata: int = 4
+    full_share: float = 1 / 3
+    whole_batch: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.strata, bool) or not isinstance(self.strata, int) or not 1 <= self.strata <= 64:
+            raise UserError(f"strata is {self.strata!r}; choose a whole number from 1 to 64")
+        if not 0.0 <= self.full_share <= 1.0:
+            raise UserError(f"full_share is {self.full_share!r}; a share is 0 to 1")
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """`strata` cutoffs, widest first; the same share of full width in every layer."""
+        positions = (np.arange(self.strata) + rng.random(self.strata)) / self.strata
+        if rng.random() < self.full_share:
+            positions[-1] = 1.0
+        cutoffs = tuple(
+            {name: int(np.clip(round((w.full + 0.49) ** u), w.lower, w.full)) for name, w in widths.items()}
+            for u in positions[::-1]
+        )
+        return Cuts(cutoffs, self.whole_batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandwich(Recipe):
+    """Full width, the lower bound and `between` uniform ones, all on the whole batch (Yu & Huang, 2019).
+
+    With `distil`, the narrower ones learn the full width's output instead of the labels (in-place distillation).
+    """
+
+    name: ClassVar[str] = "sandwich"
+    epochs: int = 10
+    alpha: float = 0.25
+    between: int = 2
+    distil: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.between, bool) or not isinstance(self.between, int) or not 0 <= self.between <= 64:
+            raise UserError(f"between is {self.between!r}; choose a whole number from 0 to 64")
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """Full, `between` random ones from wide to narrow, lower bound."""
+        shares = np.sort(rng.random(self.between))[::-1]
+        middle = [{name: w.lower + int(u * (w.full - w.lower + 1)) for name, w in widths.items()} for u in shares]
+        full = {name: w.full for name, w in widths.items()}
+        lower = {name: w.lower for name, w in widths.items()}
+        return Cuts((full, *middle, lower), whole_batch=True, teacher=0 if self.distil else None)
+
+
+RECIPES: dict[str, type[Recipe]] = {r.name: r for r in (Stratified, Paper, Sandwich)}
+
+
+def recipe(name: str, **settings: Any) -> Recipe:
+    """The recipe called `name` with `settings` in place of its defaults; a setting of None keeps the default.
+
+    Raises UserError for an unknown name or setting, or a value out of range.
+    """
+    if name not in RECIPES:
+        raise UserError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}")
+    kind = RECIPES[name]
+    known = {field.name for field in dataclasses.fields(kind)}
+    for setting in settings:
+        if setting not in known:
+            raise UserError(f"recipe {name!r} has no setting {setting!r}; it has {', '.join(sorted(known))}")
+    return kind(**{key: value for key, value in settings.items() if value is not None})

@@ -1,0 +1,112 @@
+"""One module that owns the full weights and runs at any width. Imports torch, so import it only to train or evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from core.chain import Chain, find_chain
+from core.dropout import Cuts
+from core.family import Family
+from core.layout import Axis
+from core.scale import Scale
+
+
+class Elastic(nn.Module):
+    """The full weights of a family, run at any width through slices of them.
+
+    Autograd carries the gradients of every slice into the full weights, and everything happens in `forward`, so
+    DistributedDataParallel and the like work on it unchanged.
+    """
+
+    def __init__(self, family: Family, alpha: float) -> None:
+        super().__init__()
+        self.family = family
+        self.layout = family.layout
+        self.full = family.build()
+        self.chain: Chain | None = find_chain(family.sibling(), self.layout)
+        self.scale = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
+        self._runs = {  # tensors whose leading part is one run in every axis: they can be sliced from a wider slice
+            name: [(dim, axis[0].width, axis[0].each) for dim, axis in enumerate(tensor.axes) if axis is not None]
+            for name, tensor in self.layout.tensors.items()
+            if all(axis is None or _single(axis) for axis in tensor.axes)
+        }
+
+    def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
+        """Output at each cutoff: of the whole batch, or of its k-th of K equal parts (`parts`)."""
+        outputs = []
+        kept, state = self.layout.full, dict(self._state())
+        entered = self.chain.enter(x, state) if self.chain else None
+        first: torch.Tensor | None = None
+        for cutoff, rows in zip(cuts.cutoffs, parts(len(x), cuts), strict=True):
+            if any(cutoff[name] > kept[name] for name in kept):  # not nested: start from the full weights again
+                kept, state, first = self.layout.full, dict(self._state()), None
+            state, kept = self._narrow(state, cutoff), cutoff
+            folded = self.scale.fold(state, self.layout, cutoff)
+            if self.chain is None or entered is None:
+                outputs.append(functional_call(self.family.sibling(**cutoff).train(self.training), folded, (x[rows],)))
+            elif cuts.whole_batch and len(cuts.cutoffs) > 1:
+                # every cutoff reads the same rows, so a narrower first layer is the prefix of the wider one's product
+                link = self.chain.links[0]
+                if first is None:
+                    bias = folded[link.bias] if link.bias else None
+                    first = nn.functional.linear(entered, folded[link.weight], bias)
+                first = first[:, : folded[link.weight].shape[0]]
+                outputs.append(self.chain.run(link.activate(first), folded, start=1))
+            else:
+                outputs.append(self.chain.run(entered[rows], folded))
+        return outputs
+
+    def _state(self) -> Mapping[str, torch.Tensor]:
+        return self.full.state_dict(keep_vars=True)
+
+    def _narrow(self, state: Mapping[str, torch.Tensor], widths: Mapping[str, int]) -> dict[str, torch.Tensor]:
+        """The slice at `widths`, taken from a wider slice where it can be.
+
+        The gradient of a slice is padded to what it was cut from, so nested cuts pad far less than cuts of the full.
+        """
+        narrowed: dict[str, torch.Tensor] = {}
+        full: dict[str, torch.Tensor] | None = None
+        for name, value in state.items():
+            if name in self._runs:
+                for dim, width, each in self._runs[name]:
+                    size = widths[width] * each
+                    if size != value.shape[dim]:
+                        value = value.narrow(dim, 0, size)
+            else:
+                full = full if full is not None else dict(self._state())
+                value = self.layout.slice_tensor(name, full[name], widths)
+            narrowed[name] = value
+        return narrowed
+
+
+def _single(axis: Axis) -> bool:
+    return len(axis) == 1 and axis[0].width is not None
+
+
+def parts(n: int, cuts: Cuts) -> list[slice]:
+    """The rows of a batch of `n` that each cutoff runs on."""
+    k = len(cuts.cutoffs)
+    if cuts.whole_batch:
+        return [slice(0, n)] * k
+    return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
+
+
+def folded_state(
+    family: Family, scale: Scale, weights: Mapping[str, Any], widths: Mapping[str, int]
+) -> dict[str, torch.Tensor]:
+    """The exact weights of the small model at `widths` as torch tensors: cut, then scaled."""
+    tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
+    return scale.fold(family.layout.slice(tensors, widths), family.layout, widths)
+
+
+def load(family: Family, scale: Scale, weights: Mapping[str, Any], widths: Mapping[str, int]) -> nn.Module:
+    """The plain small model at `widths`, ready to run."""
+    module = family.build(**widths)
+    state = {name: value.clone() for name, value in folded_state(family, scale, weights, widths).items()}
+    module.load_state_dict(state, strict=True)
+    return module.eval()
