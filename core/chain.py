@@ -23,7 +23,7 @@ ELEMENTWISE = (
     "Softsign", "Hardswish", "Hardsigmoid", "Hardtanh", "LogSigmoid", "Identity",
 )  # fmt: skip
 ELEMENTWISE_CALLS = frozenset(
-    "relu leaky_relu relu6 gelu silu mish elu selu celu tanh sigmoid softplus softsign hardswish hardtanh".split()
+    ["relu", "leaky_relu", "relu6", "gelu", "silu", "mish", "elu", "selu", "celu", "tanh", "sigmoid", "softplus", "softsign", "hardswish", "hardtanh"]
 )
 
 

@@ -37,7 +37,7 @@ class Recipe:
 
     name: ClassVar[str]
     epochs: int = 20
-    batch_size: int = 500
+    batch_size: int | None = None  # None: 500, and less on small data
     lr: float = 5e-3  # peak of warm-up and cosine
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
@@ -49,6 +49,8 @@ class Recipe:
             ("weight_decay", 0.0, 10.0), ("alpha", 0.0, 2.0),
         ):  # fmt: skip
             value = getattr(self, field)
+            if field == "batch_size" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
                 raise UserError(f"{field} is {value!r}; choose {low} to {high}")
 

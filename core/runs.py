@@ -37,6 +37,9 @@ from core.tasks import Task, task
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.data.dataset import Dataset
+    from core.family import Family
+
 WEIGHTS = "model.safetensors"
 EXAMPLES = "examples.safetensors"
 METRICS = "metrics.parquet"
@@ -51,6 +54,10 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 class Run:
     """A run on disk. Opening reads run.json and the weights' header; everything else is read when asked for."""
+
+    #: The family and data a run was just trained from, where it is still in this process; never on disk.
+    family: Family | None = None
+    dataset: Dataset | None = None
 
     def __init__(self, path: Path) -> None:
         """Raises RunError, with the reason in one sentence, where the folder holds no readable run."""

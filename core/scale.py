@@ -34,11 +34,7 @@ class Scale:
     def fold(self, state: Mapping[str, Any], layout: Layout, widths: Mapping[str, int]) -> dict[str, Any]:
         """The slice at `widths` with the scale multiplied in: what leaves the run is exactly `build(widths)`."""
         factors = self.factors(layout, widths)
-        return {
-            name: value * value.dtype.type(factors[name]) if name in factors and hasattr(value.dtype, "type")
-            else value * factors[name] if name in factors else value
-            for name, value in state.items()
-        }  # fmt: skip
+        return {name: value * factors[name] if name in factors else value for name, value in state.items()}
 
     def to_json(self) -> dict[str, Any]:
         """For run.json."""

@@ -1,0 +1,15 @@
+"""Structural Dropout: one training, every width (arXiv 2205.06906).
+
+    from core import Family, train, sweep
+
+Importing this package imports neither torch nor pandas; both come when a model is built or a table is read.
+"""
+
+from core.errors import LayoutError, RunError, UserError
+from core.family import Family
+from core.layout import Width
+from core.runs import Run, RunStore
+from core.sweep import sweep
+from core.train import train
+
+__all__ = ["Family", "LayoutError", "Run", "RunError", "RunStore", "UserError", "Width", "sweep", "train"]

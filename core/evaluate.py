@@ -1,0 +1,216 @@
+"""Predictions and losses of every width on the same rows. Imports torch.
+
+For a fully-connected chain all widths come from nearly one pass: the first layer is computed once, and the second
+layer's product grows by one feature's share from width to width. Anything else runs each small model as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.func import functional_call
+
+from core.chain import Chain, Link, find_chain
+from core.elastic import folded_state
+from core.family import Family
+from core.record import path_widths
+from core.scale import Scale
+
+CHUNK_ROWS = 1024  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
+NEAR_TIE = 1e-5  # relative gap of the two best scores under which the small model itself decides
+
+
+@dataclass
+class Scores:
+    """What a sweep knows of one part of the data after `rows` rows; plain arrays, so that it can be saved."""
+
+    predictions: np.ndarray  # (n, widths) class
+    loss: np.ndarray  # (widths,) sum over rows, float64
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One width of the incremental sweep: the second layer's new columns and rows, and what follows."""
+
+    columns: int
+    rows: int
+    new_columns: torch.Tensor
+    new_rows: torch.Tensor
+    bias: torch.Tensor
+    factor: float
+    rest: list[tuple[torch.Tensor, torch.Tensor, float]]  # weight, bias, factor of each later layer
+
+
+@dataclass
+class Evaluator:
+    """All widths of one set of weights. `scores` yields after each block of rows, so a sweep can stop and go on."""
+
+    family: Family
+    scale: Scale
+    weights: dict[str, torch.Tensor]
+    widths: Sequence[int]
+    plain: bool = False
+    chain: Chain | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weights = {name: torch.as_tensor(value) for name, value in self.weights.items()}
+        self.chain = None if self.plain else find_chain(self.family.sibling(), self.family.layout)
+        if any(b <= a for a, b in zip(self.widths, self.widths[1:], strict=False)):
+            raise ValueError("widths must ascend")
+        self._states: dict[int, dict[str, torch.Tensor]] = {}
+        self._links = [_in_place(link) for link in self.chain.links] if self.chain else []
+        self._plan = self._make_plan() if self.chain else []
+
+    def start(self, n: int, classes: int) -> Scores:
+        """Nothing known yet of `n` rows."""
+        dtype = np.uint8 if classes <= 256 else np.int32
+        return Scores(np.zeros((n, len(self.widths)), dtype), np.zeros(len(self.widths)))
+
+    def advance(self, scores: Scores, x: np.ndarray, y: np.ndarray) -> Iterator[Scores]:
+        """The rest of the rows, block by block, in place. x: (n, ...) raw, y: (n,) classes."""
+        with torch.inference_mode():
+            while scores.rows < len(x):
+                rows = slice(scores.rows, min(len(x), scores.rows + CHUNK_ROWS))
+                inputs = torch.from_numpy(np.ascontiguousarray(x[rows])).float()
+                labels = torch.from_numpy(np.ascontiguousarray(y[rows]))
+                logits = self._incremental(inputs) if self.chain else self._each(inputs)
+                loss, predictions = _judge(logits, labels)
+                if self.chain:
+                    self._decide_ties(logits, predictions, inputs)
+                scores.predictions[rows] = predictions.numpy().T
+                scores.loss += loss.double().sum(1).numpy()
+                scores.rows = rows.stop
+                yield scores
+
+    def model(self, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The small model at one width as a function: (batch, ...) to (batch, classes)."""
+        widths = path_widths(self.family.layout, width)
+        if width not in self._states:
+            if len(self._states) >= 64:  # folded weights are copies; a wide family's would fill the memory
+                self._states.clear()
+            self._states[width] = folded_state(self.family, self.scale, self.weights, widths)
+        state, sibling = self._states[width], self.family.sibling(**widths).eval()
+        return lambda x: functional_call(sibling, state, (x,))
+
+    def _each(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of every width by running every small model: (widths, classes, batch)."""
+        return torch.stack([self.model(width)(x).T for width in self.widths])
+
+    def _incremental(self, x: torch.Tensor) -> torch.Tensor:
+        """The same in nearly one pass. Features come first, so that a narrower layer is a leading run of memory."""
+        assert self.chain is not None
+        first_link, second_link, *rest = self._links
+        entered = self.chain.enter(x, self.weights).T  # (features, batch)
+        bias = self.weights[first_link.bias][:, None] if first_link.bias else torch.zeros(1)
+        first = first_link.activate(torch.addmm(bias, self.weights[first_link.weight], entered))  # (hidden, batch)
+        # unscaled and without bias; it holds `inside` features of the first layer and `outside` rows so far
+        second = torch.empty(len(self.weights[second_link.weight]), x.shape[0])  # (hidden2, batch)
+        scratch = torch.empty_like(second)
+        inside = outside = 0
+        outputs = []
+        for step in self._plan:
+            if step.columns > inside and outside:
+                _grow(second[:outside], step.new_columns, first[inside : step.columns])
+            if step.rows > outside:
+                torch.mm(step.new_rows, first[: step.columns], out=second[outside : step.rows])
+            inside, outside = step.columns, step.rows
+            h = torch.add(step.bias, second[:outside], alpha=step.factor, out=scratch[:outside])
+            h = second_link.activate(h)
+            for link, (weight, bias, factor) in zip(rest, step.rest, strict=True):
+                h = link.activate(torch.addmm(bias, weight, h, alpha=factor))
+            outputs.append(h if rest else h.clone())  # without layers after it, h may be the scratch itself
+        return torch.stack(outputs)  # (widths, classes, batch)
+
+    def _make_plan(self) -> list[_Step]:
+        """What each width adds to the one before, as views of the weights."""
+        assert self.chain is not None
+        _, second, *rest = self.chain.links
+        layout, zero = self.family.layout, torch.zeros(1, 1)
+
+        def bias_of(name: str | None, rows: int) -> torch.Tensor:
+            return zero if name is None else self.weights[name][:rows, None]
+
+        plan = []
+        inside = outside = 0
+        for width in self.widths:
+            widths = path_widths(layout, width)
+            factors = self.scale.factors(layout, widths)
+            rows, columns = layout.tensors[second.weight].shape_at(widths)
+            weight = self.weights[second.weight]
+            later = []
+            for link in rest:
+                n, k = layout.tensors[link.weight].shape_at(widths)
+                part = self.weights[link.weight][:n, :k]
+                later.append((part, bias_of(link.bias, n), factors.get(link.weight, 1.0)))
+            plan.append(
+                _Step(
+                    columns=columns,
+                    rows=rows,
+                    new_columns=weight[:outside, inside:columns],
+                    new_rows=weight[outside:rows, :columns],
+                    bias=bias_of(second.bias, rows),
+                    factor=factors.get(second.weight, 1.0),
+                    rest=later,
+                )
+            )
+            inside, outside = columns, rows
+        return plan
+
+    def _decide_ties(self, logits: torch.Tensor, predictions: torch.Tensor, x: torch.Tensor) -> None:
+        """Where rounding could tip the scales, ask the small model, so that both paths predict the same."""
+        best = logits.amax(1, keepdim=True)
+        close = (logits >= best - NEAR_TIE * best.abs().clamp(min=1.0)).sum(1) > 1  # (widths, batch)
+        for index in torch.nonzero(close.any(1)).flatten().tolist():
+            # on the whole block, since a matrix product's rounding depends on how many rows it has
+            chosen = self.model(self.widths[index])(x).argmax(-1)
+            predictions[index] = torch.where(close[index], chosen, predictions[index])
+
+
+def _grow(total: torch.Tensor, weight: torch.Tensor, features: torch.Tensor) -> None:
+    """Add the new features' share: (rows, batch) += (rows, k) @ (k, batch)."""
+    if weight.shape[1] == 1:
+        total.addr_(weight[:, 0], features[0])
+    else:
+        total.addmm_(weight, features)
+
+
+def _in_place(link: Link) -> Link:
+    """The link with activations that write over their input, which is always this file's own scratch."""
+
+    def convert(op: Any) -> Any:
+        if hasattr(op, "inplace"):
+            op = copy.copy(op)
+            op.inplace = True
+        return op
+
+    return replace(link, after=tuple(map(convert, link.after)))
+
+
+def _judge(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy and class of every width and row: (widths, classes, batch) to two of (widths, batch).
+
+    The batch lies innermost, where every operation runs along it; torch's own cross-entropy is several times slower
+    on ten classes.
+    """
+    best, predictions = logits.max(1)
+    total = (logits - best[:, None]).exp_().sum(1).log_()
+    picked = logits.gather(1, labels.expand(len(logits), 1, -1))[:, 0]
+    return total + best - picked, predictions
+
+
+def evaluate(
+    family: Family, scale: Scale, weights: dict[str, Any], x: np.ndarray, y: np.ndarray, widths: Sequence[int],
+    *, classes: int, plain: bool = False,
+) -> Scores:  # fmt: skip
+    """Predictions and summed loss of every width on all rows at once; `plain` forces the loop over small models."""
+    evaluator = Evaluator(family, scale, weights, widths, plain)
+    scores = evaluator.start(len(x), classes)
+    for _ in evaluator.advance(scores, x, y):
+        pass
+    return scores
