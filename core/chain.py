@@ -23,7 +23,23 @@ ELEMENTWISE = (
     "Softsign", "Hardswish", "Hardsigmoid", "Hardtanh", "LogSigmoid", "Identity",
 )  # fmt: skip
 ELEMENTWISE_CALLS = frozenset(
-    ["relu", "leaky_relu", "relu6", "gelu", "silu", "mish", "elu", "selu", "celu", "tanh", "sigmoid", "softplus", "softsign", "hardswish", "hardtanh"]
+    [
+        "relu",
+        "leaky_relu",
+        "relu6",
+        "gelu",
+        "silu",
+        "mish",
+        "elu",
+        "selu",
+        "celu",
+        "tanh",
+        "sigmoid",
+        "softplus",
+        "softsign",
+        "hardswish",
+        "hardtanh",
+    ]
 )
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from core import files
 from core.errors import RunError, UserError
 from core.layout import Layout
-from core.record import RECORD, RunRecord, path_widths
+from core.record import RECORD, RunRecord, path_range, path_widths
 from core.tasks import Task, task
 
 if TYPE_CHECKING:
@@ -150,8 +150,13 @@ class Run:
             return parts
 
     def widths_at(self, width: int) -> dict[str, int]:
-        """All named widths at one row of the sweep, `width` being the row's."""
-        return self.layout.check_widths(path_widths(self.layout, width))
+        """All named widths at one row of the sweep, `width` being the row's. Raises UserError where it is out of range."""
+        if len(self.layout.widths) == 1:
+            return self.layout.check_widths({next(iter(self.layout.widths)): width})
+        low, high = path_range(self.layout)
+        if isinstance(width, bool) or not isinstance(width, int) or not low <= width <= high:
+            raise UserError(f"width is {width!r}; choose a whole number from {low} to {high}")
+        return path_widths(self.layout, width)
 
     def examples(self) -> dict[str, np.ndarray]:
         """Held-out test examples: `x` (n, *input shape) raw values, `y` (n,), `index` (n,) row in the test part."""

@@ -1,0 +1,136 @@
+"""A run and a width become a file: safetensors, ONNX, .pt2, or a bundle with all that a stranger needs.
+
+Every file holds the plain small model: the slice with the recipe's scale folded in. Cutting the safetensors file
+needs no torch; the other formats import it inside their functions. To add a format: a function from
+`(run, widths)` to bytes, and its line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.errors import UserError
+from core.runs import Run
+from core.scale import Scale
+
+if TYPE_CHECKING:
+    from core.family import Family
+
+Widths = Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A kind of file that a width can leave the run as."""
+
+    name: str
+    suffix: str
+    label: str
+    meaning: str  # for whom it is, in plain words
+    needs_torch: bool
+    make: Callable[[Run, Widths, Family | None], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A finished file."""
+
+    name: str
+    data: bytes
+    sha256: str
+
+
+def export(run: Run, width: int | Widths, format: str = "safetensors", *, family: Family | None = None) -> Exported:
+    """The model at `width` as a file of `format`, checked against the model in memory before it is handed over.
+
+    `family` is needed only for a run of your own factory, and not for safetensors. Raises UserError for an unknown
+    format or a width out of range, RunError where the run is damaged or the file does not agree with the model.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is not known; choose one of {', '.join(FORMATS)}")
+    widths = run.layout.check_widths(width) if isinstance(width, Mapping) else run.widths_at(width)
+    kind = FORMATS[format]
+    data = kind.make(run, widths, family or run.family)
+    return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
+
+
+def file_name(run: Run, widths: Widths, format: str) -> str:
+    """What the file is called: `digits-w16.onnx`."""
+    sizes = sorted(set(widths.values()))
+    label = str(sizes[0]) if len(sizes) == 1 else "x".join(str(size) for size in widths.values())
+    return f"{run.id}-w{label}{FORMATS[format].suffix}"
+
+
+def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
+    """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
+    scale = Scale.from_json(run.record.scale, run.layout)
+    return scale.fold(run.slice(**widths), run.layout, widths)
+
+
+def _safetensors(run: Run, widths: Widths, family: Family | None = None) -> bytes:
+    from safetensors.numpy import save
+
+    state = {name: np.ascontiguousarray(value) for name, value in small_state(run, widths).items()}
+    return save(state, {"format": "pt"})
+
+
+def _onnx(run: Run, widths: Widths, family: Family | None = None) -> bytes:
+    from core.export_graph import onnx_bytes
+
+    return onnx_bytes(run, widths, family)
+
+
+def _pt2(run: Run, widths: Widths, family: Family | None = None) -> bytes:
+    from core.export_graph import pt2_bytes
+
+    return pt2_bytes(run, widths, family)
+
+
+def _bundle(run: Run, widths: Widths, family: Family | None = None) -> bytes:
+    from core.bundle import bundle_bytes
+
+    return bundle_bytes(run, widths, family)
+
+
+FORMATS: dict[str, Format] = {
+    f.name: f
+    for f in (
+        Format(
+            name="bundle",
+            suffix=".zip",
+            label="Everything in one zip",
+            meaning="The model in two formats, a description, the labels, and scripts that load it. Choose this if unsure.",
+            needs_torch=True,
+            make=_bundle,
+        ),
+        Format(
+            name="safetensors",
+            suffix=".safetensors",
+            label="Weights only (safetensors)",
+            meaning="The model's numbers, for a program that already knows its shape.",
+            needs_torch=False,
+            make=_safetensors,
+        ),
+        Format(
+            name="onnx",
+            suffix=".onnx",
+            label="ONNX",
+            meaning="The whole model for almost any language and device, through ONNX Runtime.",
+            needs_torch=True,
+            make=_onnx,
+        ),
+        Format(
+            name="pt2",
+            suffix=".pt2",
+            label="PyTorch program (.pt2)",
+            meaning="The whole model for PyTorch, with no source code needed.",
+            needs_torch=True,
+            make=_pt2,
+        ),
+    )
+}
