@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from core.dropout import RECIPES
@@ -105,14 +104,14 @@ def show(
     min_accuracy: Annotated[float | None, typer.Option(help="Keep at least this, as a fraction: 0.97 is 97 %.")] = None,
 ) -> None:
     """A table of sizes, and with a budget the size that answers it."""
-    from core.report import answer_sentence, size_table
+    from core.report import reply, size_table
     from core.runs import Run
 
     opened = Run(run)
     metrics = opened.metrics()
     typer.echo(size_table(opened, metrics))
     if max_kb is not None or min_accuracy is not None:
-        typer.echo("\n" + answer_sentence(opened, metrics, max_kb=max_kb, at_least=min_accuracy))
+        typer.echo("\n" + reply(opened, metrics, max_kb=max_kb, at_least=min_accuracy).sentence)
 
 
 @app.command()
@@ -174,15 +173,20 @@ def main(arguments: list[str] | None = None) -> int:
     except (UserError, RunError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except click.ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
-        return 2
     except OSError as error:
         print(f"error: {error.filename or ''} {error.strerror or error}".replace("  ", " "), file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, click.Abort) as error:
-        print(str(error) or "stopped; nothing is lost: --resume continues", file=sys.stderr)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        print(str(error) or "stopped; --resume continues where it was saved last", file=sys.stderr)
         return 130
+    except typer.Exit as error:
+        return error.exit_code
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # only the command line's own usage errors are a user's mistake
+            raise
+        message = " ".join(error.format_message().split())
+        print(f"error: {message.rstrip('.')}; see --help", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -64,7 +64,7 @@ def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
 
 
 def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
-    """The measured figures at these widths as plain data; only what is known without a measurement where there is none."""
+    """The measured figures at these widths as plain data; where nothing was measured, what the layout tells."""
     known: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
     if not run.has_metrics:
         return known
@@ -115,7 +115,7 @@ def predict(x):
         return [labels[k] for k in model(torch.as_tensor(x, dtype=torch.float32)).argmax(1).tolist()]
 '''
 
-LOAD_OWN = '''"""Needs torch, safetensors and your own factory. Use it as:  from load import load; model = load(build)"""
+LOAD_OWN = '''"""Needs torch, safetensors and your own factory: from load import load; model = load(build)."""
 
 from pathlib import Path
 

@@ -6,6 +6,7 @@ that is no such chain is simply run as it is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,7 @@ def _is_line(nodes: list[fx.Node]) -> bool:
     """Whether every node reads the one before it and nothing else."""
     if len(nodes) < 3 or nodes[0].op != "placeholder" or nodes[-1].op != "output":
         return False
-    pairs = zip(nodes, nodes[1:], strict=False)
+    pairs = itertools.pairwise(nodes)
     return all(node.all_input_nodes == [before] and len(before.users) == 1 for before, node in pairs)
 
 

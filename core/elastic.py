@@ -1,4 +1,4 @@
-"""One module that owns the full weights and runs at any width. Imports torch, so import it only to train or evaluate."""
+"""One module that owns the full weights and runs at any width. Imports torch; import it only to train or evaluate."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ FORMATS: dict[str, Format] = {
             name="bundle",
             suffix=".zip",
             label="Everything in one zip",
-            meaning="The model in two formats, a description, the labels, and scripts that load it. Choose this if unsure.",
+            meaning="Two formats, a description, the labels and scripts that load the model; take this if unsure.",
             needs_torch=True,
             make=_bundle,
         ),

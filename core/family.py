@@ -243,7 +243,7 @@ class Family:
             for name, shape in layout.shapes(widths).items():
                 if shapes.get(name) != shape:
                     raise LayoutError(
-                        f"tensor {name!r} has shape {shapes.get(name)} at widths {widths}, a straight line wants {shape}; "
+                        f"tensor {name!r} has shape {shapes.get(name)} at {widths}, a straight line wants {shape}; "
                         "a dimension must grow by the same number for each feature"
                     )
 

@@ -81,19 +81,16 @@ def frontier(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
     return np.concatenate([[True], values[1:] > best[:-1]])
 
 
-def knee(metrics: pd.DataFrame, metric: Metric) -> int:
-    """Row of the recommended size: where the curve bends most, size on a log axis.
+def recommended(metrics: pd.DataFrame, metric: Metric) -> int:
+    """Row of the size to suggest: the smallest that is no worse than full size as far as the data can tell.
 
-    The point of the frontier farthest above the straight line from the smallest to the best size, both axes scaled
-    to [0, 1] (Satopaa et al., 2011, "Finding a Kneedle in a Haystack").
+    The smallest whose figure on the validation examples lies inside the 95 % interval of full size's.
     """
-    rows = np.flatnonzero(frontier(metrics, metric))
-    x = np.log(metrics["bytes"].to_numpy(float)[rows])
-    y = chosen_by(metrics, metric)[rows] * (1.0 if metric.higher_is_better else -1.0)
-    if len(rows) < 3:
-        return int(rows[-1])
-    x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[0]) / (y[-1] - y[0])
-    return int(rows[np.argmax(y - x)])
+    values = chosen_by(metrics, metric)
+    column = f"validation_{metric.name}" if f"validation_{metric.name}_low" in metrics else metric.name
+    worst = metrics[f"{column}_{'low' if metric.higher_is_better else 'high'}"].iloc[-1]
+    good = values >= worst if metric.higher_is_better else values <= worst
+    return int(np.argmax(good))
 
 
 def log_spaced(low: int, high: int) -> list[int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.frontier import Budget, answer, log_spaced
+from core.frontier import Answer, Budget, answer, log_spaced
 from core.runs import BrokenRun, Run
+from core.tasks import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,46 +32,76 @@ def size_table(run: Run, metrics: pd.DataFrame) -> str:
         f"chosen on {int(metrics['validation_n'].iloc[0]):,} validation examples",
         f"{'units':>6} {'parameters':>12} {'file':>9} {'test':>8} {'interval':>16} {'validation':>11}",
     ]
-    for row in rows.itertuples():
-        values = {name: getattr(row, name) for name in (metric.name, f"{metric.name}_low", f"{metric.name}_high")}
-        interval = metric.format_interval(values[f"{metric.name}_low"], values[f"{metric.name}_high"])
-        chosen = metric.format(getattr(row, f"validation_{metric.name}"))
+    for row in rows.to_dict("records"):
+        interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
         lines.append(
-            f"{row.width:>6} {row.params:>12,} {kilobytes(row.bytes):>9} {metric.format(values[metric.name]):>8} "
-            f"{interval:>16} {chosen:>11}"
+            f"{row['width']:>6} {row['params']:>12,} {kilobytes(row['bytes']):>9} {metric.format(row[metric.name]):>8} "
+            f"{interval:>16} {metric.format(row[f'validation_{metric.name}']):>11}"
         )
     return "\n".join(lines)
 
 
-def answer_sentence(
-    run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_least: float | None = None
-) -> str:
-    """The size that answers a budget, in one sentence. Raises UserError for a budget that can't be meant."""
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """The size that answers a budget, and how to say so."""
+
+    answer: Answer
+    verdict: str  # "fits", "just fits" or "does not fit"
+    sentence: str
+
+
+def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_least: float | None = None) -> Reply:
+    """Answer a budget in plain words. `at_least` is in the metric's stored unit.
+
+    Sizes are chosen on validation examples and judged on test examples; where the two disagree, it is said.
+    "Just fits" is a file within 5 % of the limit, or a test interval that reaches below what was asked.
+    Raises UserError for a budget that can't be meant.
+    """
     metric = run.task.metric
-    if max_kb is not None and not max_kb > 0:
-        raise UserError(f"--max-kb is {max_kb:g}; a file wants more than 0 kB")
+    if max_kb is not None and not 0 < max_kb < math.inf:
+        raise UserError(f"the size limit is {max_kb:g} kB; give more than 0 kB")
     if at_least is not None and metric.unit.strip() == "%" and not 0 < at_least <= 1:
-        raise UserError(f"--min-accuracy is {at_least:g}; give a fraction up to 1, such as 0.97 for 97 %")
+        raise UserError(
+            f"the {metric.label.lower()} asked for is {at_least:g}, which is not a fraction up to 1; 0.97 means 97 %"
+        )
     found = answer(metrics, metric, Budget(max_bytes=None if max_kb is None else max_kb * 1e3, at_least=at_least))
-    row, full = metrics.iloc[found.row], metrics.iloc[-1]
-    wanted = " and ".join(
-        [
-            *([f"keeps at least {metric.format(at_least)}"] if at_least is not None else []),
-            *([f"stays under {max_kb:g} kB"] if max_kb is not None else []),
-        ]
-    )
+    row = metrics.iloc[found.row]
+    wishes = []
+    if at_least is not None:
+        wishes.append(f"keeps at least {metric.format(at_least)}")
+    if max_kb is not None:
+        wishes.append(f"stays under {max_kb:g} kB")
+    wanted = " and ".join(wishes)
+    tight = max_kb is not None and row["bytes"] > 0.95 * max_kb * 1e3
+    if at_least is not None:
+        worst = row[f"{metric.name}_low" if metric.higher_is_better else f"{metric.name}_high"]
+        tight = tight or not metric.at_least(worst, at_least)
     if not found.fits:
-        lead = f"Nothing here {wanted}; the closest is"
-    elif at_least is not None:
-        lead = f"Smallest model that {wanted}:"
+        lead, verdict = f"No size here {wanted}. The closest is", "does not fit"
     else:
-        lead = f"Best model that {wanted}:"
+        lead = f"{'Smallest' if at_least is not None else 'Best'} model that {wanted}:"
+        verdict = "just fits" if tight else "fits"
+    sentence = f"{lead} {describe(row, metrics.iloc[-1], metric)}."
+    if found.fits and at_least is not None and not metric.at_least(row[metric.name], at_least):
+        chosen = metric.format(row[f"validation_{metric.name}"])
+        sentence += (
+            f" It was chosen on {int(row['validation_n']):,} validation examples, where it has {chosen}; on the test "
+            f"examples it falls short of {metric.format(at_least)}."
+        )
+    return Reply(answer=found, verdict=verdict, sentence=sentence)
+
+
+def describe(row: pd.Series, full: pd.Series, metric: Metric) -> str:
+    """A size and its price: `24 units, 19,000 parameters, 78 kB; 97.1 % (95 % interval ...), 1.1 points below ...`."""
+    width = int(row["width"])
     difference = metric.format_difference(row[metric.name], full[metric.name])
+    interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
     against = "as good as full size" if difference == "the same" else f"{difference} full size"
+    if width == int(full["width"]):
+        against = "full size"
     return (
-        f"{lead} {int(row['width'])} units, {int(row['params']):,} parameters, {kilobytes(row['bytes'])}; "
-        f"{metric.format(row[metric.name])} on test "
-        f"({metric.format_interval(row[f'{metric.name}_low'], row[f'{metric.name}_high'])}), {against}."
+        f"{width:,} unit{'' if width == 1 else 's'}, {int(row['params']):,} parameters, {kilobytes(row['bytes'])}; "
+        f"{metric.format(row[metric.name])} on {int(row['n']):,} test examples (95 % interval {interval}), {against}"
     )
 
 
@@ -82,4 +115,5 @@ def run_line(run: Run | BrokenRun) -> str:
     except UserError as error:
         return f"{head}: {error}"
     metric = run.task.metric
-    return f"{head}, {int(full['width'])} units, {kilobytes(full['bytes'])}, {metric.format(full[metric.name])} at full size"
+    shown = metric.format(full[metric.name])
+    return f"{head}, {int(full['width'])} units, {kilobytes(full['bytes'])}, {shown} at full size"

@@ -112,10 +112,13 @@ class Run:
     def predictions(self, *widths: int) -> pd.DataFrame:
         """Test examples' `label`, and the prediction of each of `widths` (all when none is named) as `w<width>`.
 
-        Only the columns asked for are read. Raises RunError.
+        In the order of the test part. Only the columns asked for are read. Raises RunError.
         """
-        columns = ["label", *(f"w{width}" for width in widths)] if widths else None
-        return self._parquet(PREDICTIONS, columns)
+        columns = ["example", "label", *(f"w{width}" for width in widths)] if widths else None
+        frame = self._parquet(PREDICTIONS, columns)
+        if "example" not in frame:
+            raise RunError(f"{PREDICTIONS} lacks example; make it again with: python -m core sweep {self.path}")
+        return frame.sort_values("example", ignore_index=True).drop(columns="example")
 
     def latency(self) -> pd.DataFrame | None:
         """Time for a prediction on each machine it was measured on, or None."""
@@ -150,7 +153,7 @@ class Run:
             return parts
 
     def widths_at(self, width: int) -> dict[str, int]:
-        """All named widths at one row of the sweep, `width` being the row's. Raises UserError where it is out of range."""
+        """All named widths at the row of the sweep called `width`. Raises UserError where it is out of range."""
         if len(self.layout.widths) == 1:
             return self.layout.check_widths({next(iter(self.layout.widths)): width})
         low, high = path_range(self.layout)

@@ -3,7 +3,8 @@
 metrics.parquet has one row a width: `width`, each named width as `width_<name>`, `params`, `macs` (one example),
 `bytes` (the safetensors file), then for the test part `n`, `loss`, the metric with its 95 % interval (`accuracy`,
 `accuracy_low`, `accuracy_high`, fractions) and `per_class_accuracy` (in the order of the labels; NaN where a class
-has no example), and `validation_n`, `validation_loss`, `validation_accuracy`, by which sizes are chosen.
+has no example), and `validation_n`, `validation_loss`, `validation_accuracy` with its interval, by
+which sizes are chosen.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from core.data import Dataset, Split
     from core.evaluate import Evaluator, Scores
 
-VERSION = 1  # of what is computed; a new one makes cached metrics stale
+VERSION = 2  # of what is computed; a new one makes cached metrics stale
 SAVE_SECONDS = 5.0  # at most so much work is lost to a kill
 ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
 WIDTHS_OF_OTHERS = 64
@@ -216,6 +217,8 @@ def _table(
             "validation_n": validation_n,
             "validation_loss": found["validation"].loss / validation_n,
             "validation_accuracy": validation_right / validation_n,
+            "validation_accuracy_low": [wilson_interval(int(c), validation_n)[0] for c in validation_right],
+            "validation_accuracy_high": [wilson_interval(int(c), validation_n)[1] for c in validation_right],
         }
     )
 
@@ -232,10 +235,13 @@ def _macs(family: Family, data: Dataset, named: list[dict[str, int]], evaluator:
 
 
 def _predictions(test: Split, widths: list[int], scores: Scores) -> pd.DataFrame:
+    """Example, label, and a column for each width; likely-alike rows together, which makes the file far smaller."""
     import pandas as pd
 
-    columns = {f"w{width}": scores.predictions[:, k] for k, width in enumerate(widths)}
-    return pd.DataFrame({"label": test.y.astype(scores.predictions.dtype), **columns})
+    found = scores.predictions
+    order = np.lexsort((*(found[:, k] for k in range(0, len(widths), max(1, len(widths) // 8))), found[:, -1], test.y))
+    columns = {f"w{width}": found[order, k] for k, width in enumerate(widths)}
+    return pd.DataFrame({"example": order.astype(np.int32), "label": test.y[order].astype(found.dtype), **columns})
 
 
 def _latency(run: Run, family: Family, *, progress: bool) -> None:

@@ -102,7 +102,7 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 def _random_state(module: nn.Module, layout: Layout, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Random weights of a trained model's size, and positive buffers (a variance must be) that no two features share."""
+    """Random weights of a trained model's size; positive buffers (a variance must be), no two features alike."""
     import torch
 
     state = {}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,17 +108,8 @@ def train(
             state = checkpoint.Progress()
             checkpoint.save(out, model, optimizer, state, plan)
         with _stop_requests() as stopped:
-            _run(
-                model,
-                optimizer,
-                dataset,
-                chosen,
-                seed,
-                state,
-                stopped,
-                progress,
-                lambda: checkpoint.save(out, model, optimizer, state, plan),
-            )
+            save = partial(checkpoint.save, out, model, optimizer, state, plan)
+            _run(model, optimizer, dataset, chosen, seed, state, stopped, progress, save)
     run = _write(out, model, dataset, chosen, seed, where, state, overwrite)
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
@@ -180,7 +172,8 @@ def _run(
                     done = f"stopped after {state.step} of {total} steps; nothing is lost"
                     raise Interrupted(f"{done}: the same command with --resume continues")
             watched = _watch(model, data)
-            watch = "".join(f" · {label} {value}" for label, value in watched.items())
+            metric = task_named(data.task).metric
+            watch = "".join(f" · {label} {metric.format(value)}" for label, value in watched.items())
             state.history.append(
                 {"epoch": epoch + 1, "loss": round(float(running), 6) if running is not None else None, **watched}
             )
@@ -241,7 +234,7 @@ def _optimizer(model: Elastic, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
 
 
-def _watch(model: Elastic, data: Dataset) -> dict[str, str]:
+def _watch(model: Elastic, data: Dataset) -> dict[str, float]:
     """The metric on validation rows at three widths, for the progress bar."""
     import torch
 
@@ -256,7 +249,7 @@ def _watch(model: Elastic, data: Dataset) -> dict[str, str]:
             cutoff = {name: max(w.lower, w.full // share) for name, w in full.items()}
             right = (model(x, Cuts((cutoff,), whole_batch=True))[0].argmax(-1) == y).float().mean()
             label = "full" if share == 1 else f"1/{share}"
-            found[label] = task_named(data.task).metric.format(float(right))
+            found[label] = round(float(right), 6)
     return found
 
 

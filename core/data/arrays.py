@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ def from_arrays(
     seed: int = 0,
     validation: float = 0.15,
     test: float = 0.15,
+    test_arrays: tuple[Any, Any] | None = None,
     columns: Sequence[str] = (),
     kind: str | None = None,
     source: str = "",
@@ -31,67 +33,78 @@ def from_arrays(
     Parameters
     ----------
     x
-        (n, ...) anything NumPy can take; kept if uint8, else made float32.
+        (n, ...) anything NumPy can take, a DataFrame or a tensor included; kept if uint8, else made float32.
     y
         (n,) labels of any kind that compares: whole numbers, texts.
     labels
-        Names for the classes, in the order of the sorted labels.
+        Names for the classes, in the order of the sorted labels (numbers by value, also where they are texts).
     validation, test
-        Shares of the examples.
+        Shares of the examples; a class with three examples or more is in every part.
+    test_arrays
+        `(x, y)` for the test part as it is; then only the validation part is split off `x`.
+    columns
+        Names of a table's columns; a DataFrame's own by default.
 
     Raises UserError where lengths differ, a value is missing, or there are fewer than two classes.
+
+    Examples
+    --------
+    >>> data = from_arrays([[0.0], [1.0]] * 10, ["no", "yes"] * 10)
+    >>> data.labels, data.train.n
+    (('no', 'yes'), 14)
     """
-    values, codes, found = np.asarray(x), *_classes(np.asarray(y))
-    if values.ndim < 2 or len(values) != len(codes):
-        raise UserError(f"x has shape {values.shape} and y {len(codes)} labels; want (n, ...) and n")
-    if values.dtype != np.uint8:
-        try:
-            values = values.astype(np.float32)
-        except (TypeError, ValueError):
-            raise UserError(f"x holds {values.dtype} values; give numbers") from None
-        bad = np.argwhere(~np.isfinite(values.reshape(len(values), -1)))
-        if len(bad):
-            where = f"column {columns[bad[0][1]]!r}" if columns else f"value {bad[0][1]}"
-            raise UserError(f"x is not finite in row {bad[0][0]}, {where}; fill in or drop missing values first")
-    names = tuple(str(label) for label in (labels if labels is not None else found))
-    if len(names) != len(found):
-        raise UserError(f"{len(names)} labels are named, the examples have {len(found)}")
-    parts = split_by_class(codes, {"test": test, "validation": validation}, seed)
-    kind = kind or ("table" if columns else "array")
+    if not len(columns) and hasattr(x, "columns"):
+        columns = [str(column) for column in x.columns]
+    values, found = _inputs(x, columns, "x"), _labels(y, "y")
+    codes, classes = _codes(found, values, "")
+    shares = {"validation": validation} if test_arrays is not None else {"test": test, "validation": validation}
+    rows = split_by_class(codes, shares, seed)
+    parts = {part: Split(x=np.ascontiguousarray(values[r]), y=codes[r]) for part, r in rows.items()}
+    total = len(codes)
+    if test_arrays is not None:
+        parts["test"] = _given_test(*test_arrays, classes, columns, values)
+        total += parts["test"].n
+    names = tuple(str(label) for label in (labels if labels is not None else classes))
+    if len(names) != len(classes):
+        raise UserError(f"{len(names)} labels are named, the examples have {len(classes)}; name each, or leave it out")
+    shape, is_byte = values.shape[1:], values.dtype == np.uint8
     return Dataset(
         name=name,
         task="classification",
-        **{part: Split(x=np.ascontiguousarray(values[rows]), y=codes[rows]) for part, rows in parts.items()},
+        **parts,
         labels=names,
         input=InputFormat(
-            kind=kind,
-            shape=values.shape[1:],
+            kind=kind or ("table" if len(columns) else "array"),
+            shape=shape,
             dtype=str(values.dtype),
-            low=0.0 if values.dtype == np.uint8 else None,
-            high=255.0 if values.dtype == np.uint8 else None,
-            columns=tuple(columns),
-            meaning=f"{len(columns)} columns" if columns else " x ".join(map(str, values.shape[1:])) + " values",
+            low=0.0 if is_byte else None,
+            high=255.0 if is_byte else None,
+            columns=tuple(str(column) for column in columns),
+            meaning=f"{len(columns)} columns" if len(columns) else " x ".join(map(str, shape)) + " values",
         ),
-        source=source or f"{len(codes):,} examples of {name}",
+        source=source or f"{total:,} examples of {name}",
     )
 
 
 def split_by_class(y: np.ndarray, shares: dict[str, float], seed: int) -> dict[str, np.ndarray]:
-    """Rows of each part and of `train`, sorted; every class keeps its share, and at least one row where it has three.
+    """Rows of each part and of `train`, sorted; every class keeps its share.
 
+    A class with a row for every part is in every part; one with fewer is in `train` alone.
     Raises UserError where shares leave nothing to train on.
     """
     if any(not 0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
-        raise UserError(f"shares {shares} must be above 0 and leave something to train on")
+        given = ", ".join(f"{name} {share}" for name, share in shares.items())
+        raise UserError(f"shares ({given}) must each be above 0 and together below 1, to leave something to train on")
     rng = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in (*shares, "train")}
     for code in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == code))
-        start = 0
+        start, later = 0, len(shares)  # parts after this one, which want a row each
         for name, share in shares.items():
-            count = max(round(share * len(rows)), 1 if len(rows) > len(shares) else 0)
+            room = len(rows) - start - later
+            count = min(max(1, round(share * len(rows))), room) if len(rows) > len(shares) else 0
             parts[name].append(rows[start : start + count])
-            start += count
+            start, later = start + count, later - 1
         parts["train"].append(rows[start:])
     found = {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}
     for name, rows in found.items():
@@ -100,22 +113,94 @@ def split_by_class(y: np.ndarray, shares: dict[str, float], seed: int) -> dict[s
     return found
 
 
-def _classes(y: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-    """Labels as codes 0.. in their sorted order, and the labels."""
-    if y.ndim != 1:
-        raise UserError(f"y has shape {y.shape}; want one label for each example, (n,)")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise UserError("y holds labels that are not finite; drop those examples first")
+def _given_test(x: Any, y: Any, classes: list[Any], columns: Sequence[str], like: np.ndarray) -> Split:
+    """The test part from a person's own arrays, with the classes of the training part."""
+    values, found = _inputs(x, columns, "the test part's x"), _labels(y, "the test part's y")
+    codes, names = _codes(found, values, "the test part's ", at_least=1)
+    known = {label: code for code, label in enumerate(classes)}
+    strange = [label for label in names if label not in known]
+    if strange:
+        raise UserError(f"the test part has label {strange[0]!r}, which no training example has; leave it out there")
+    if values.shape[1:] != like.shape[1:] or values.dtype != like.dtype:
+        raise UserError(
+            f"the test part's examples are {values.dtype} of shape {values.shape[1:]}, the training part's "
+            f"{like.dtype} of shape {like.shape[1:]}; prepare both the same way"
+        )
+    return Split(x=np.ascontiguousarray(values), y=np.array([known[label] for label in names], np.int64)[codes])
+
+
+def _array(given: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors with a gradient or on a GPU
+        reason = str(error).partition("\n")[0][:120]
+        raise UserError(f"{what} can't be made a NumPy array ({reason}); give one, or rows of equal length") from None
+
+
+def _inputs(x: Any, columns: Sequence[str], what: str) -> np.ndarray:
+    """`x` as uint8 or finite float32, (n, ...)."""
+    values = _array(x, what)
+    if values.ndim < 2:
+        raise UserError(f"{what} has shape {values.shape}; want (n, ...), for one value an example reshape(-1, 1)")
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "biufO":
+        raise UserError(f"{what} holds {values.dtype} values; give numbers")
+    try:
+        with np.errstate(over="ignore"):  # told below, with the place
+            values = values.astype(np.float32)
+    except (TypeError, ValueError):
+        raise UserError(f"{what} holds values that are missing or no numbers; give numbers") from None
+    finite = np.isfinite(values.reshape(len(values), -1)) if values.size else np.ones((1, 1), bool)
+    if not finite.all():
+        row, place = divmod(int(np.argmin(finite)), finite.shape[1])
+        where = f"column {str(columns[place])!r}" if place < len(columns) else f"value {place}"
+        raise UserError(
+            f"{what} is missing, infinite or too large in row {row}, {where}; fill in or drop such values first"
+        )
+    return values
+
+
+def _labels(y: Any, what: str) -> np.ndarray:
+    """`y` as one label an example, (n,)."""
+    found = _array(y, what)
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]  # a table with one column
+    if found.ndim != 1:
+        raise UserError(f"{what} has shape {found.shape}; want one label for each example, (n,)")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise UserError(f"{what} holds labels that are missing or not finite; drop those examples first")
+    return found.astype(str) if found.dtype.kind == "S" else found
+
+
+def _codes(y: np.ndarray, x: np.ndarray, whose: str, at_least: int = 2) -> tuple[np.ndarray, list[Any]]:
+    """Labels as codes 0.. (int64) in their natural order, and the labels in that order."""
+    if len(x) != len(y):
+        raise UserError(f"{whose}x has {len(x):,} examples and {whose}y {len(y):,} labels; want as many of each")
     try:
         found, codes = np.unique(y, return_inverse=True)
     except TypeError:
-        raise UserError("y holds labels of kinds that can't be compared; use only numbers or only texts") from None
-    if not 2 <= len(found) <= MOST_CLASSES:
+        raise UserError(
+            f"{whose}y holds labels that are missing or can't be compared; use only numbers or only texts"
+        ) from None
+    if not at_least <= len(found) <= MOST_CLASSES:
         hint = "; this looks like a quantity, not a label" if len(found) > MOST_CLASSES else ""
-        raise UserError(f"y holds {len(found)} different labels; want 2 to {MOST_CLASSES}{hint}")
-    labels = (
-        [int(v) if v.dtype.kind == "f" and float(v).is_integer() else v for v in found]
-        if y.dtype.kind == "f"
-        else list(found)
-    )
-    return codes.astype(np.int64), labels
+        raise UserError(f"{whose}y holds {len(found)} different labels; want {at_least} to {MOST_CLASSES}{hint}")
+    whole = y.dtype.kind == "f" and all(float(value).is_integer() for value in found)
+    labels = [int(value) if whole else value for value in found.tolist()]
+    order = natural_order(labels)
+    return np.argsort(order)[codes].astype(np.int64), [labels[k] for k in order]
+
+
+def natural_order(labels: Sequence[Any]) -> list[int]:
+    """Positions that sort `labels` as people do: numbers by value, `class 2` before `class 10`."""
+    if not all(isinstance(label, str) for label in labels):
+        return list(range(len(labels)))  # NumPy has sorted them by value
+    try:
+        numbers = [float(label) for label in labels]
+        return sorted(range(len(labels)), key=lambda k: (numbers[k], labels[k]))
+    except ValueError:
+        pieces = [re.split(r"(\d+)", label) for label in labels]
+        # Pieces at odd places are digits, so equal places always compare
+        keys = [[int(p) if k % 2 else p for k, p in enumerate(piece)] for piece in pieces]
+        return sorted(range(len(labels)), key=lambda k: (keys[k], labels[k]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +15,15 @@ import numpy as np
 from core.errors import UserError
 
 PARTS = ("train", "validation", "test")
+KINDS = ("image", "table", "array")
+DTYPES = ("uint8", "float32")
+MOST_FEATURES = 10**8
+BLOCK = 2**20  # values looked at in one go, so that no pass over the examples copies them all
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputFormat:
-    """What one example is, as the model takes it: raw values, not normalised."""
+    """What one example is, as the model takes it: raw values, not normalised. Raises UserError for what can't be."""
 
     kind: str  # "image", "table" or "array"
     shape: tuple[int, ...]  # of one example
@@ -26,6 +32,16 @@ class InputFormat:
     high: float | None = None
     columns: tuple[str, ...] = ()  # of a table
     meaning: str = ""  # one plain phrase
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"inputs of kind {self.kind!r} are not known; choose one of {', '.join(KINDS)}")
+        if self.dtype not in DTYPES:
+            raise UserError(f"inputs of type {self.dtype!r} are not known; choose one of {', '.join(DTYPES)}")
+        if not all(n > 0 for n in self.shape) or math.prod(self.shape) > MOST_FEATURES:
+            raise UserError(f"an example of shape {self.shape} can't be used; want 1 to {MOST_FEATURES:,} values")
+        if self.columns and self.shape != (len(self.columns),):
+            raise UserError(f"{len(self.columns)} columns are named, an example has shape {self.shape}; name each once")
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -43,20 +59,19 @@ class InputFormat:
     def from_json(cls, data: dict[str, Any]) -> InputFormat:
         """From what `to_json` gave. Raises UserError where it is damaged."""
         try:
-            shape = tuple(int(n) for n in data["shape"])
             limits = [None if data[key] is None else float(data[key]) for key in ("low", "high")]
-            if not all(n > 0 for n in shape) or math.prod(shape) > 10**8:
-                raise ValueError(f"shape {shape}")
             return cls(
                 kind=str(data["kind"]),
-                shape=shape,
+                shape=tuple(int(n) for n in data["shape"]),
                 dtype=str(data["dtype"]),
                 low=limits[0],
                 high=limits[1],
                 columns=tuple(str(name) for name in data["columns"]),
                 meaning=str(data["meaning"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except UserError as error:
+            raise UserError(f"the input format is damaged: {error}") from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"the input format is damaged: {type(error).__name__} {error}") from None
 
 
@@ -71,6 +86,16 @@ class Split:
     def n(self) -> int:
         """Number of examples."""
         return len(self.y)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over types, shapes and bytes, whatever the arrays' order in memory."""
+        digest = hashlib.sha256()
+        for array in (self.x, self.y):
+            digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+            for block in blocks(array):
+                digest.update(np.ascontiguousarray(block).data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,18 +113,26 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for name in PARTS:
-            part = self.part(name)
-            if part.n < 1:
-                raise UserError(f"the {name} part of {self.name} is empty; give more examples")
-            if part.x.shape != (part.n, *self.input.shape):
-                raise UserError(
-                    f"the {name} part of {self.name} has inputs of shape {part.x.shape}; "
-                    f"{part.n} examples want {(part.n, *self.input.shape)}"
-                )
-            if part.y.dtype != np.int64 or part.y.min() < 0 or part.y.max() >= len(self.labels):
-                raise UserError(f"the {name} part of {self.name} has classes outside 0 to {len(self.labels) - 1}")
-            if part.x.dtype.kind == "f" and not np.isfinite(part.x).all():
-                raise UserError(f"the {name} part of {self.name} holds values that are not finite; replace them first")
+            self._check(self.part(name), f"the {name} part of {self.name}")
+
+    def _check(self, part: Split, what: str) -> None:
+        if part.y.ndim != 1 or part.y.dtype != np.int64:
+            raise UserError(f"{what} has classes of shape {part.y.shape} and type {part.y.dtype}; want (n,) and int64")
+        if part.n < 1:
+            raise UserError(f"{what} is empty; give more examples")
+        if part.x.shape != (part.n, *self.input.shape):
+            raise UserError(
+                f"{what} has inputs of shape {part.x.shape}; {part.n:,} examples want {(part.n, *self.input.shape)}"
+            )
+        if part.x.dtype != np.dtype(self.input.dtype):
+            raise UserError(f"{what} has inputs of type {part.x.dtype}; its input format says {self.input.dtype}")
+        if part.y.min() < 0 or part.y.max() >= len(self.labels):
+            raise UserError(
+                f"{what} has classes {part.y.min()} to {part.y.max()}; {len(self.labels)} labels want "
+                f"0 to {len(self.labels) - 1}"
+            )
+        if part.x.dtype.kind == "f" and not all(np.isfinite(block).all() for block in blocks(part.x)):
+            raise UserError(f"{what} holds values that are not finite; replace them first")
 
     @property
     def classes(self) -> int:
@@ -112,7 +145,7 @@ class Dataset:
         return math.prod(self.input.shape)
 
     def part(self, name: str) -> Split:
-        """The part called `name`: train, validation or test."""
+        """The part called `name`: train, validation or test. Raises UserError for another name."""
         if name not in PARTS:
             raise UserError(f"part {name!r} is not known; choose one of {', '.join(PARTS)}")
         found: Split = getattr(self, name)
@@ -124,35 +157,33 @@ class Dataset:
         One figure for all of an image's pixels (neighbours share a scale), one a column otherwise; a column that
         never changes gets a deviation of 1.
         """
-        x = self.train.x
-        if self.input.kind == "image":
-            mean, std = np.float64(x.mean(dtype=np.float64)), np.float64(x.std(dtype=np.float64))
-        else:
-            mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
-        # a constant column's deviation is rounding, not exactly zero
-        std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
-        shape = self.input.shape
+        x, shape = self.train.x, self.input.shape
+        axis = None if self.input.kind == "image" else 0
+        count = x.size if axis is None else len(x)
+        # In blocks: NumPy's own std would hold a float64 copy of all the examples.
+        mean = sum(block.sum(axis=axis, dtype=np.float64) for block in blocks(x)) / count
+        square = sum(np.square(block - mean).sum(axis=axis) for block in blocks(x)) / count
+        std = np.sqrt(square).astype(np.float32)
+        # Asked exactly, since a constant's computed deviation is rounding, and a real one may be as small.
+        still = (x.min(axis=axis) == x.max(axis=axis)) | (std == 0)
+        std = np.where(still, np.float32(1), std)
         return np.broadcast_to(mean, shape).astype(np.float32), np.broadcast_to(std, shape).astype(np.float32)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over labels and all three parts."""
-        digest = hashlib.sha256("\0".join(self.labels).encode())
+        """SHA-256 over name, labels, columns and all three parts."""
+        digest = hashlib.sha256(json.dumps([self.name, self.task, self.labels, self.input.columns]).encode())
         for name in PARTS:
             digest.update(self.split_fingerprint(name).encode())
         return digest.hexdigest()
 
     def split_fingerprint(self, name: str) -> str:
-        """SHA-256 over one part's types, shapes and bytes."""
-        return self._fingerprints[name]
+        """SHA-256 over one part's types, shapes and bytes. Raises UserError for an unknown part."""
+        return self.part(name).fingerprint
 
-    @cached_property
-    def _fingerprints(self) -> dict[str, str]:
-        found = {}
-        for name in PARTS:
-            digest = hashlib.sha256()
-            for array in (self.part(name).x, self.part(name).y):
-                digest.update(f"{array.dtype.str} {array.shape}\n".encode())
-                digest.update(np.ascontiguousarray(array).data)
-            found[name] = digest.hexdigest()
-        return found
+
+def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Leading rows of `array`, then the next, each about `BLOCK` values: views, never a copy."""
+    rows = max(1, BLOCK * len(array) // max(1, array.size))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from core.data.dataset import Dataset, InputFormat, Split
+from core.data.dataset import BLOCK, Dataset, InputFormat, Split
 from core.errors import UserError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+GZIP_BEST = 1032  # deflate makes no file more than this many times smaller (RFC 1951: 258 bytes from 2 bits)
 VALIDATION_SHARE = 1 / 12  # 5,000 of 60,000
 SPLIT_SEED = 0
 STEMS = {
@@ -31,38 +32,55 @@ def read_idx(path: Path | str, *, max_bytes: int = 2**30) -> np.ndarray:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > max_bytes:
-            raise UserError(f"{path} has {path.stat().st_size:,} bytes, more than the limit of {max_bytes:,}")
+        stored = path.stat().st_size
+        if stored > max_bytes:
+            raise UserError(f"{path} has {stored:,} bytes, more than the limit of {max_bytes:,}; is it an IDX file?")
         with open(path, "rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            return _parse(gzip.open(raw) if zipped else raw, path, max_bytes)
+            if not zipped:
+                return _parse(raw, path, stored, max_bytes)
+            with gzip.open(raw) as file:
+                return _parse(cast(BinaryIO, file), path, stored * GZIP_BEST, max_bytes)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is cut short or damaged ({error}); download it again") from None
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}") from None
+        raise UserError(f"{path} can't be read: {error.strerror or error}; check its name and that it is yours") from None
 
 
-def _parse(file: io.BufferedIOBase | gzip.GzipFile, path: Path, max_bytes: int) -> np.ndarray:
+def _parse(file: BinaryIO, path: Path, most: int, max_bytes: int) -> np.ndarray:
+    """The array in an open file that can't hold more than `most` bytes."""
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= 8:
-        raise UserError(f"{path} is not an IDX file: it starts with {head.hex(' ') or 'nothing'}; download it again")
+        raise UserError(
+            f"{path} is not an IDX file: it starts with {head.hex(' ') or 'nothing'}, not with 00 00, a type from 08 "
+            "to 0e and 1 to 8 dimensions; download it again"
+        )
     dtype, ndim = np.dtype(TYPES[head[2]]), head[3]
     sizes = file.read(4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise UserError(f"{path} is cut short inside its header; download it again")
+        raise UserError(f"{path} is cut short inside its header of {4 + 4 * ndim} bytes; download it again")
     shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > max_bytes:
-        raise UserError(f"{path} says it holds {wanted:,} bytes {shape}, more than the limit of {max_bytes:,}")
-    data = file.read(wanted + 1)  # one more tells a longer file, and a gzip bomb goes no further
-    if len(data) != wanted:
-        came = "more" if len(data) > wanted else f"{len(data):,}"
+        raise UserError(
+            f"{path} says that it holds {shape}, {wanted:,} bytes, more than the limit of {max_bytes:,}; "
+            "is it an IDX file?"
+        )
+    if wanted > most:  # before any memory is set aside
+        raise UserError(f"{path} is cut short: {shape} wants {wanted:,} bytes, it can't hold them; download it again")
+    data = np.empty(wanted, np.uint8)
+    view, got = memoryview(data), 0
+    while got < wanted and (step := file.readinto(view[got : got + BLOCK])):  # type: ignore[attr-defined]
+        got += step
+    # One byte more tells a longer file and lets gzip check its sum; a gzip bomb goes no further.
+    if got < wanted or file.read(1):
+        came = f"{got:,}" if got < wanted else "more"
         raise UserError(f"{path} wants {wanted:,} bytes for {shape}, got {came}; download it again")
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    return data.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], source: str) -> Dataset:
+def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], source: str = "") -> Dataset:
     """The four files of MNIST's layout; 1/12 of the training images become the validation part.
 
     Raises UserError where the folder or a file is missing or images and labels don't match.
@@ -70,15 +88,19 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"folder {folder} does not exist; give the one with the {name} files with --data-dir")
-    arrays = {key: read_idx(_find(folder, stem, name)) for key, stem in STEMS.items()}
+    paths = {key: _find(folder, stem, name) for key, stem in STEMS.items()}
+    arrays = {key: read_idx(path) for key, path in paths.items()}
     for part in ("train", "test"):
         x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
         if x.ndim != 3 or y.ndim != 1 or len(x) != len(y):
             raise UserError(
-                f"the {part} files of {folder} hold {x.shape} images and {y.shape} labels; want (n, h, w) and (n,)"
+                f"the {part} files of {folder} hold images {x.shape} and labels {y.shape}; want (n, height, width) "
+                "and (n,); download both again"
             )
-        if x.dtype != np.uint8:
-            raise UserError(f"the {part} images of {folder} are {x.dtype}; want bytes from 0 to 255")
+        if x.dtype != np.uint8 or y.dtype != np.uint8:
+            raise UserError(
+                f"the {part} files of {folder} hold {x.dtype} images and {y.dtype} labels; want bytes from 0 to 255"
+            )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(arrays["train_x"]))
     held = max(1, round(len(order) * VALIDATION_SHARE))
     rows = {"train": np.sort(order[:-held]), "validation": np.sort(order[-held:])}
@@ -98,7 +120,7 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
             high=255.0,
             meaning=f"{height} x {width} pixels, 0 is black and 255 is white",
         ),
-        source=source,
+        source=source or f"{len(order) + len(arrays['test_x']):,} pictures of {name}",
     )
 
 

@@ -60,8 +60,8 @@ def fit_inputs(module: nn.Module, mean: np.ndarray, std: np.ndarray) -> None:
     for part in module.modules():
         if isinstance(part, Normalise):
             with torch.no_grad():
-                part.mean.copy_(torch.from_numpy(np.ascontiguousarray(mean.reshape(-1))))
-                part.std.copy_(torch.from_numpy(np.ascontiguousarray(std.reshape(-1))))
+                part.scale.copy_(torch.from_numpy(1.0 / std.reshape(-1)))
+                part.shift.copy_(torch.from_numpy(-mean.reshape(-1) / std.reshape(-1)))
 
 
 def source_lines(name: str, settings: Mapping[str, Any], widths: Mapping[str, int]) -> tuple[str, str] | None:

@@ -5,16 +5,16 @@ from torch import nn
 
 
 class Normalise(nn.Module):
-    """`(x - mean) / std` with the training part's statistics, so that the model takes raw values."""
+    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("std", torch.ones(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.register_buffer("shift", torch.zeros(features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shapes: (batch, features) to the same."""
-        return (x - self.mean) / self.std
+        return torch.addcmul(self.shift, x, self.scale)
 
 
 def mlp(inputs: int, outputs: int, hidden: list[int]) -> nn.Module:

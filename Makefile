@@ -1,0 +1,47 @@
+# Two commands do all of their own set-up: `make app` opens the explorer, `make test` checks everything.
+
+PYTHON3 ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= sample_checkpoints
+PORT ?= 8501
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: app test samples format clean
+
+app: $(VENV)/.app
+	STRUCTURAL_DROPOUT_STORE="$(abspath $(STORE))" $(BIN)/python -m streamlit run app/main.py --server.port $(PORT)
+
+test: $(VENV)/.test
+	PYTHON=$(BIN)/python tests/install_browser.sh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The runs that the explorer opens with; each run.json says exactly how it was made.
+samples: $(VENV)/.app
+	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe paper --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-paper
+	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe stratified --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-stratified
+	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe paper --seed 0 --overwrite --out sample_checkpoints/fashion-paper
+	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe stratified --seed 0 --overwrite --out sample_checkpoints/fashion-stratified
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is wanted; name one with: make PYTHON3=python3.12" >&2; exit 1; }
+	@$(PYTHON3) -m venv $(VENV) || { echo "Python can't make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+
+# A stamp is newer than what was installed from, so the second start installs nothing.
+$(VENV)/.app: requirements.txt | $(BIN)/python
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt $(VENV)/.app
+	$(PIP) -r tests/requirements.txt
+	@touch $@
