@@ -164,9 +164,10 @@ def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) 
         if not names:
             return lambda x, state: target(x)
         return lambda x, state: functional_call(target, {name: state[prefix + name] for name in names}, (x,))
+    call: Callable[..., Any]
     if node.op == "call_method":
         name, call = str(node.target), lambda x, *a, **k: getattr(x, str(node.target))(*a, **k)
-    elif node.op == "call_function":
+    elif node.op == "call_function" and callable(node.target):
         name, call = getattr(node.target, "__name__", ""), node.target
     else:
         return None

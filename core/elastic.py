@@ -31,7 +31,7 @@ class Elastic(nn.Module):
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
         self.scale = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
         self._runs = {  # tensors whose leading part is one run in every axis: they can be sliced from a wider slice
-            name: [(dim, axis[0].width, axis[0].each) for dim, axis in enumerate(tensor.axes) if axis is not None]
+            name: [(dim, str(axis[0].width), axis[0].each) for dim, axis in enumerate(tensor.axes) if axis is not None]
             for name, tensor in self.layout.tensors.items()
             if all(axis is None or _single(axis) for axis in tensor.axes)
         }

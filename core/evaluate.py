@@ -7,7 +7,7 @@ layer's product grows by one feature's share from width to width. Anything else 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,7 +53,7 @@ class Evaluator:
 
     family: Family
     scale: Scale
-    weights: dict[str, torch.Tensor]
+    weights: Mapping[str, Any]  # arrays or tensors, made tensors at the start
     widths: Sequence[int]
     plain: bool = False
     chain: Chain | None = field(init=False)

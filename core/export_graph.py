@@ -45,7 +45,7 @@ def onnx_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None
     cut = _cut_graph(run, widths, family)
     if cut is not None and _agrees(_try_onnx(cut, x), wanted):
         return cut
-    data = _export_graph(module, run).SerializeToString()
+    data: bytes = _export_graph(module, run).SerializeToString()
     if not _agrees(run_onnx(data, x), wanted):
         raise RunError(f"the ONNX file of run {run.id} at {dict(widths)} does not give the model's own scores")
     return data

@@ -139,7 +139,7 @@ class Family:
         inputs = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in example_inputs]
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             sibling(*inputs)
-        return counter.get_total_flops() // 2
+        return int(counter.get_total_flops()) // 2
 
     def check(self, *example_inputs: Any, seed: int = 0) -> float:
         """The symmetry check: features are unordered, so reordering them must not change the output.

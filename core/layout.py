@@ -230,7 +230,7 @@ class Layout:
         for s in axis:
             size = s.size(self.full)
             entries = np.arange(size)
-            if s.width in orders:
+            if s.width is not None and s.width in orders:
                 entries = (orders[s.width][:, None] * s.each + np.arange(s.each)).reshape(-1)
             parts.append(start + entries)
             start += size

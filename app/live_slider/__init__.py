@@ -27,5 +27,5 @@ def live_slider(
 
 def _component() -> Any:
     """Registered on every run, as Streamlit wants it, from the files beside this one."""
-    parts = {kind: (_FOLDER / f"component.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
-    return st.components.v2.component("live_slider", **parts)
+    html, css, js = ((_FOLDER / f"component.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return st.components.v2.component("live_slider", html=html, css=css, js=js)

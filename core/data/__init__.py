@@ -1,6 +1,7 @@
 """Where examples come from. Needs no torch.
 
-To add a data set: a function that gives a `Dataset`, and its line in `SOURCES`.
+To add a data set: a function that gives a `Dataset`, and its line in `SOURCES`; the command line's help, its errors
+and the app know it from there.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ def _fashion(data_dir: Path | None) -> Dataset:
 
 
 def _mnist(data_dir: Path | None) -> Dataset:
-    from core.data.idx import load_idx_folder
+    from core.data.idx import STEMS, load_idx_folder
 
     if data_dir is None:
-        raise UserError("mnist wants the folder with its four IDX files (train-images-idx3-ubyte, ...): --data-dir")
+        raise UserError(
+            f"mnist is not on this machine; give the folder with its four IDX files ({', '.join(STEMS.values())}; "
+            "gzipped or not) with --data-dir"
+        )
     source = "70,000 handwritten digits, 28 x 28 pixels (MNIST)"
     return load_idx_folder(data_dir, "mnist", tuple(str(k) for k in range(10)), source)
 
@@ -59,11 +63,15 @@ NAMES = {name: meaning for name, (_, meaning) in SOURCES.items()} | {
 
 
 def load(name: str, *, data_dir: Path | str | None = None, data_home: str | None = None) -> Dataset:
-    """The data set called `name`; see `NAMES`. Raises UserError where it is unknown or can't be read."""
+    """The data set called `name`; see `NAMES`. Raises UserError where it is unknown or can't be read.
+
+    `data_dir` holds the files of `mnist` and `fashion-mnist`; `data_home` is where OpenML's tables are kept, by default
+    where scikit-learn keeps them.
+    """
     if name.startswith("openml:"):
         from core.data.sklearn_sets import openml
 
         return openml(name.removeprefix("openml:"), data_home)
     if name not in SOURCES:
         raise UserError(f"data {name!r} is not known; choose one of {', '.join(NAMES)}")
-    return SOURCES[name][0](None if data_dir is None else Path(data_dir))
+    return SOURCES[name][0](None if data_dir is None else Path(data_dir).expanduser())

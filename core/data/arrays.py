@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +52,7 @@ def from_arrays(
     --------
     >>> data = from_arrays([[0.0], [1.0]] * 10, ["no", "yes"] * 10)
     >>> data.labels, data.train.n
-    (('no', 'yes'), 14)
+    (('no', 'yes'), 12)
     """
     if not len(columns) and hasattr(x, "columns"):
         columns = [str(column) for column in x.columns]
@@ -198,9 +199,11 @@ def natural_order(labels: Sequence[Any]) -> list[int]:
         return list(range(len(labels)))  # NumPy has sorted them by value
     try:
         numbers = [float(label) for label in labels]
-        return sorted(range(len(labels)), key=lambda k: (numbers[k], labels[k]))
     except ValueError:
-        pieces = [re.split(r"(\d+)", label) for label in labels]
-        # Pieces at odd places are digits, so equal places always compare
-        keys = [[int(p) if k % 2 else p for k, p in enumerate(piece)] for piece in pieces]
-        return sorted(range(len(labels)), key=lambda k: (keys[k], labels[k]))
+        numbers = [math.nan]
+    if all(math.isfinite(number) for number in numbers):
+        return sorted(range(len(labels)), key=lambda k: (numbers[k], labels[k]))
+    # Pieces at odd places are digits, so that equal places always compare
+    pieces = [re.split(r"([0-9]{1,18})", label) for label in labels]
+    keys = [[int(piece) if k % 2 else piece for k, piece in enumerate(row)] for row in pieces]
+    return sorted(range(len(labels)), key=lambda k: (keys[k], labels[k]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -41,14 +41,14 @@ def read_idx(path: Path | str, *, max_bytes: int = 2**30) -> np.ndarray:
             if not zipped:
                 return _parse(raw, path, stored, max_bytes)
             with gzip.open(raw) as file:
-                return _parse(cast(BinaryIO, file), path, stored * GZIP_BEST, max_bytes)
+                return _parse(file, path, stored * GZIP_BEST, max_bytes)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is cut short or damaged ({error}); download it again") from None
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}; check its name and that it is yours") from None
+        raise UserError(f"{path} can't be read: {error.strerror or error}; check its name and rights") from None
 
 
-def _parse(file: BinaryIO, path: Path, most: int, max_bytes: int) -> np.ndarray:
+def _parse(file: BufferedReader | gzip.GzipFile, path: Path, most: int, max_bytes: int) -> np.ndarray:
     """The array in an open file that can't hold more than `most` bytes."""
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= 8:
@@ -69,9 +69,8 @@ def _parse(file: BinaryIO, path: Path, most: int, max_bytes: int) -> np.ndarray:
         )
     if wanted > most:  # before any memory is set aside
         raise UserError(f"{path} is cut short: {shape} wants {wanted:,} bytes, it can't hold them; download it again")
-    data = np.empty(wanted, np.uint8)
-    view, got = memoryview(data), 0
-    while got < wanted and (step := file.readinto(view[got : got + BLOCK])):  # type: ignore[attr-defined]
+    data, got = np.empty(wanted, np.uint8), 0
+    while got < wanted and (step := file.readinto(data[got : got + BLOCK].data)):
         got += step
     # One byte more tells a longer file and lets gzip check its sum; a gzip bomb goes no further.
     if got < wanted or file.read(1):

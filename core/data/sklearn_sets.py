@@ -73,7 +73,8 @@ def openml(name: str, data_home: str | None = None) -> Dataset:
         y,
         name=f"openml:{name}",
         columns=columns,
-        **SHARES,
+        test=SHARES["test"],
+        validation=SHARES["validation"],
         source=f"{len(y):,} rows of {details['name']} (OpenML table {details['id']}, version {details['version']})",
     )
 
@@ -90,7 +91,8 @@ def _fetch(name: str, data_home: str | None) -> Any:
         with warnings.catch_warnings():
             # What a failed attempt means is said once, below.
             warnings.filterwarnings("ignore", message="A network error|Invalid cache|Downloaded file")
-            return fetch_openml(**which, as_frame=True, parser="pandas", data_home=data_home)
+            # The faster "pandas" parser fails on labels that are numbers as text, as in {0, 1}, with pandas 3.
+            return fetch_openml(**which, as_frame=True, parser="liac-arff", data_home=data_home)
     except Exception as error:  # also http.client's, gzip's and the parsers' own
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")[:160]
         if isinstance(error, HTTPError) and error.code < 500:

@@ -7,6 +7,9 @@ from torch import nn
 class Normalise(nn.Module):
     """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
 
+    scale: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, features: int) -> None:
         super().__init__()
         self.register_buffer("scale", torch.ones(features))
