@@ -21,7 +21,7 @@ from core.family import Family
 from core.record import path_widths
 from core.scale import Scale
 
-CHUNK_ROWS = 1024  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
+CHUNK_ROWS = 512  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
 NEAR_TIE = 1e-5  # relative gap of the two best scores under which the small model itself decides
 
 
@@ -66,6 +66,7 @@ class Evaluator:
         self._states: dict[int, dict[str, torch.Tensor]] = {}
         self._links = [_in_place(link) for link in self.chain.links] if self.chain else []
         self._plan = self._make_plan() if self.chain else []
+        self._classes = len(self.weights[self.chain.links[-1].weight]) if self.chain else 0
 
     def start(self, n: int, classes: int) -> Scores:
         """Nothing known yet of `n` rows."""
@@ -113,19 +114,23 @@ class Evaluator:
         second = torch.empty(len(self.weights[second_link.weight]), x.shape[0])  # (hidden2, batch)
         scratch = torch.empty_like(second)
         inside = outside = 0
-        outputs = []
-        for step in self._plan:
+        outputs = torch.empty(len(self._plan), self._classes, x.shape[0])
+        for output, step in zip(outputs, self._plan, strict=True):
             if step.columns > inside and outside:
                 _grow(second[:outside], step.new_columns, first[inside : step.columns])
             if step.rows > outside:
                 torch.mm(step.new_rows, first[: step.columns], out=second[outside : step.rows])
             inside, outside = step.columns, step.rows
-            h = torch.add(step.bias, second[:outside], alpha=step.factor, out=scratch[:outside])
+            h = torch.add(step.bias, second[:outside], alpha=step.factor, out=scratch[:outside] if rest else output)
             h = second_link.activate(h)
-            for link, (weight, bias, factor) in zip(rest, step.rest, strict=True):
+            for link, (weight, bias, factor) in zip(rest[:-1], step.rest[:-1], strict=True):
                 h = link.activate(torch.addmm(bias, weight, h, alpha=factor))
-            outputs.append(h if rest else h.clone())  # without layers after it, h may be the scratch itself
-        return torch.stack(outputs)  # (widths, classes, batch)
+            if rest:
+                torch.mm(step.rest[-1][0], h, out=output)
+        if rest:  # scale and bias of the last layer, for all widths in one go
+            outputs.mul_(torch.tensor([step.rest[-1][2] for step in self._plan])[:, None, None])
+            outputs = rest[-1].activate(outputs.add_(self._plan[-1].rest[-1][1]))
+        return outputs  # (widths, classes, batch)
 
     def _make_plan(self) -> list[_Step]:
         """What each width adds to the one before, as views of the weights."""
@@ -164,8 +169,9 @@ class Evaluator:
 
     def _decide_ties(self, logits: torch.Tensor, predictions: torch.Tensor, x: torch.Tensor) -> None:
         """Where rounding could tip the scales, ask the small model, so that both paths predict the same."""
-        best = logits.amax(1, keepdim=True)
-        close = (logits >= best - NEAR_TIE * best.abs().clamp(min=1.0)).sum(1) > 1  # (widths, batch)
+        best = logits.amax(1)
+        runner_up = logits.scatter(1, predictions[:, None], -torch.inf).amax(1)
+        close = runner_up >= best - NEAR_TIE * best.abs().clamp(min=1.0)  # (widths, batch)
         for index in torch.nonzero(close.any(1)).flatten().tolist():
             # on the whole block, since a matrix product's rounding depends on how many rows it has
             chosen = self.model(self.widths[index])(x).argmax(-1)
@@ -198,7 +204,9 @@ def _judge(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, to
     The batch lies innermost, where every operation runs along it; torch's own cross-entropy is several times slower
     on ten classes.
     """
-    best, predictions = logits.max(1)
+    best, predictions = logits.amax(1), torch.zeros(logits.shape[0], logits.shape[2], dtype=torch.int64)
+    for k in range(logits.shape[1] - 1, -1, -1):  # the first of equals wins, as in argmax
+        predictions.masked_fill_(logits[:, k] == best, k)
     total = (logits - best[:, None]).exp_().sum(1).log_()
     picked = logits.gather(1, labels.expand(len(logits), 1, -1))[:, 0]
     return total + best - picked, predictions

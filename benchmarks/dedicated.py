@@ -1,0 +1,81 @@
+"""The line to compare with: a plain model, trained for one width with nothing dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import measure  # noqa: F401 (puts the project on the path)
+from core.dropout import Recipe, Stratified
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from core.data import Dataset, Split
+    from core.family import Family
+
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # an untuned line would flatter everyone
+
+
+@dataclass(frozen=True)
+class Dedicated:
+    """A model of one width, the learning rate that validation chose for it, and its accuracy on the test part."""
+
+    width: int
+    lr: float
+    validation: float
+    test: float
+
+
+def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> nn.Module:
+    """Train a plain module with a recipe's optimiser, batch and schedule."""
+    import torch
+
+    from core.models import fit_inputs
+    from core.train import batch_rows, learning_rate, loss_function, make_optimizer
+
+    fit_inputs(module, *data.statistics())
+    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
+    optimizer, loss_of = make_optimizer(module, recipe), loss_function(data.task)
+    batch = batch_rows(recipe, data.train.n)
+    steps = data.train.n // batch
+    module.train()
+    for epoch in range(recipe.epochs):
+        order = torch.from_numpy(np.random.default_rng([seed, 1, epoch]).permutation(data.train.n))
+        for index in range(steps):
+            rows = order[index * batch : (index + 1) * batch]
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, epoch * steps + index, recipe.epochs * steps)
+            optimizer.zero_grad(set_to_none=True)
+            loss_of(module(x[rows].float()), y[rows]).backward()
+            optimizer.step()
+    return module.eval()
+
+
+def best_of_rates(family: Family, data: Dataset, width: int, seed: int, epochs: int) -> Dedicated:
+    """The best of `RATES` at one width, by validation."""
+    import torch
+
+    found = []
+    for lr in RATES:
+        torch.manual_seed(seed)
+        module = fit(family.build(**dict.fromkeys(family.layout.widths, width)), data, plain_recipe(epochs, lr), seed)
+        found.append(Dedicated(width, lr, accuracy(module, data.validation), accuracy(module, data.test)))
+    return max(found, key=lambda model: model.validation)
+
+
+def plain_recipe(epochs: int, lr: float) -> Recipe:
+    """The optimiser's settings of a plain training; nothing of a recipe's cutoffs is used."""
+    return replace(Stratified(), epochs=epochs, lr=lr)
+
+
+def accuracy(module: nn.Module, part: Split) -> float:
+    """Share of a part's examples that a module gets right."""
+    import torch
+
+    with torch.inference_mode():
+        outputs: torch.Tensor = torch.cat([module(torch.from_numpy(x).float()) for x in np.array_split(part.x, 10)])
+    return float((outputs.argmax(1).numpy() == part.y).mean())

@@ -1,0 +1,76 @@
+"""What every benchmark here shares: times taken in turns, peak memory, and a last line of JSON."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def in_turns(functions: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, float]:
+    """Median seconds of each function; they take turns, so that a busy moment falls on all of them alike."""
+    spent: dict[str, list[float]] = {name: [] for name in functions}
+    for name, function in functions.items():
+        for _ in range(warm_up):
+            function()
+    for _ in range(repeats):
+        for name, function in functions.items():
+            before = time.perf_counter()
+            function()
+            spent[name].append(time.perf_counter() - before)
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+@contextmanager
+def peak_memory() -> Iterator[dict[str, float]]:
+    """Fills in `mb`: how far resident memory rose at most, above what it was at the start (1 MB is 1,000,000 bytes)."""
+    found: dict[str, float] = {}
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the high-water mark of what came before (Linux, proc(5))
+    except OSError:
+        pass
+    before = _status("VmRSS")
+    try:
+        yield found
+    finally:
+        found["mb"] = round((_status("VmHWM") - before) / 1e6, 1)
+
+
+def _status(key: str) -> int:
+    """Bytes, from Linux's own account of this process; elsewhere the high-water mark for either key."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return used if sys.platform == "darwin" else used * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function of this folder in a process of its own, whose memory nothing else has touched."""
+    pool = multiprocessing.get_context("spawn").Pool(1)
+    try:
+        return pool.apply(function, arguments)
+    finally:
+        pool.close()
+        pool.join()
+
+
+def finish(name: str, figures: dict[str, Any]) -> None:
+    """The last line: all figures as JSON, with the machine they hold for."""
+    import torch
+
+    from core.latency import machine_name
+
+    about = {"benchmark": name, "machine": machine_name(), "threads": torch.get_num_threads()}
+    print(json.dumps(about | {"torch": torch.__version__} | figures))

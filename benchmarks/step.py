@@ -1,0 +1,113 @@
+"""A training step of each recipe against a step of the plain network: python benchmarks/step.py
+
+Both use the same optimiser, batch and full-size weights, and take turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from measure import finish, in_fresh_process, in_turns, peak_memory
+
+SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
+    "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
+    "784-1024x4-10, batch 256": (784, 1024, 4, 10, 256),
+    "64-128-128-10, batch 128": (64, 128, 2, 10, 128),
+}
+
+
+def measure(inputs: int, hidden: int, layers: int, outputs: int, batch: int, repeats: int, threads: int) -> dict:
+    """Median seconds of a dense step and of each recipe's, and the memory that each needs, in a process of its own."""
+    times = in_fresh_process(_times, inputs, hidden, layers, outputs, batch, repeats, threads)
+    memory = {
+        name: in_fresh_process(_memory, name, inputs, hidden, layers, outputs, batch, threads)
+        for name in ("dense", "stratified")
+    }
+    return {
+        "step_ms": {name: round(1e3 * seconds, 3) for name, seconds in times.items()},
+        "ratio": {name: round(seconds / times["dense"], 3) for name, seconds in times.items() if name != "dense"},
+        "peak_mb": memory,
+        "memory_ratio": round(memory["stratified"] / memory["dense"], 2),
+    }
+
+
+def _times(
+    inputs: int, hidden: int, layers: int, outputs: int, batch: int, repeats: int, threads: int
+) -> dict[str, float]:
+    from core.dropout import RECIPES
+
+    steps = {"dense": "dense", **{name: name for name in RECIPES}}
+    functions = {name: _step(name, inputs, hidden, layers, outputs, batch, threads) for name in steps}
+    return in_turns(functions, repeats, warm_up=20)
+
+
+def _memory(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch: int, threads: int) -> float:
+    warm_up = _step(name, 8, 8, layers, 4, 8, threads)
+    for _ in range(3):
+        warm_up()  # what torch itself loads for a first step is not the step's
+    with peak_memory() as memory:
+        step = _step(name, inputs, hidden, layers, outputs, batch, threads)
+        for _ in range(50):
+            step()
+    return memory["mb"]
+
+
+def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch: int, threads: int):
+    """A function that takes one step on examples of its own."""
+    import numpy as np
+    import torch
+    from torch.nn import functional as F
+
+    from core import models
+    from core.dropout import recipe as recipe_named
+    from core.elastic import Elastic
+    from core.train import make_optimizer, train_step
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    x, y = torch.randn(batch, inputs), torch.randint(outputs, (batch,))
+    recipe = recipe_named("stratified" if name == "dense" else name)
+    family = models.family(
+        "mlp", inputs=inputs, outputs=outputs, hidden=hidden, layers=layers, each_layer=recipe.independent
+    )
+    if name == "dense":
+        module = family.build()
+        optimizer = make_optimizer(module, recipe)
+
+        def dense_step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(module(x), y)
+            loss.backward()
+            optimizer.step()
+
+        return dense_step
+    model = Elastic(family, recipe.alpha)
+    elastic_optimizer = make_optimizer(model, recipe)
+    rng = np.random.default_rng(0)
+
+    def step() -> None:
+        train_step(model, elastic_optimizer, x, y, recipe.draw(rng, model.layout.widths), F.cross_entropy)
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=300, help="steps of each kind (default 300)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    figures = {}
+    for name, shape in SHAPES.items():
+        found = measure(*shape, arguments.repeats, arguments.threads)
+        figures[name] = found
+        ratios = ", ".join(f"{recipe} {ratio:.2f}x" for recipe, ratio in found["ratio"].items())
+        dense = found["step_ms"]["dense"]
+        print(f"{name}: dense {dense:.2f} ms; {ratios}; memory of stratified {found['memory_ratio']:.2f}x", flush=True)
+    finish("step", {"shapes": figures, "peak_mb": max(f["peak_mb"]["stratified"] for f in figures.values())})
+
+
+if __name__ == "__main__":
+    main()
