@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from app.words import units
+from app.scales import View, log_ticks, shown, view
+from app.words import short, units
 from core.frontier import frontier
 from core.report import kilobytes
 from core.tasks import Metric
@@ -18,7 +21,7 @@ LIGHT = ("#0072B2", "#B35900", "#007A5A", "#A3437A")
 DARK = ("#56B4E9", "#E69F00", "#2DC7A0", "#E08FC0")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
-HEIGHT = 380
+HEIGHT = 400
 
 Figure = dict[str, Any]
 
@@ -36,14 +39,18 @@ def palette(dark: bool) -> tuple[str, ...]:
     return DARK if dark else LIGHT
 
 
-def size_curve(metrics: pd.DataFrame, metric: Metric, picked: int, limits: Limits, dark: bool) -> Figure:
+def size_curve(
+    metrics: pd.DataFrame, metric: Metric, picked: int, limits: Limits, dark: bool, *, whole: bool = False
+) -> Figure:
     """The metric over parameters (log axis): interval as a band, frontier as a line, the picked size as a star."""
-    x, y = metrics["params"].to_numpy(float), _shown(metrics[metric.name], metric)
-    colour = palette(dark)[0]
+    seen = view([metrics], metric, [picked], whole=whole)
+    x, y = metrics["params"].to_numpy(float), shown(metrics[metric.name], metric)
+    colour, ink = palette(dark)[0], "#ffffff" if dark else "#000000"
     best = frontier(metrics, metric)
     row = int(np.flatnonzero(metrics["width"].to_numpy() == picked)[0])
+    hover = _hover(metrics, metric)
     data = [
-        *_band(metrics, metric, colour, "95 % interval"),
+        *_band(metrics, metric, colour, "95 % interval", x.tolist()),
         {
             "type": "scatter",
             "mode": "markers",
@@ -51,11 +58,11 @@ def size_curve(metrics: pd.DataFrame, metric: Metric, picked: int, limits: Limit
             "x": x.tolist(),
             "y": y.tolist(),
             "customdata": metrics["width"].tolist(),
-            "text": _hover(metrics, metric),
+            "text": hover,
             "hovertemplate": "%{text}<extra></extra>",
-            "marker": {"color": colour, "size": 5, "opacity": 0.45},
-            "selected": {"marker": {"opacity": 0.45}},
-            "unselected": {"marker": {"opacity": 0.45}},
+            "marker": {"color": colour, "size": 6, "opacity": 0.55},
+            "selected": {"marker": {"opacity": 0.55}},
+            "unselected": {"marker": {"opacity": 0.55}},
         },
         {
             "type": "scatter",
@@ -66,6 +73,7 @@ def size_curve(metrics: pd.DataFrame, metric: Metric, picked: int, limits: Limit
             "hoverinfo": "skip",
             "line": {"color": colour, "width": 2.5},
         },
+        *_outside(metrics, metric, seen, colour, hover),
         {
             "type": "scatter",
             "mode": "markers",
@@ -73,113 +81,173 @@ def size_curve(metrics: pd.DataFrame, metric: Metric, picked: int, limits: Limit
             "x": [x[row]],
             "y": [y[row]],
             "customdata": [picked],
-            "text": [_hover(metrics.iloc[[row]], metric)[0]],
+            "text": [hover[row]],
             "hovertemplate": "%{text}<extra></extra>",
+            "cliponaxis": False,
             "marker": {
                 "color": palette(dark)[1],
                 "size": 18,
                 "symbol": "star",
-                "line": {"width": 1.5, "color": "#000000" if not dark else "#ffffff"},
+                "line": {"width": 1.5, "color": ink},
             },
             "unselected": {"marker": {"opacity": 1}},
         },
     ]
-    figure = {"data": data, "layout": _layout(metric, "Parameters (numbers in the model), log scale")}
-    _shade(figure, metrics, metric, limits, dark)
+    figure = {"data": data, "layout": _layout(metric, seen, x, "Parameters (numbers in the model), log scale")}
+    _shade(figure, metrics, metric, limits, seen, dark)
     return figure
 
 
 def comparison(
-    runs: list[tuple[str, pd.DataFrame]], metric: Metric, picked: list[int | None], against: str, dark: bool
+    runs: list[tuple[str, pd.DataFrame]],
+    metric: Metric,
+    picked: Sequence[int | None],
+    against: str,
+    dark: bool,
+    *,
+    whole: bool = False,
 ) -> Figure:
     """Several runs' curves with their intervals over `against` ("bytes" or "width"), and each one's picked size."""
     data: list[dict[str, Any]] = []
+    places: list[float] = []
+    seen = view([metrics for _, metrics in runs], metric, picked, whole=whole)
     for k, (name, metrics) in enumerate(runs):
         colour = palette(dark)[k]
-        scale = 1e3 if against == "bytes" else 1.0
-        x = (metrics[against].to_numpy(float) / scale).tolist()
-        data += _band(metrics, metric, colour, name, x=x, legend=False)
+        x = (metrics[against].to_numpy(float) / (1e3 if against == "bytes" else 1.0)).tolist()
+        y = shown(metrics[metric.name], metric)
+        places += x
+        group = {"legendgroup": str(k), "name": plain(name)}
+        data += [{**band, **group, "showlegend": False} for band in _band(metrics, metric, colour, name, x)]
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": _plain(name),
-                "legendgroup": str(k),
+                **group,
                 "x": x,
-                "y": _shown(metrics[metric.name], metric).tolist(),
+                "y": y.tolist(),
                 "text": _hover(metrics, metric),
-                "hovertemplate": "%{text}<extra>" + _plain(name) + "</extra>",
+                "hovertemplate": "%{text}",  # the run's name stands beside it
                 "line": {"color": colour, "width": 2.5, "dash": DASHES[k]},
             }
         )
         if picked[k] is not None:
             row = int(np.flatnonzero(metrics["width"].to_numpy() == picked[k])[0])
+            ink = {"width": 1.5, "color": "#ffffff" if dark else "#000000"}
             data.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": _plain(name),
-                    "legendgroup": str(k),
+                    **group,
                     "showlegend": False,
                     "x": [x[row]],
-                    "y": [float(_shown(metrics[metric.name], metric)[row])],
+                    "y": [float(y[row])],
                     "hoverinfo": "skip",
-                    "marker": {"color": colour, "size": 13, "symbol": SYMBOLS[k], "line": {"width": 1.5}},
+                    "cliponaxis": False,
+                    "marker": {"color": colour, "size": 13, "symbol": SYMBOLS[k], "line": ink},
                 }
             )
-    title = "File size in kB, log scale" if against == "bytes" else "Units (width), log scale"
-    return {"data": data, "layout": _layout(metric, title)}
+    title = "File size in kB, log scale" if against == "bytes" else "Units, log scale"
+    return {"data": data, "layout": _layout(metric, seen, places, title)}
 
 
-def _band(
-    metrics: pd.DataFrame, metric: Metric, colour: str, name: str, x: list[float] | None = None, legend: bool = True
-) -> list[dict[str, Any]]:
-    x = metrics["params"].tolist() if x is None else x
-    low, high = (_shown(metrics[f"{metric.name}_{end}"], metric).tolist() for end in ("low", "high"))
+def plain(text: str) -> str:
+    """A name as text for Plotly, which reads HTML tags and entities and fills in `%{...}`; shortened where long."""
+    escaped = short(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("{", "&#123;").replace("$", "&#36;")
+
+
+def _band(metrics: pd.DataFrame, metric: Metric, colour: str, name: str, x: list[float]) -> list[dict[str, Any]]:
+    low, high = (shown(metrics[f"{metric.name}_{end}"], metric).tolist() for end in ("low", "high"))
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return [
         {
             "type": "scatter",
             "mode": "lines",
-            "name": _plain(name),
+            "name": plain(name),
             "x": x + x[::-1],
             "y": high + low[::-1],
             "fill": "toself",
-            "fillcolor": f"rgba({red},{green},{blue},0.18)",
-            "line": {"width": 0},
+            "fillcolor": f"rgba({red},{green},{blue},0.22)",
+            "line": {"width": 1, "color": f"rgba({red},{green},{blue},0.45)"},
             "hoverinfo": "skip",
-            "showlegend": legend,
         }
     ]
 
 
-def _shade(figure: Figure, metrics: pd.DataFrame, metric: Metric, limits: Limits, dark: bool) -> None:
+def _outside(metrics: pd.DataFrame, metric: Metric, seen: View, colour: str, hover: list[str]) -> list[dict[str, Any]]:
+    """Open triangles at the edge for sizes out of view: they can be read and clicked like the others."""
+    y = shown(metrics[metric.name], metric)
+    rows = np.flatnonzero((y < seen.low) | (y > seen.high))
+    if not len(rows):
+        return []
+    down = metric.higher_is_better
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "below this view" if down else "above this view",
+            "x": metrics["params"].to_numpy(float)[rows].tolist(),
+            "y": [seen.low if down else seen.high] * len(rows),
+            "customdata": metrics["width"].to_numpy()[rows].tolist(),
+            "text": [hover[row] for row in rows],
+            "hovertemplate": "%{text}<extra></extra>",
+            "cliponaxis": False,
+            "marker": {"color": colour, "size": 9, "symbol": f"triangle-{'down' if down else 'up'}-open"},
+            "unselected": {"marker": {"opacity": 1}},
+        }
+    ]
+
+
+def _shade(figure: Figure, metrics: pd.DataFrame, metric: Metric, limits: Limits, seen: View, dark: bool) -> None:
     """Grey over what the budget leaves out, with a dashed edge."""
     grey = "rgba(255,255,255,0.10)" if dark else "rgba(0,0,0,0.08)"
     edge = {"width": 1.5, "dash": "dash", "color": "#bbbbbb" if dark else "#666666"}
     shapes = figure["layout"]["shapes"]
     if limits.max_bytes is not None:
         inside = metrics[metrics["bytes"] <= limits.max_bytes]
-        start = float(inside["params"].iloc[-1] if len(inside) else metrics["params"].iloc[0])
-        end = float(metrics["params"].iloc[-1])
-        if start < end:
-            box = {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-            shapes.append({**box, "x0": start, "x1": end, "fillcolor": grey, "line": {"width": 0}})
+        first, last = float(metrics["params"].iloc[0]), float(metrics["params"].iloc[-1])
+        start, end = (10.0**v for v in figure["layout"]["xaxis"]["range"])
+        if len(inside):
+            start = float(inside["params"].iloc[-1])
+        if len(inside) < len(metrics) and first < last:
+            box = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+            shapes.append({**box, "type": "rect", "x0": start, "x1": end, "fillcolor": grey, "line": {"width": 0}})
             shapes.append({**box, "type": "line", "x0": start, "x1": start, "line": edge})
     if limits.at_least is not None:
         level = limits.at_least * metric.scale
-        shapes.append(
-            {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": level, "y1": level, "line": edge}
-        )
+        if seen.low < level < seen.high:
+            box = {"xref": "paper", "yref": "y", "x0": 0, "x1": 1, "layer": "below"}
+            ends = (seen.low, level) if metric.higher_is_better else (level, seen.high)
+            out = {"y0": ends[0], "y1": ends[1], "fillcolor": grey, "line": {"width": 0}}
+            shapes.append({**box, "type": "rect", **out})
+            shapes.append({**box, "type": "line", "y0": level, "y1": level, "line": edge})
 
 
-def _layout(metric: Metric, title: str) -> dict[str, Any]:
+def _layout(metric: Metric, seen: View, x: Sequence[float] | np.ndarray, title: str) -> dict[str, Any]:
+    low, high = math.log10(min(x)), math.log10(max(x))
+    pad = 0.03 * (high - low) or 0.1
+    values, labels = log_ticks(10 ** (low - pad), 10 ** (high + pad))
     return {
         "height": HEIGHT,
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "xaxis": {"type": "log", "title": {"text": title}, "automargin": True, "dtick": 1},
-        "yaxis": {"title": {"text": f"{metric.label} ({metric.unit.strip()})"}, "automargin": True},
-        "legend": {"orientation": "h", "y": -0.28, "x": 0, "yanchor": "top"},
+        "xaxis": {
+            "type": "log",
+            "range": [low - pad, high + pad],
+            "title": {"text": title},
+            "automargin": True,
+            "tickmode": "array",
+            "tickvals": values,
+            "ticktext": labels,
+            "tickangle": 0,
+            "fixedrange": True,
+        },
+        "yaxis": {
+            "title": {"text": f"{metric.label}{f' ({metric.unit.strip()})' if metric.unit.strip() else ''}"},
+            "range": [seen.low, seen.high],
+            "automargin": True,
+            "fixedrange": True,
+        },
+        "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
         "hovermode": "closest",
         "dragmode": False,  # a drag on a phone scrolls the page
         "clickmode": "event+select",
@@ -188,16 +256,7 @@ def _layout(metric: Metric, title: str) -> dict[str, Any]:
     }
 
 
-def _shown(values: pd.Series, metric: Metric) -> np.ndarray:
-    return np.round(values.to_numpy(float) * metric.scale, 6)
-
-
 def _hover(metrics: pd.DataFrame, metric: Metric) -> list[str]:
     columns = ("width", "params", "bytes", metric.name)
     rows = zip(*(metrics[c].tolist() for c in columns), strict=True)
     return [f"{units(w)}<br>{p:,} parameters, {kilobytes(b)}<br>{metric.format(v)}" for w, p, b, v in rows]
-
-
-def _plain(text: str) -> str:
-    """Plotly reads a few HTML tags in names; a run's name is none of them."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

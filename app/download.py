@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import logging
+import threading
+from dataclasses import dataclass, field
 
 import streamlit as st
 
-from app.words import safe, units
+from app.words import safe, short, units
 from core.errors import UserError
 from core.export import FORMATS, export, file_name
 from core.report import kilobytes
@@ -22,6 +25,41 @@ SNIPPETS = {
     ),
     "pt2": ("python", 'import torch\n\nmodel = torch.export.load("{name}").module()\nscores = model(inputs)'),
 }
+LONGEST_WAIT = 300.0  # seconds until a click counts as lost
+POLL = 0.1
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """One button's file: built on another thread when it is clicked, and what came of it, for the page to say."""
+
+    run: Run
+    width: int
+    format: str
+    done: threading.Event = field(default_factory=threading.Event)
+    failure: str = ""
+    size: int = 0
+    sha256: str = ""
+
+    def __call__(self) -> bytes:
+        """Build the file. What is raised here reaches the visitor as Streamlit's own words, hence `failure`."""
+        self.failure = ""
+        try:
+            data = export(self.run, self.width, self.format).data
+        except UserError as error:
+            self.failure = str(error)
+            raise
+        except Exception as error:
+            _LOG.exception("export of %s", self.run.path)
+            self.failure = f"something failed that nobody foresaw ({type(error).__name__}); the log says more"
+            raise
+        else:
+            self.size, self.sha256 = len(data), hashlib.sha256(data).hexdigest()
+            return data
+        finally:
+            self.done.set()
 
 
 def section(run: Run, width: int) -> None:
@@ -34,46 +72,64 @@ def section(run: Run, width: int) -> None:
             "This run was trained from a program of its owner's, which is not stored with it, so only its numbers can "
             "be taken here; the owner can export the other formats from Python."
         )
+    kept = st.session_state.get("download-format-kept")
+    st.session_state["download-format"] = kept if kept in formats else formats[0]
     chosen = st.radio(
         "File",
         formats,
         format_func=lambda name: FORMATS[name].label,
         captions=[FORMATS[name].meaning for name in formats],
         key="download-format",
+        on_change=_keep_format,
     )
-    widths = run.widths_at(width)
-    name = file_name(run, widths, chosen)
-    st.download_button(
-        f"Download {units(width)}",
-        data=_builder(run, width, chosen),
-        file_name=name,
-        mime="application/octet-stream" if chosen != "bundle" else "application/zip",
-        icon=":material/download:",
-        type="primary",
-        on_click="ignore",  # nothing on the page changes, so it need not run again
-        key="download",
-    )
-    size = f", {kilobytes(run.layout.file_bytes(widths))}" if chosen == "safetensors" else ""
-    wait = " The first one takes a few seconds." if FORMATS[chosen].needs_torch else ""
-    st.caption(f"{safe(name)}{size}. Checked against the trained network before it is handed over.{wait}")
+    _button(run, width, chosen)
     with st.expander("How to use it in a program", icon=":material/code:"):
         language, text = SNIPPETS[chosen]
-        st.code(text.format(name=name), language=language)
+        st.code(text.format(name=file_name(run, run.widths_at(width), chosen)), language=language)
         st.caption(f"Inputs: {safe(run.record.input.meaning)}, as they are; the model brings its own normalisation.")
-    for failure in st.session_state.get("download-failures", [])[-1:]:
-        st.error(safe(failure), icon=":material/error:")
 
 
-def _builder(run: Run, width: int, format: str) -> Callable[[], bytes]:
-    """What makes the file on click. It runs on another thread, so it is given a list of this visitor's to report to."""
-    failures: list[str] = st.session_state.setdefault("download-failures", [])
+@st.fragment
+def _button(run: Run, width: int, format: str) -> None:
+    """The button and what came of it. A fragment: nothing else on the page changes, so nothing else runs again."""
+    state = st.session_state
+    before: Job | None = state.get("download-job")
+    job = state["download-job"] = Job(run, width, format)
+    widths = run.widths_at(width)
+    name = file_name(run, widths, format)
+    clicked = st.download_button(
+        f"Download {units(width)}",
+        data=job,
+        file_name=name,
+        mime="application/octet-stream" if format != "bundle" else "application/zip",
+        icon=":material/download:",
+        type="primary",
+        key="download",
+    )
+    size = f", {kilobytes(run.layout.file_bytes(widths))}" if format == "safetensors" else ""
+    wait = " The first one takes a few seconds." if FORMATS[format].needs_torch else ""
+    st.caption(f"{safe(short(name, 80))}{size}. Checked against the trained network before it is handed over.{wait}")
+    if clicked and before is not None:  # the click went to the button as it was before this run
+        _report(before)
 
-    def build() -> bytes:
-        failures.clear()
-        try:
-            return export(run, width, format).data
-        except UserError as error:
-            failures.append(f"The file could not be made: {error}")
-            raise
 
-    return build
+def _report(job: Job) -> None:
+    """Wait for the file, then say what came of it."""
+    with st.spinner("Making the file and checking it…"):
+        waited = 0.0
+        while not job.done.wait(POLL) and waited < LONGEST_WAIT:
+            waited += POLL
+            st.session_state.get("download-job")  # reading it lets Streamlit stop this run where another is wanted
+    if job.failure:
+        st.error(f"**The file could not be made:** {safe(job.failure)}", icon=":material/error:")
+    elif job.done.is_set():
+        st.success(
+            f"Handed over: {kilobytes(job.size)}. To check that the copy is whole, compare its SHA-256: `{job.sha256}`",
+            icon=":material/check_circle:",
+        )
+    else:
+        st.warning("The download did not start; press the button again.", icon=":material/warning:")
+
+
+def _keep_format() -> None:
+    st.session_state["download-format-kept"] = st.session_state["download-format"]

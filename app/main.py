@@ -5,18 +5,21 @@ from pathlib import Path
 
 import streamlit as st
 
-ROOT = str(Path(__file__).resolve().parents[1])
-if ROOT not in sys.path:  # Streamlit puts this folder on the path, not the project's
-    sys.path.insert(0, ROOT)
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, not the project's
+    sys.path.insert(0, str(HERE.parent))
 
-from app import compare, pick  # noqa: E402 (after the path)
+from app import compare, links, pick  # noqa: E402 (after the path)
+from app.notices import guarded  # noqa: E402
 
-st.set_page_config(page_title="One training, every size", page_icon=":material/tune:", layout="centered")
+# An icon of our own: for one by name, every visitor's browser would ask a font server on the internet.
+st.set_page_config(page_title="One training, every size", page_icon=str(HERE / "icon.svg"), layout="centered")
 st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")  # less empty space above the title
-st.navigation(
-    [
-        st.Page(pick.page, title="Pick a size", icon=":material/tune:", url_path="pick", default=True),
-        st.Page(compare.page, title="Compare runs", icon=":material/compare_arrows:", url_path="compare"),
-    ],
-    position="top",
-).run()
+pages = {
+    "pick": st.Page(guarded(pick.page), title="Pick a size", icon=":material/tune:", url_path="pick", default=True),
+    "compare": st.Page(
+        guarded(compare.page), title="Compare runs", icon=":material/compare_arrows:", url_path="compare"
+    ),
+}
+st.session_state[links.PAGES] = pages
+st.navigation(list(pages.values()), position="top").run()

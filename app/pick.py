@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import pandas as pd
 import streamlit as st
 
-from app import charts, download, notices, store, words
+from app import axis, charts, download, links, notices, store, words
+from app import choice as choice_of
+from app.choice import CHOOSE, KEEP, LEAST, UNDER, Choice
 from app.live_slider import live_slider
+from app.scales import view
 from core.errors import RunError, UserError
 from core.frontier import log_spaced, recommended
-from core.report import Reply, describe, reply
+from core.record import path_range
+from core.report import Reply, reply
 from core.runs import Run
-from core.tasks import paired_test
+from core.tasks import Metric, paired_test
 
-CHOOSE, UNDER, KEEP = "choose", "under", "keep"
 BADGES = {
     "fits": ("Fits", ":material/check_circle:", "green"),
     "just fits": ("Just fits", ":material/error:", "orange"),
@@ -30,131 +33,152 @@ def page() -> None:
     runs = notices.open_store()
     if not runs:
         return
-    run = _choose_run(runs)
+    choice = choice_of.kept()
+    link = links.followed("pick")
+    choice_of.follow_run(link, runs, choice)
+    run = _choose_run(runs, choice)
     try:
         metrics = store.metrics(run)
     except RunError as error:
         notices.no_metrics(run, error)
+        links.write("pick", {"run": run.id})
         return
-    answered, limits = _question(run, metrics)
-    width = answered.answer.width if answered else _own_width(run, metrics)
-    _say(run, metrics, width, answered)
-    st.session_state.setdefault("pick-widths", {})[run.id] = width
+    if link.get("run", run.id) == run.id:
+        choice_of.follow_size(link, run, metrics, choice)
+    answered, limits = _question(run, metrics, choice)
+    width = answered.answer.width if answered else _own_width(run, metrics, choice)
+    choice.widths[run.id] = width
+    _say(run, metrics, width, answered, choice)
     live_slider(
         words.readouts(metrics, run.task.metric, store.milliseconds(run)),
         width,
         run.task.metric.label,
         key=f"slider-{run.id}",
-        on_pick=lambda: _picked(run.id),
+        on_pick=lambda: choice_of.picked(run.id),
     )
-    _certainty(run, metrics, width)
-    _curve(run, metrics, width, limits)
+    _curve(run, metrics, width, limits, choice)
     download.section(run, width)
     _about(run, metrics)
-    _write_link(run, width)
+    if len(runs) > 1:
+        links.to("compare", "Is another run better? Compare runs")
+    wanted = {"run": run.id, "width": str(width)}
+    if choice.ask != CHOOSE:
+        wanted |= {"ask": choice.ask, "limit": f"{st.session_state[f'pick-limit-{choice.ask}']:.12g}"}
+    links.write("pick", wanted | ({"axis": "whole"} if choice.whole else {}))
 
 
-def _choose_run(runs: list[Run]) -> Run:
-    """The run to look at: the visitor's choice, else the link's, else the newest that has been measured."""
+def _choose_run(runs: list[Run], choice: Choice) -> Run:
+    """The run to look at: the visitor's choice where it is still there, else a good one to open."""
     by_id = {run.id: run for run in runs}
-    state = st.session_state
-    if "pick-asked" not in state:  # a visitor's first look: the link says what to show
-        state["pick-asked"] = True
-        _read_link(by_id)
-    wanted = state.get("pick-run-kept")
-    if wanted not in by_id:
-        ready = [run for run in runs if run.has_metrics] or runs
-        wanted = max(ready, key=lambda run: run.record.created).id
-    if len(runs) == 1:
-        return runs[0]
-    if state.get("pick-run") not in by_id:
-        state["pick-run"] = wanted
-    chosen = st.selectbox(
-        "Trained network",
-        list(by_id),
-        format_func=lambda run_id: f"{run_id} ({by_id[run_id].record.data.get('name')})",
-        key="pick-run",
-    )
-    state["pick-run-kept"] = chosen  # a widget's own state is lost when another page is shown
-    return by_id[chosen]
+    if choice.run not in by_id:
+        if choice.run is not None:
+            gone = words.safe(words.short(choice.run))
+            st.info(f"The run {gone} is no longer here; another one is shown.", icon=":material/info:")
+        choice.run = store.opening(runs).id
+    if len(runs) > 1:
+        st.session_state["pick-run"] = choice.run
+        st.selectbox(
+            "Trained network",
+            list(by_id),
+            format_func=lambda run_id: words.listed(by_id[run_id]),
+            key="pick-run",
+            on_change=choice_of.run_chosen,
+            help="At first the best run on the data that was used last: best at a tenth of full size.",
+        )
+    run = by_id[choice.run]
+    lead = "" if len(runs) > 1 else f"**{words.safe(run.id)}**: "
+    st.caption(lead + words.purpose(run.record))
+    return run
 
 
-def _question(run: Run, metrics: pd.DataFrame) -> tuple[Reply | None, charts.Limits]:
+def _question(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[Reply | None, charts.Limits]:
     """What matters to the visitor, and the size that answers it (None where they choose by hand)."""
-    metric, state = run.task.metric, st.session_state
-    choices = {
+    metric = run.task.metric
+    asks = {
         CHOOSE: "Let me choose",
         UNDER: "Stay under a file size",
-        KEEP: f"Keep at least a certain {metric.label.lower()}",
+        KEEP: f"Keep {'at least' if metric.higher_is_better else 'at most'} a certain {metric.label.lower()}",
     }
-    state.setdefault("pick-ask", state.get("pick-ask-kept", CHOOSE))
-    ask = st.radio(
-        "What matters to you?", list(choices), format_func=choices.__getitem__, horizontal=True, key="pick-ask"
+    st.session_state["pick-ask"] = choice.ask
+    st.radio(
+        "What matters to you?",
+        list(asks),
+        format_func=asks.__getitem__,
+        horizontal=True,
+        key="pick-ask",
+        on_change=choice_of.ask_chosen,
     )
-    state["pick-ask-kept"] = ask
-    if ask == CHOOSE:
+    if choice.ask == CHOOSE:
         return None, charts.Limits()
-    limit = _limit(run, metrics, ask)
-    limits = {"max_kb": limit} if ask == UNDER else {"at_least": limit / metric.scale}
+    limit = _limit(metrics, metric, choice)
     try:
-        answered = reply(run, metrics, **limits)
+        if choice.ask == UNDER:
+            return reply(run, metrics, max_kb=limit), charts.Limits(max_bytes=limit * 1e3)
+        least = limit / metric.scale
+        return reply(run, metrics, at_least=least), charts.Limits(at_least=least)
     except UserError as error:
         st.warning(words.safe(str(error)), icon=":material/warning:")
         return None, charts.Limits()
-    if ask == UNDER:
-        return answered, charts.Limits(max_bytes=limit * 1e3)
-    return answered, charts.Limits(at_least=limit / metric.scale)
 
 
-def _limit(run: Run, metrics: pd.DataFrame, ask: str) -> float:
-    """The figure that goes with the question, with a start that most people can live with."""
-    metric, state = run.task.metric, st.session_state
-    key = f"pick-limit-{ask}-{run.id}"
-    kept = state.setdefault("pick-limits-kept", {})
+def _limit(metrics: pd.DataFrame, metric: Metric, choice: Choice) -> float:
+    """The figure that goes with the question; it starts where the recommended size fits."""
+    key, unit = f"pick-limit-{choice.ask}", metric.unit.strip()
     middle = metrics.iloc[recommended(metrics, metric)]
-    if ask == UNDER:
-        start, unit, step = float(max(1, round(middle["bytes"] / 1e3))), "kB", 1.0
-        label, help_text, high = "Largest file, in kB", "1 kB is 1,000 bytes; a photo has a few thousand kB.", 1e9
+    if choice.ask == UNDER:
+        label, step = "Largest file, in kB", 1.0
+        start, help_text = float(math.ceil(middle["bytes"] / 1e3)), "1 kB is 1,000 bytes; a photo has thousands of kB."
     else:
-        start = float(round(middle[metric.name] * metric.scale, 0))
-        unit, step, high = metric.unit.strip(), 0.5, 100.0 if metric.unit.strip() == "%" else 1e9
-        label, help_text = f"Least {metric.label.lower()}, in {unit}", metric.meaning
-    state.setdefault(key, kept.get(key, start))
-    value = st.number_input(label, min_value=0.0, max_value=high, step=step, key=key, help=help_text)
-    kept[key] = value
-    return float(value)
+        label, step = f"{'Least' if metric.higher_is_better else 'Most'} {metric.label.lower()}, in {unit}", 0.5
+        figure = middle[f"validation_{metric.name}"] * metric.scale
+        start, help_text = float(math.floor(figure) if metric.higher_is_better else math.ceil(figure)), metric.meaning
+    high = choice_of.highest(choice.ask, metric)
+    st.session_state[key] = min(max(choice.limits.get(choice.ask, start), LEAST), high)
+    st.number_input(
+        label,
+        value=None,  # so that an emptied field comes as None and not as the lowest limit
+        min_value=LEAST,
+        max_value=high,
+        step=step,
+        format="%g",
+        key=key,
+        help=help_text,
+        on_change=choice_of.limit_chosen,
+        width=260,
+    )
+    return float(st.session_state[key])
 
 
-def _own_width(run: Run, metrics: pd.DataFrame) -> int:
+def _own_width(run: Run, metrics: pd.DataFrame, choice: Choice) -> int:
     """The size that the visitor picked last for this run, else the recommended one; with two buttons for others."""
     suggested = int(metrics["width"].iloc[recommended(metrics, run.task.metric)])
     full = int(metrics["width"].iloc[-1])
-    widths = st.session_state.setdefault("pick-widths", {})
     with st.container(horizontal=True):
         st.button(
             f"Recommended: {words.units(suggested)}",
-            on_click=widths.__setitem__,
+            on_click=choice_of.choose_by_hand,
             args=(run.id, suggested),
             help="The smallest size that is as good as full size, as far as the validation examples can tell.",
         )
-        st.button(f"Full size: {words.units(full)}", on_click=widths.__setitem__, args=(run.id, full))
-    wanted = widths.get(run.id, suggested)
+        st.button(f"Full size: {words.units(full)}", on_click=choice_of.choose_by_hand, args=(run.id, full))
     measured = metrics["width"].to_numpy()
+    wanted = min(max(choice.widths.get(run.id, suggested), int(measured[0])), int(measured[-1]))
     return int(measured[abs(measured - wanted).argmin()])
 
 
-def _say(run: Run, metrics: pd.DataFrame, width: int, answered: Reply | None) -> None:
-    """The answer as one sentence, with a badge."""
+def _say(run: Run, metrics: pd.DataFrame, width: int, answered: Reply | None, choice: Choice) -> None:
+    """The answer as one sentence, with a badge, and how sure it is."""
     with st.container(border=True):
         if answered is None:
             row = metrics[metrics["width"] == width].iloc[0]
-            st.markdown(f"**Your choice:** {words.safe(describe(row, metrics.iloc[-1], run.task.metric))}\\.")
-            return
-        word, icon, colour = BADGES[answered.verdict]
-        if answered.verdict == "does not fit" and st.session_state["pick-ask"] == KEEP:
-            word = "Out of reach"
-        st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
-        st.markdown(words.safe(answered.sentence))
+            st.markdown(words.choice(row, metrics.iloc[-1], run.task.metric))
+        else:
+            word, icon, colour = BADGES[answered.verdict]
+            if answered.verdict == "does not fit" and choice.ask == KEEP:
+                word = "Out of reach"
+            st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+            st.markdown(words.safe(answered.sentence))
+        _certainty(run, metrics, width)
 
 
 def _certainty(run: Run, metrics: pd.DataFrame, width: int) -> None:
@@ -166,108 +190,60 @@ def _certainty(run: Run, metrics: pd.DataFrame, width: int) -> None:
     if mine is None or theirs is None:
         return
     worse, better = int((theirs & ~mine).sum()), int((mine & ~theirs).sum())
+    p = paired_test(mine, theirs)
     counts = (
         f"Of {len(mine):,} test examples, full size alone gets {worse:,} right and this size alone {better:,}; "
-        f"p = {paired_test(mine, theirs):.2g}."
+        f"p = {p:.2g}."
     )
-    if paired_test(mine, theirs) >= 0.05:
-        text = "**The test examples can't tell this size from full size.**"
+    if p >= 0.05:
+        text = "The test examples can't tell this size from full size."
         st.markdown(f":material/balance: {text}", help=counts + " A difference this small may be chance.")
     else:
-        who = f"The test examples show that {'full' if worse > better else 'this'} size is better"
-        st.markdown(f":material/trending_down: **{who}.**", help=counts + " Chance alone does this under 1 time in 20.")
+        icon, better_one = ("trending_down", "full") if worse > better else ("trending_up", "this")
+        text = f"The test examples show that {better_one} size is better."
+        st.markdown(f":material/{icon}: {text}", help=counts + " Chance alone does this under 1 time in 20.")
 
 
-def _curve(run: Run, metrics: pd.DataFrame, width: int, limits: charts.Limits) -> None:
+def _curve(run: Run, metrics: pd.DataFrame, width: int, limits: charts.Limits, choice: Choice) -> None:
     """The curve; a click on a point picks it. The table says the same."""
     metric = run.task.metric
     st.subheader(f"{metric.label} at every size", anchor="curve")
     st.plotly_chart(
-        charts.size_curve(metrics, metric, width, limits, st.context.theme.type == "dark"),
+        charts.size_curve(metrics, metric, width, limits, st.context.theme.type == "dark", whole=choice.whole),
         key=f"curve-{run.id}",
-        on_select=lambda: _clicked(run.id),
+        on_select=lambda: choice_of.clicked(run.id),
         selection_mode="points",
         config={"displayModeBar": False},
         alt=f"{metric.label} over size for {run.id}; the table below says the same.",
     )
-    st.caption("Click a point to pick that size. The band is where the true value lies with 95 % certainty.")
+    st.caption(
+        "Click a point to pick that size. The band is the 95 % interval: how far a figure may be off because it was "
+        f"measured on {int(metrics['n'].iloc[0]):,} examples and not on all there could be."
+    )
+    close = view([metrics], metric, [width])
+    axis.switch("pick", close, metric, choice.whole)
     with st.expander("The same as a table", icon=":material/table:"):
-        shown = {*log_spaced(int(metrics["width"].iloc[0]), int(metrics["width"].iloc[-1])), width}
-        st.dataframe(words.table(metrics, metric, sorted(shown)), hide_index=True)
+        measured = metrics["width"].to_numpy()
+        near = {int(abs(measured - w).argmin()) for w in log_spaced(int(measured[0]), int(measured[-1]))}
+        rows = sorted(near | {int(abs(measured - width).argmin())})
+        st.dataframe(words.table(metrics.iloc[rows], metric), hide_index=True)
 
 
 def _about(run: Run, metrics: pd.DataFrame) -> None:
-    record = run.record
+    record, machine = run.record, store.machine(run)
+    data, training = record.data, record.training
+    lines = [
+        f"Data: {words.safe(str(data.get('source')))}",
+        f"Shown figures: measured on {int(metrics['n'].iloc[0]):,} test examples that were used neither to train nor "
+        f"to choose a size. Sizes are chosen on {int(metrics['validation_n'].iloc[0]):,} other examples.",
+        f"{run.task.metric.label}: {run.task.metric.meaning}",
+        f"Trained once with the recipe {words.safe(words.setting(record.recipe.get('name')))}: "
+        f"{words.safe(words.setting(record.recipe.get('epochs')))} passes over {words.count(data.get('train_n'))} "
+        f"examples in {words.safe(words.setting(training.get('seconds')))} s.",
+    ]
+    if machine:
+        lines.append(f"Time of one prediction: measured on {words.safe(machine)}, one example at a time.")
+    if int(metrics["width"].iloc[-1]) != path_range(run.layout)[1]:
+        lines.append(f"Only sizes up to {words.units(int(metrics['width'].iloc[-1]))} were measured.")
     with st.expander("Where these figures come from", icon=":material/science:"):
-        st.markdown(
-            f"- Data: {words.safe(str(record.data.get('source')))}\n"
-            f"- Shown figures: measured on {int(metrics['n'].iloc[0]):,} test examples that were used neither to train "
-            f"nor to choose a size. Sizes are chosen on {int(metrics['validation_n'].iloc[0]):,} other examples.\n"
-            f"- Trained once with the recipe *{words.safe(str(record.recipe.get('name')))}*, "
-            f"{record.recipe.get('epochs')} passes over {record.data.get('train_n', 0):,} examples in "
-            f"{record.training.get('seconds', 0):,.0f} s.\n"
-            f"- {run.task.metric.label}: {run.task.metric.meaning}"
-        )
-
-
-def _picked(run_id: str) -> None:
-    """The slider was let go of."""
-    _choose_by_hand(run_id, getattr(st.session_state.get(f"slider-{run_id}"), "picked", None))
-
-
-def _clicked(run_id: str) -> None:
-    """A point of the chart was clicked."""
-    points = st.session_state[f"curve-{run_id}"]["selection"]["points"]
-    custom = points[0].get("customdata") if points else None
-    _choose_by_hand(run_id, custom[0] if isinstance(custom, list) else custom)
-
-
-def _choose_by_hand(run_id: str, width: Any) -> None:
-    if isinstance(width, (int, float)) and not isinstance(width, bool):
-        st.session_state.setdefault("pick-widths", {})[run_id] = int(width)
-        st.session_state["pick-ask"] = CHOOSE
-
-
-def _read_link(by_id: dict[str, Run]) -> None:
-    """Take run, size and question from the link; what can't be followed is said and left out."""
-    state, link = st.session_state, st.query_params
-    run_id = link.get("run")
-    if run_id is None:
-        return
-    if run_id not in by_id:
-        st.info(f"The link names a run that is not here, {words.safe(run_id[:60])}.", icon=":material/link_off:")
-        return
-    state["pick-run-kept"] = run_id
-    try:
-        metrics = store.metrics(by_id[run_id])
-    except RunError:
-        return
-    low, high = int(metrics["width"].iloc[0]), int(metrics["width"].iloc[-1])
-    text = link.get("width", "")
-    if text.isdecimal() and len(text) < 10 and low <= int(text) <= high:
-        state.setdefault("pick-widths", {})[run_id] = int(text)
-    elif text:
-        st.info(
-            f"The link asks for a size that is not there; this run has {low} to {high} units.",
-            icon=":material/link_off:",
-        )
-    ask, limit = link.get("ask"), link.get("limit", "")
-    if ask in (UNDER, KEEP):
-        state["pick-ask-kept"] = ask
-        try:
-            value = float(limit)
-        except ValueError:
-            return
-        if 0 <= value <= (1e9 if ask == UNDER else 100):  # NaN is refused too
-            state.setdefault("pick-limits-kept", {})[f"pick-limit-{ask}-{run_id}"] = value
-
-
-def _write_link(run: Run, width: int) -> None:
-    """The address always reproduces what is on the screen."""
-    state = st.session_state
-    wanted = {"run": run.id, "width": str(width)}
-    if state["pick-ask"] != CHOOSE:
-        ask = state["pick-ask"]
-        wanted |= {"ask": ask, "limit": f"{state[f'pick-limit-{ask}-{run.id}']:g}"}
-    if st.query_params.to_dict() != wanted:
-        st.query_params.from_dict(wanted)
+        st.markdown("\n".join(f"- {line}" for line in lines))

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.errors import RunError, UserError
-from core.runs import FILES, BrokenRun, Run, RunStore
+from core.frontier import Budget, answer, chosen_by
+from core.runs import FILES, METRICS, RUN_ID, BrokenRun, Run, RunStore, check_id
+from core.tables import check_numbers
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 VARIABLE = "STRUCTURAL_DROPOUT_STORE"
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
+PARTS = ("", "validation_")  # what a page shows, and what it chooses by
+MOST_RANKED = 24  # runs on one data set that are looked into for a good one to open
+
+_LOG = logging.getLogger(__name__)
 
 
 def folder() -> Path:
     """The store that is shown: the environment's, or the sample runs."""
-    return Path(os.environ.get(VARIABLE) or SAMPLES)
+    return Path(os.environ.get(VARIABLE) or SAMPLES).expanduser()
 
 
 def entries() -> tuple[list[Run], list[BrokenRun]]:
     """The store's readable runs and the others with their reasons, by name. Raises RunError where it is no folder."""
     store = RunStore(folder())
-    found = [_entry(store.folder / name, _stamp(store.folder / name)) for name in store.ids()]
+    try:
+        found = [_entry(store.folder / name, _stamp(store.folder / name)) for name in store.ids()]
+    except OSError as error:
+        raise RunError(f"store {store.folder} can't be read: {error.strerror or error}") from None
     return [e for e in found if isinstance(e, Run)], [e for e in found if isinstance(e, BrokenRun)]
 
 
 def metrics(run: Run) -> pd.DataFrame:
-    """The run's table; don't change it, it is shared. Raises RunError."""
+    """The run's table, checked so that a page can trust it; don't change it, it is shared. Raises RunError."""
     return _metrics(run.path, run.stamp)
 
 
@@ -39,13 +50,59 @@ def correct(run: Run, width: int) -> np.ndarray | None:
     """Which test examples the run gets right at `width`, (n,) bool; None where that is not known."""
     try:
         return _correct(run.path, run.stamp, width)
-    except RunError:
+    except (RunError, KeyError, TypeError, ValueError):
         return None
 
 
 def milliseconds(run: Run) -> dict[int, float]:
     """Median time of one prediction at the measured widths, on the machine that was measured last."""
-    return _milliseconds(run.path, run.stamp)
+    return _latency(run.path, run.stamp)[1]
+
+
+def machine(run: Run) -> str:
+    """The machine that `milliseconds` was measured on; empty where there is none."""
+    return _latency(run.path, run.stamp)[0]
+
+
+def same_examples(a: Run, b: Run) -> bool:
+    """Whether two runs were tested on the same examples."""
+    mine, theirs = (run.record.data.get("test_fingerprint") for run in (a, b))
+    return isinstance(mine, str) and mine == theirs
+
+
+def opening(runs: list[Run]) -> Run:
+    """The run that a first visit opens: the best of those on the data that was used last."""
+    for newest in _newest(runs):
+        if found := ranked(runs, newest):
+            return found[0]
+    return runs[0]
+
+
+def ranked(runs: list[Run], like: Run) -> list[Run]:
+    """The measured runs on the same examples as `like`, best first.
+
+    The best has the best validation figure at a tenth of the newest one's full size, the newest of equals: a rule
+    that fits in a sentence and does not change from visit to visit.
+    """
+    alike = [run for run in _newest(runs) if run.record.task == like.record.task and same_examples(run, like)]
+    found: list[tuple[float, Run]] = []
+    limit: float | None = None
+    for run in alike[:MOST_RANKED] or [like]:
+        try:
+            frame = metrics(run)
+        except RunError:
+            continue
+        limit = limit or float(frame["bytes"].iloc[-1]) / 10
+        metric = run.task.metric
+        at = answer(frame, metric, Budget(max_bytes=limit))
+        figure = float(chosen_by(frame, metric)[at.row]) * (1 if metric.higher_is_better else -1)
+        found.append((figure if at.fits else -np.inf, run))
+    return [run for _, run in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _newest(runs: list[Run]) -> list[Run]:
+    """Measured runs, newest first."""
+    return sorted((run for run in runs if run.has_metrics), key=lambda run: (run.record.created, run.id), reverse=True)
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:
@@ -63,32 +120,49 @@ def _stamp(path: Path) -> tuple[Any, ...]:
 @lru_cache(maxsize=4096)
 def _entry(path: Path, stamp: tuple[Any, ...]) -> Run | BrokenRun:
     try:
+        if not RUN_ID.fullmatch(path.name):
+            check_id(path.name)
         return Run(path)
     except UserError as error:
         return BrokenRun(path.name, str(error))
     except Exception as error:  # whatever a damaged file does, the other runs stay usable
+        _LOG.exception("run %s", path)
         return BrokenRun(path.name, f"the run can't be read: {type(error).__name__} {error}")
 
 
 @lru_cache(maxsize=64)
 def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
-    return Run(path).metrics()
+    run = Run(path)
+    frame = run.metrics()
+    judged = [f"{part}{m.name}{end}" for m in run.task.metrics for part in PARTS for end in ("", "_low", "_high")]
+    try:
+        check_numbers(METRICS, frame, ["params", "bytes", "n", "validation_n", *judged])
+        if (frame[["params", "bytes", "n"]] < 1).any(axis=None) or (frame["params"].diff() < 0).any():
+            raise RunError(f"{METRICS} holds sizes that can't be")
+    except RunError as error:
+        raise RunError(f"{error}; make it again with: python -m core sweep {path}") from None
+    return frame
 
 
 @lru_cache(maxsize=512)
 def _correct(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
     frame = Run(path).predictions(width)
-    found: np.ndarray = (frame[f"w{width}"] == frame["label"]).to_numpy()
+    found: np.ndarray = (frame[f"w{width}"] == frame["label"]).to_numpy(bool)
     return found
 
 
 @lru_cache(maxsize=64)
-def _milliseconds(path: Path, stamp: tuple[Any, ...]) -> dict[int, float]:
+def _latency(path: Path, stamp: tuple[Any, ...]) -> tuple[str, dict[int, float]]:
+    import pandas as pd
+
     try:
         frame = Run(path).latency()
     except RunError:
-        return {}
+        return "", {}
     if frame is None or frame.empty or not {"machine", "batch", "width", "median_ms"} <= set(frame):
-        return {}
-    rows = frame[(frame["machine"] == frame["machine"].iloc[-1]) & (frame["batch"] == 1)]
-    return {int(w): float(ms) for w, ms in zip(rows["width"], rows["median_ms"], strict=True)}
+        return "", {}
+    name = frame["machine"].iloc[-1]
+    rows = frame[(frame["machine"] == name) & (frame["batch"] == 1)]
+    widths, times = (pd.to_numeric(rows[column], errors="coerce") for column in ("width", "median_ms"))
+    good = (widths >= 1) & (times > 0) & np.isfinite(times)  # a damaged time is left out, the rest still shown
+    return str(name), {int(w): float(ms) for w, ms in zip(widths[good], times[good], strict=True)}

@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import pandas as pd
 
-from core.report import kilobytes
+from core.record import RunRecord
+from core.report import kilobytes, printable
+from core.runs import Run
 from core.tasks import Metric
+
+JOINER = "\u2060"  # no width, no break
+LONGEST_NAME = 40  # in a chart or a sentence; names may have a hundred characters
+
+SETTINGS = {  # what run.json calls it: what people read
+    "name": "recipe",
+    "hidden": "units at full size",
+    "inputs": "values of an example",
+    "outputs": "labels",
+    "layers": "hidden layers",
+    "lower": "smallest size trained",
+    "epochs": "passes over the data (epochs)",
+    "batch_size": "examples a step (batch size)",
+    "lr": "learning rate, at its peak",
+    "warmup": "share of the steps spent warming up",
+    "weight_decay": "weight decay",
+    "alpha": "exponent of the scale (alpha)",
+    "p": "chance that a step is cut (p)",
+    "each_layer": "every layer is cut on its own",
+    "model each_layer": "a size of its own for every layer",
+    "strata": "sizes trained in a step (strata)",
+    "full_share": "share of the steps with full size",
+    "whole_batch": "every size sees the whole batch",
+    "between": "random sizes in a step",
+    "distil": "small sizes learn from full size",
+    "seconds": "seconds of training",
+}
 
 
 def safe(text: str) -> str:
-    """Text from a file as plain text inside Markdown: whatever could format, link or break a line is disarmed."""
-    flat = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", flat)
+    """Text from a file as plain text inside Markdown: whatever could format, link or break a line is disarmed.
+
+    A backslash disarms Markdown. What Streamlit looks for in the finished text (addresses, arrows, its logo) is no
+    Markdown any more, so there an invisible joiner parts what it looks for.
+    """
+    sought = r"www(?=\.)|@|:(?=//|streamlit:)|(?<!\S)[-<>~](?=[-=>](?!\S))"
+    parted = re.sub(sought, rf"\g<0>{JOINER}", printable(text), flags=re.IGNORECASE)
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", parted)
+
+
+def short(text: str, longest: int = LONGEST_NAME) -> str:
+    """A name that may be long with its middle left out, since names that belong together often begin alike."""
+    line = printable(text)
+    if len(line) <= longest:
+        return line
+    tail = longest // 2
+    return f"{line[: longest - tail - 1]}…{line[-tail:]}"
+
+
+def listed(run: Run) -> str:
+    """A run in a list to choose from: `digits-16 (digits)`."""
+    return printable(f"{run.id} ({run.record.data.get('name') or 'own data'})")
 
 
 def units(width: int) -> str:
@@ -21,9 +71,25 @@ def units(width: int) -> str:
     return f"{width:,} unit" + ("" if width == 1 else "s")
 
 
+def count(value: Any) -> str:
+    """A number of things from run.json, which may hold anything: `1,079`, or `an unknown number of`."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else "an unknown number of"
+
+
+def setting(value: Any) -> str:
+    """A setting as people write it: `yes`, `0.3333`, `1,079`, `–` where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def milliseconds(ms: float) -> str:
     """A duration: `0.03 ms`."""
-    return f"{ms:.2g} ms" if ms < 100 else f"{ms:,.0f} ms"
+    return f"{ms:.2g} ms" if ms < 99.5 else f"{ms:,.0f} ms"
 
 
 def nearest_time(times: dict[int, float], width: int) -> str:
@@ -34,43 +100,96 @@ def nearest_time(times: dict[int, float], width: int) -> str:
     return milliseconds(times[near])
 
 
-def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> list[dict[str, str | int]]:
-    """What the live slider says at each size, ready to show, so that the browser formats nothing itself."""
-    name = metric.name
-    full = metrics[name].iloc[-1]
-    shown: list[dict[str, str | int]] = []
+def purpose(record: RunRecord) -> str:
+    """What the network does, as Markdown: `It tells 10 kinds apart (Trouser, Bag and 8 more)`."""
+    labels = [safe(short(label, 24)) for label in record.labels]
+    listed = ", ".join(labels[:4])
+    if len(labels) == 2:
+        listed = f"{labels[0]} and {labels[1]}"
+    elif len(labels) > 4:
+        listed += f" and {len(labels) - 4:,} more"
+    source = record.data.get("source") or record.data.get("name") or "examples that are not described"
+    one = len(labels) == 1
+    return f"It tells {len(labels):,} kind{'' if one else 's'} apart ({listed}). It learned from {safe(str(source))}\\."
+
+
+def share(part: float, full: float) -> str:
+    """`25 %`, `0.6 %`: never nothing where there is something."""
+    percent = 100 * part / full
+    return f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.2g} %"
+
+
+def gap(metric: Metric, value: float, reference: float) -> str:
+    """How far two figures are apart, without a direction: `3.1 points`."""
+    return metric.format_difference(value, reference).rsplit(" ", 1)[0]
+
+
+def against_full(metric: Metric, value: float, full: float) -> str:
+    """`1.1 points below full size`, or `as good as full size`."""
+    change = metric.format_difference(value, full)
+    return "as good as full size" if change == "the same" else f"{change} full size"
+
+
+def choice(row: pd.Series, full: pd.Series, metric: Metric) -> str:
+    """A size that was picked by hand and its price, as Markdown."""
+    width, name = int(row["width"]), metric.name
+    figures = f"{metric.format(row[name])} {metric.label.lower()} in {kilobytes(row['bytes'])}"
+    if width == int(full["width"]):
+        return f"**Your choice: full size, {units(width)}.** {safe(figures)}\\."
+    price = f"{share(row['bytes'], full['bytes'])} of full size's file; {against_full(metric, row[name], full[name])}."
+    return f"**Your choice: {units(width)}.** {safe(f'{figures}, {price}')}"
+
+
+def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> list[dict[str, str | int | float]]:
+    """What the live slider says at each size, ready to show, so that the browser formats nothing itself.
+
+    `place` is where the size lies on the slider, which has the chart's log axis: small sizes differ most.
+    """
+    name, last = metric.name, metrics.iloc[-1]
+    shown: list[dict[str, str | int | float]] = []
     columns = ("width", "params", "bytes", name, f"{name}_low", f"{name}_high")
     for width, params, size, value, low, high in zip(*(metrics[c].tolist() for c in columns), strict=True):
-        change = metric.format_difference(value, full)
         shown.append(
             {
                 "width": width,
+                "place": math.log(params),
                 "units": units(width),
                 "value": metric.format(value),
                 "interval": metric.format_interval(low, high),
-                "change": "as good as full size" if change == "the same" else f"{change} full size",
+                "change": "this is full size" if width == last["width"] else against_full(metric, value, last[name]),
                 "params": f"{params:,}",
                 "size": kilobytes(size),
-                "share": f"{100 * size / metrics['bytes'].iloc[-1]:.2g} % of full size",
+                "share": f"{share(size, last['bytes'])} of full size",
                 "time": nearest_time(times, width),
             }
         )
     return shown
 
 
-def table(metrics: pd.DataFrame, metric: Metric, widths: list[int]) -> pd.DataFrame:
-    """The chart's figures as a table with units in its headings."""
-    rows = metrics[metrics["width"].isin(widths)]
+def table(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Some of the chart's figures as a table with units in its headings."""
     name = metric.name
     return pd.DataFrame(
         {
             "Units": rows["width"],
-            "Parameters": [f"{n:,}" for n in rows["params"]],
-            "File": [kilobytes(n) for n in rows["bytes"]],
             metric.label: [metric.format(v) for v in rows[name]],
+            "File": [kilobytes(n) for n in rows["bytes"]],
+            "Parameters": [f"{n:,}" for n in rows["params"]],
             "95 % interval": [
                 metric.format_interval(low, high)
                 for low, high in zip(rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
             ],
         }
     )
+
+
+def settings(record: RunRecord) -> dict[str, str]:
+    """How a run was made, by readable names, without what was measured or a fingerprint. Takes any run.json."""
+    model, recipe, training = record.family.get("settings"), record.recipe, record.training
+    found: dict[str, Any] = {"data": record.data.get("name"), "training examples": record.data.get("train_n")}
+    found["model"] = record.family.get("name") or "its owner's own program"
+    if isinstance(model, dict):
+        found |= {SETTINGS.get(f"model {k}") or SETTINGS.get(k) or f"model {k}": v for k, v in model.items()}
+    found |= {SETTINGS.get(k, k.replace("_", " ")): v for k, v in recipe.items()}
+    found |= {SETTINGS.get(k, k): training.get(k) for k in ("seed", "device", "seconds")}
+    return {name: short(setting(value), 60) for name, value in found.items()}

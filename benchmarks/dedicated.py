@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.data import Dataset, Split
     from core.family import Family
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # an untuned line would flatter everyone
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2)  # an untuned line would flatter everyone
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from core import data as data_sets
 from core.frontier import log_spaced
 
 
-def one_seed(task: tuple, recipes: list[str], seed: int, epochs: int, quick: bool) -> dict:
+def one_seed(task: tuple, recipes: list[str], seed: int, epochs: int, quick: bool, threads: int) -> dict:
     """Everything for one seed: accuracies by contender and width, and seconds."""
     import torch
 
@@ -31,6 +31,7 @@ def one_seed(task: tuple, recipes: list[str], seed: int, epochs: int, quick: boo
     from core.train import train
 
     data, hidden, widths = _data(task)
+    torch.set_num_threads(threads)
     settings = {"inputs": data.features, "outputs": data.classes, "hidden": hidden, "layers": 2}
     plain = models.family("mlp", **settings)
     dedicated.fit(plain.build(), data, dedicated.plain_recipe(1, 1e-2), seed)  # torch's first pass is slower
@@ -57,7 +58,7 @@ def one_seed(task: tuple, recipes: list[str], seed: int, epochs: int, quick: boo
     return {"accuracy": found, "seconds": seconds, "rates": {w: m.lr for w, m in chosen.items()}}
 
 
-def memory(name: str, task: tuple) -> float:
+def memory(name: str, task: tuple, threads: int) -> float:
     """MB that two epochs of training take above the data."""
     import torch
 
@@ -65,6 +66,7 @@ def memory(name: str, task: tuple) -> float:
     from core.dropout import recipe as recipe_named
 
     data, hidden, _ = _data(task)
+    torch.set_num_threads(threads)
     family = models.family("mlp", inputs=data.features, outputs=data.classes, hidden=hidden, layers=2)
     dedicated.accuracy(family.build(), data.validation)  # what torch itself loads for a first pass is no training's
     recipe = recipe_named("stratified", epochs=2)
@@ -91,13 +93,14 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10, help="of a plain training (default 10)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     parser.add_argument("--recipes", default="paper,stratified,sandwich")
     parser.add_argument("--quick", action="store_true", help="leave the dedicated models out")
     a = parser.parse_args()
     task, recipes = (a.data, a.data_dir, a.hidden), a.recipes.split(",")
     runs = []
     for seed in range(a.seeds):
-        runs.append(in_fresh_process(one_seed, task, recipes, seed, a.epochs, a.quick))
+        runs.append(in_fresh_process(one_seed, task, recipes, seed, a.epochs, a.quick, a.threads))
         print(f"seed {seed}: " + ", ".join(f"{k} {v:.1f} s" for k, v in runs[-1]["seconds"].items()), flush=True)
     widths = log_spaced(1, a.hidden)
     wide = [k for k, width in enumerate(widths) if width >= a.hidden / 16]
@@ -119,9 +122,12 @@ def main() -> None:
         print(
             f"{name:>12}" + "".join(f"{v:7.1f}" for v in mean) + f"{mean.mean():8.2f}{mean[wide].mean():7.2f}{shown:>7}"
         )
-    used = {name: in_fresh_process(memory, name, task) for name in ("dense", "stratified")}
+    used = {name: in_fresh_process(memory, name, task, a.threads) for name in ("dense", "stratified")}
     print(f"memory of a training above the data: dense {used['dense']:.0f} MB, stratified {used['stratified']:.0f} MB")
     rates = {str(w): [run["rates"][w] for run in runs] for w in runs[0]["rates"]}
+    import torch
+
+    torch.set_num_threads(a.threads)
     finish("recipes", {"widths": widths, "contenders": figures, "rates": rates, "peak_mb": used})
 
 

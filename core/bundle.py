@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.card import model_card
+from core.card import batch_shape, model_card
+from core.errors import RunError
 from core.export_graph import onnx_bytes
-from core.models import source_lines
-from core.runs import Run
+from core.models import source
+from core.runs import METRICS, Run
 
 if TYPE_CHECKING:
     from core.family import Family
@@ -32,7 +34,7 @@ def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = No
         "metrics.json": _json(row),
         "model_card.md": model_card(run, widths, row).encode(),
         "load.py": load_script(run, widths).encode(),
-        "load_onnx.py": LOAD_ONNX.encode(),
+        "load_onnx.py": LOAD_ONNX.format(shape=batch_shape(run)).encode(),
     }
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
     files["SHA256SUMS"] = sums.encode()
@@ -42,6 +44,7 @@ def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = No
             info = zipfile.ZipInfo(name, EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
+            info.create_system = 3  # Unix, also where it is made on Windows
             archive.writestr(info, data)
     return out.getvalue()
 
@@ -56,7 +59,7 @@ def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
         "widths": dict(widths),
         "full_widths": run.layout.full,
         "input": record.input.to_json(),
-        "input_dtype": "float32, raw values: the model normalises them itself",
+        "input_dtype": "float32, the values as the data has them: what normalising there is, the model does",
         "output": "one score for each label; the highest is the prediction",
         "labels": list(record.labels),
         "weights_sha256": record.weights_sha256,
@@ -70,37 +73,54 @@ def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
         return known
     frame = run.metrics()
     for name, size in widths.items():
+        if f"width_{name}" not in frame:
+            raise RunError(f"{METRICS} lacks width_{name}; make it again with: python -m core sweep {run.path}")
         frame = frame[frame[f"width_{name}"] == size]
-    if frame.empty:
-        return known
-    row = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in frame.iloc[0].items()}
-    # JSON has no NaN: a class without a test example has no figure
-    row["per_class_accuracy"] = [None if value != value else value for value in row.get("per_class_accuracy", [])]
-    return {str(key): value for key, value in row.items()}
+    return known if frame.empty else {**_strict(frame.iloc[0].to_dict()), **known}
 
 
 def load_script(run: Run, widths: Mapping[str, int]) -> str:
     """A script that loads the weights with torch and safetensors alone."""
-    source = source_lines(str(run.record.family.get("name")), run.record.family.get("settings", {}), widths)
-    if source is None:
-        arguments = ", ".join(f"{name}={size}" for name, size in widths.items())
-        return LOAD_OWN.format(arguments=arguments)
-    text, call = source
-    return LOAD_TORCH.format(source=text.rstrip(), call=call)
+    model = source(run.record.family.get("name"), run.record.family.get("settings", {}), widths)
+    if model is None:
+        return LOAD_OWN
+    imports = sorted({*model.imports, "import torch", "from safetensors.torch import load_file"}, key=_as_sorted)
+    return LOAD_TORCH.format(imports="\n".join(imports), model=model.text, call=model.call, shape=batch_shape(run))
+
+
+def _as_sorted(line: str) -> tuple[bool, str]:
+    """Whole modules first, then names from modules."""
+    return line.startswith("from "), line
+
+
+def _strict(value: Any) -> Any:
+    """As JSON can say it: a figure that is not finite, such as that of a class without a test example, is null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _strict(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _json(data: Any) -> bytes:
-    return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(_strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")  # half a surrogate pair has no bytes; JSON's own escape does
 
 
-LOAD_TORCH = '''{source}
+LOAD_TORCH = '''"""The model in plain PyTorch; needs torch and safetensors. Use it as:  from load import predict"""
+
+import json
+from pathlib import Path
+
+{imports}
 
 
-# Needs torch and safetensors. Use it as:  from load import predict
-import json  # noqa: E402
-from pathlib import Path  # noqa: E402
+{model}
 
-from safetensors.torch import load_file  # noqa: E402
 
 folder = Path(__file__).parent
 labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["labels"]
@@ -110,26 +130,31 @@ model.eval()
 
 
 def predict(x):
-    """Labels of raw inputs; config.json tells their shape and range."""
+    """Labels of a batch of raw inputs, shape {shape}; config.json tells what they are."""
     with torch.inference_mode():
-        return [labels[k] for k in model(torch.as_tensor(x, dtype=torch.float32)).argmax(1).tolist()]
+        scores = model(torch.as_tensor(x, dtype=torch.float32))
+    return [labels[k] for k in scores.argmax(1).tolist()]
 '''
 
-LOAD_OWN = '''"""Needs torch, safetensors and your own factory: from load import load; model = load(build)."""
+LOAD_OWN = '''"""Needs torch, safetensors and your own factory. Use it as:  from load import load"""
 
+import json
 from pathlib import Path
 
 from safetensors.torch import load_file
 
+folder = Path(__file__).parent
+config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
 
 def load(build):
     """The trained small model; `build` is the factory that the family was made from."""
-    model = build({arguments})
-    model.load_state_dict(load_file(Path(__file__).parent / "model.safetensors"), strict=True)
+    model = build(**config["widths"])
+    model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
     return model.eval()
 '''
 
-LOAD_ONNX = '''"""Needs onnxruntime and NumPy. Use it as:  from load_onnx import predict"""
+LOAD_ONNX = '''"""The model as ONNX; needs onnxruntime and NumPy. Use it as:  from load_onnx import predict"""
 
 import json
 from pathlib import Path
@@ -143,7 +168,7 @@ session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExe
 
 
 def predict(x):
-    """Labels of raw inputs; config.json tells their shape and range."""
-    scores = session.run(None, {"input": np.asarray(x, np.float32)})[0]
+    """Labels of a batch of raw inputs, shape {shape}; config.json tells what they are."""
+    scores = session.run(None, {{"input": np.asarray(x, np.float32)}})[0]
     return [labels[k] for k in scores.argmax(1)]
 '''

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from core.report import printable
 from core.runs import Run
+
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a backslash doesn't keep a pipe in its cell
 
 
 def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> str:
@@ -13,39 +17,44 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
     record, metric = run.record, run.task.metric
     full = run.layout.full
     size = ", ".join(f"{name} {widths[name]} of {full[name]}" for name in widths)
+    facts = [
+        ("Parameters", f"{row['params']:,}"),
+        ("Weights' file", f"{row['bytes'] / 1000:,.1f} kB"),
+        ("Input", f"{record.input.meaning}; as float32 in a batch of shape {batch_shape(run)}"),
+        ("Output", f"one score for each of {len(record.labels)} labels; the highest is the prediction"),
+        ("Trained on", record.data.get("source") or record.data.get("name")),
+        (
+            "Recipe",
+            f"{record.recipe.get('name')}, {record.recipe.get('epochs')} epochs, seed {record.training.get('seed')}",
+        ),
+    ]
+    measured = all(isinstance(row.get(name), int | float) for name in _columns(metric.name))
+    if measured:
+        interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
+        facts.append(
+            (
+                metric.label,
+                f"{metric.format(row[metric.name])} (95 % interval {interval}), on {row['n']:,} test "
+                f"{run.task.example}s that were used neither for training nor for choosing a size",
+            )
+        )
     lines = [
-        f"# {run.id}: {size}",
+        f"# {plain(run.id)}: {plain(size)}",
         "",
         f"A {run.task.name} model cut from one Structural Dropout training (arXiv 2205.06906), with no retraining.",
         "",
-        "| | |",
-        "|---|---|",
-        f"| Parameters | {row['params']:,} |",
-        f"| Weights' file | {row['bytes'] / 1000:,.1f} kB |",
-        f"| Input | {record.input.meaning}; shape {list(record.input.shape)}, float32, raw values |",
-        f"| Output | one score for each of {len(record.labels)} labels; the highest is the prediction |",
-        f"| Trained on | {record.data.get('source', record.data.get('name'))} |",
-        f"| Recipe | {record.recipe.get('name')}, {record.recipe.get('epochs')} epochs, seed "
-        f"{record.training.get('seed')} |",
-    ]
-    if metric.name in row:
-        interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
-        lines += [
-            f"| {metric.label} | {metric.format(row[metric.name])} (95 % interval {interval}), on {row['n']:,} test "
-            f"{run.task.example}s that were used neither for training nor for choosing a size |",
-            "",
-            f"## {metric.label} by label",
-            "",
-            f"| label | {metric.label.lower()} |",
-            "|---|---|",
-        ]
-        by_class = row.get(f"per_class_{metric.name}") or []
-        for label, value in zip(record.labels, by_class, strict=False):
-            lines.append(f"| {_plain(label)} | {'no test example' if value is None else metric.format(value)} |")
-    else:
-        lines += ["", f"{metric.label} was not measured at this size."]
-    lines += [
+        *_table("", "", facts),
         "",
+    ]
+    by_class = row.get(f"per_class_{metric.name}")
+    if measured and isinstance(by_class, list):
+        shown = [metric.format(v) if isinstance(v, int | float) else f"no test {run.task.example}" for v in by_class]
+        lines += [f"## {metric.label} by label", ""]
+        lines += [*_table("label", metric.label.lower(), zip(record.labels, shown, strict=False)), ""]
+    if not measured:
+        lines += [f"{metric.label} was not measured at this size.", ""]
+    own = record.family.get("name") is None
+    lines += [
         "## Limits",
         "",
         "It was measured on examples like those it was trained on; on others it can be worse. It always names one of "
@@ -53,12 +62,29 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
         "",
         "## Loading it",
         "",
-        "`load.py` needs torch and safetensors; `load_onnx.py` needs onnxruntime and NumPy. Either gives `predict(x)`.",
+        "`load_onnx.py` needs onnxruntime and NumPy and gives `predict(x)`. `load.py` needs torch and safetensors and "
+        + ("gives `load(build)`, where `build` is its owner's own factory." if own else "gives `predict(x)` too."),
         "",
     ]
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """A label as text in a table: what would end the cell or the line is taken out."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\\\|")
+def batch_shape(run: Run) -> str:
+    """Shape of a batch of inputs as text: `(n, 28, 28)`."""
+    return f"({', '.join(['n', *map(str, run.record.input.shape)])})"
+
+
+def plain(text: object) -> str:
+    """Anything as text that Markdown shows as it is: one line, no markup, no link, no end of a table's cell."""
+    words = re.sub(r"[\\`*_\[\]~$#]", r"\\\g<0>", printable(str(text)))
+    words = re.sub(r"[&<>|]", lambda found: ENTITIES[found[0]], words)
+    # what looks like an address becomes a link by itself on some pages
+    return re.sub(r"(?<=www)\.|:(?=/)|@", lambda found: f"&#{ord(found[0])};", words, flags=re.IGNORECASE)
+
+
+def _table(left: str, right: str, rows: Iterable[tuple[object, object]]) -> list[str]:
+    return [f"| {left} | {right} |", "|---|---|", *(f"| {plain(name)} | {plain(value)} |" for name, value in rows)]
+
+
+def _columns(metric: str) -> tuple[str, ...]:
+    return metric, f"{metric}_low", f"{metric}_high", "n"

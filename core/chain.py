@@ -6,9 +6,14 @@ that is no such chain is simply run as it is.
 
 from __future__ import annotations
 
+import copy
+import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from core.layout import Layout
@@ -23,25 +28,10 @@ ELEMENTWISE = (
     "ReLU", "LeakyReLU", "ReLU6", "GELU", "SiLU", "Mish", "ELU", "SELU", "CELU", "Tanh", "Sigmoid", "Softplus",
     "Softsign", "Hardswish", "Hardsigmoid", "Hardtanh", "LogSigmoid", "Identity",
 )  # fmt: skip
-ELEMENTWISE_CALLS = frozenset(
-    [
-        "relu",
-        "leaky_relu",
-        "relu6",
-        "gelu",
-        "silu",
-        "mish",
-        "elu",
-        "selu",
-        "celu",
-        "tanh",
-        "sigmoid",
-        "softplus",
-        "softsign",
-        "hardswish",
-        "hardtanh",
-    ]
-)
+ELEMENTWISE_CALLS = frozenset((
+    "relu", "leaky_relu", "relu6", "gelu", "silu", "mish", "elu", "selu", "celu", "tanh", "sigmoid", "softplus",
+    "softsign", "hardswish", "hardsigmoid", "hardtanh", "logsigmoid",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,14 +76,14 @@ class Chain:
 
     def macs(self, layout: Layout, widths: Mapping[str, int]) -> int:
         """Multiply-accumulates of the links for one example."""
-        return sum(_product(layout.tensors[link.weight].shape_at(widths)) for link in self.links)
+        return sum(math.prod(layout.tensors[link.weight].shape_at(widths)) for link in self.links)
 
 
 def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
     """The chain that `module` is, or None where it is anything else."""
     from torch import fx, nn
 
-    if any(t.kind == "tied" for t in layout.tensors.values()):
+    if any(t.kind == "tied" for t in layout.tensors.values()) or not all(map(_is_plain, module.modules())):
         return None
     elastic_modules = {name.rpartition(".")[0] for name, t in layout.tensors.items() if t.widths()}
 
@@ -117,7 +107,7 @@ def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
         elastic = target is not None and any(
             layout.tensors[f"{node.target}.{name}"].widths() for name in target.state_dict()
         )
-        if isinstance(target, nn.Linear) and (elastic or links):
+        if type(target) is nn.Linear and (elastic or links):
             prefix = f"{node.target}."
             links.append(Link(prefix + "weight", prefix + "bias" if target.bias is not None else None, ()))
         elif elastic or not (op := _operation(node, target, bool(links))):
@@ -132,11 +122,33 @@ def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
 
 
 def _is_line(nodes: list[fx.Node]) -> bool:
-    """Whether every node reads the one before it and nothing else."""
+    """Whether every node reads the one before it as its first argument and nothing else, to the output itself."""
     if len(nodes) < 3 or nodes[0].op != "placeholder" or nodes[-1].op != "output":
         return False
-    pairs = itertools.pairwise(nodes)
-    return all(node.all_input_nodes == [before] and len(before.users) == 1 for before, node in pairs)
+    return all(
+        node.args[:1] == (before,) and node.all_input_nodes == [before] and len(before.users) == 1
+        for before, node in itertools.pairwise(nodes)
+    )
+
+
+def _is_plain(module: Any) -> bool:
+    """Whether a module does what its forward says and no more, and the same in training and evaluation."""
+    kind: Any = type(module)
+    changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return not changed and not _looks_at_mode(kind)
+
+
+@lru_cache(maxsize=1024)
+def _looks_at_mode(kind: type) -> bool:
+    """Whether any method of a module's class mentions `training`, as Dropout's and BatchNorm's do."""
+    from torch import nn
+
+    def mentions(code: CodeType) -> bool:
+        return "training" in code.co_names or any(mentions(c) for c in code.co_consts if isinstance(c, CodeType))
+
+    bases = kind.__mro__[: kind.__mro__.index(nn.Module)]
+    methods = (inspect.unwrap(value) for base in bases for value in vars(base).values() if inspect.isfunction(value))
+    return any(mentions(method.__code__) for method in methods)
 
 
 def _features_flow(links: list[Link], layout: Layout) -> bool:
@@ -150,38 +162,68 @@ def _features_flow(links: list[Link], layout: Layout) -> bool:
 
 
 def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) -> Any:
-    """How to run a node that owns no width: `op(x)` between the layers, `op(x, state)` before them; None if unsafe."""
-    from torch.func import functional_call
+    """How to run a node that owns no width: `op(x)` between the layers, `op(x, state)` before them; None if unsafe.
 
+    Nothing writes over its input: the sweep and the shared first layer read it again.
+    """
     if target is not None:
+        plain = type(target).__name__ in ELEMENTWISE and type(target).__module__.startswith("torch.nn.")
+        if plain and hasattr(target, "inplace"):
+            target = copy.copy(target)
+            setattr(target, "inplace", False)  # noqa: B010 (not every module has one)
         if elementwise_only:
-            plain = type(target).__name__ in ELEMENTWISE and type(target).__module__.startswith("torch.nn.")
-            return target if plain and not target.state_dict() else None
-        if any(type(m).__name__.startswith(("Dropout", "AlphaDropout", "BatchNorm")) for m in target.modules()):
-            return None  # behaves differently in training, so it must go through the module itself
-        prefix = f"{node.target}."
-        names = list(target.state_dict())
-        if not names:
-            return lambda x, state: target(x)
-        return lambda x, state: functional_call(target, {name: state[prefix + name] for name in names}, (x,))
-    call: Callable[..., Any]
+            return target if plain else None
+        return _step(str(node.target), target)
     if node.op == "call_method":
-        name, call = str(node.target), lambda x, *a, **k: getattr(x, str(node.target))(*a, **k)
+        name, call = str(node.target), _method(str(node.target))
     elif node.op == "call_function" and callable(node.target):
         name, call = getattr(node.target, "__name__", ""), node.target
     else:
         return None
-    args, kwargs = node.args[1:], dict(node.kwargs)
-    kwargs.pop("inplace", None)  # the fast sweep reuses what an activation reads
-    if elementwise_only:
-        return (lambda x: call(x, *args, **kwargs)) if name in ELEMENTWISE_CALLS else None
-    if name == "flatten" or name in ELEMENTWISE_CALLS:
+    args, kwargs = _out_of_place(call, node.args[1:], dict(node.kwargs))
+    if name in ELEMENTWISE_CALLS:
+        return (lambda x, *_: call(x, *args, **kwargs)) if all(map(_is_number, (*args, *kwargs.values()))) else None
+    if name == "flatten" and _keeps_rows(args[0] if args else kwargs.get("start_dim", 0)):
         return lambda x, state: call(x, *args, **kwargs)
     return None
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    product = 1
-    for n in shape:
-        product *= n
-    return product
+def _step(name: str, target: nn.Module) -> Any:
+    """A module before the layers, run through the tensors of a state; None where it keeps some elsewhere."""
+    from torch import nn
+    from torch.func import functional_call
+
+    names = list(target.state_dict())
+    aside = {n for n, _ in target.named_buffers(remove_duplicate=False)} - set(names)
+    if aside or (isinstance(target, nn.Flatten) and not _keeps_rows(target.start_dim)):
+        return None
+    if not names:
+        return lambda x, state: target(x)
+    return lambda x, state: functional_call(target, {n: state[f"{name}.{n}"] for n in names}, (x,))
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
+
+
+def _out_of_place(
+    call: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments without the wish to overwrite the input, however it was said."""
+    try:
+        names = list(inspect.signature(call).parameters)[1:]
+    except (TypeError, ValueError):  # built into torch: such a function has no `inplace`
+        names = []
+    if "inplace" in names:
+        kwargs["inplace"] = False
+        args = args[: names.index("inplace")]
+    return tuple(args), kwargs
+
+
+def _keeps_rows(start_dim: Any) -> bool:
+    """Whether flattening from there leaves the batch alone."""
+    return isinstance(start_dim, int) and start_dim > 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str)) or value is None

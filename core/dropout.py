@@ -1,7 +1,7 @@
 """How cutoffs are drawn: recipes, each a frozen dataclass with a name. Needs NumPy only.
 
 A cutoff keeps the features below it and drops the rest (Structural Dropout, arXiv 2205.06906, section 3). To add a
-recipe: a dataclass with a `draw`, and its name in `RECIPES`.
+recipe: a dataclass with its settings' `limits` and a `draw`, and its name in `RECIPES`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from core.errors import UserError
-from core.layout import Width
+from core.layout import Width, whole_number
+from core.scale import MAX_ALPHA
 
 Cutoff = dict[str, int]  # width name -> features kept
 
@@ -36,6 +37,15 @@ class Recipe:
     """
 
     name: ClassVar[str]
+    #: What each setting may be: its kind, the least and the most.
+    limits: ClassVar[dict[str, tuple[type, float, float]]] = {
+        "epochs": (int, 1, 100_000),
+        "batch_size": (int, 1, 10**7),
+        "lr": (float, 1e-12, 10.0),
+        "warmup": (float, 0.0, 0.9),
+        "weight_decay": (float, 0.0, 10.0),
+        "alpha": (float, 0.0, MAX_ALPHA),
+    }
     epochs: int = 20
     batch_size: int | None = None  # None: 500, and less on small data
     lr: float = 5e-3  # peak of warm-up and cosine
@@ -44,15 +54,12 @@ class Recipe:
     alpha: float = 0.25
 
     def __post_init__(self) -> None:
-        for field, low, high in (
-            ("epochs", 1, 100_000), ("batch_size", 1, 10**7), ("lr", 1e-12, 10.0), ("warmup", 0.0, 0.9),
-            ("weight_decay", 0.0, 10.0), ("alpha", 0.0, 2.0),
-        ):  # fmt: skip
-            value = getattr(self, field)
-            if field == "batch_size" and value is None:
+        for setting, (kind, low, high) in self.limits.items():
+            value = getattr(self, setting)
+            if value is None and setting == "batch_size":
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise UserError(f"{field} is {value!r}; choose {low} to {high}")
+            # as plain Python's own type, since a recipe goes into JSON
+            object.__setattr__(self, setting, _checked(setting, value, kind, low, high))
 
     @property
     def independent(self) -> bool:
@@ -73,16 +80,12 @@ class Paper(Recipe):
     """The paper's: with probability p one cutoff, uniform in [lower, full], full included; else full width."""
 
     name: ClassVar[str] = "paper"
+    limits = Recipe.limits | {"p": (float, 0.0, 1.0), "each_layer": (bool, 0, 1)}
     epochs: int = 10
     lr: float = 1e-3
     alpha: float = 1.0
     p: float = 1.0
     each_layer: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0.0 <= self.p <= 1.0:
-            raise UserError(f"p is {self.p!r}; a probability is 0 to 1")
 
     @property
     def independent(self) -> bool:
@@ -109,16 +112,10 @@ class Stratified(Recipe):
     """
 
     name: ClassVar[str] = "stratified"
+    limits = Recipe.limits | {"strata": (int, 1, 64), "full_share": (float, 0.0, 1.0), "whole_batch": (bool, 0, 1)}
     strata: int = 4
     full_share: float = 1 / 3
     whole_batch: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.strata, bool) or not isinstance(self.strata, int) or not 1 <= self.strata <= 64:
-            raise UserError(f"strata is {self.strata!r}; choose a whole number from 1 to 64")
-        if not 0.0 <= self.full_share <= 1.0:
-            raise UserError(f"full_share is {self.full_share!r}; a share is 0 to 1")
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first; the same share of full width in every layer."""
@@ -140,15 +137,11 @@ class Sandwich(Recipe):
     """
 
     name: ClassVar[str] = "sandwich"
+    limits = Recipe.limits | {"between": (int, 0, 64), "distil": (bool, 0, 1)}
     epochs: int = 10
     alpha: float = 0.25
     between: int = 2
     distil: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.between, bool) or not isinstance(self.between, int) or not 0 <= self.between <= 64:
-            raise UserError(f"between is {self.between!r}; choose a whole number from 0 to 64")
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """Full, `between` random ones from wide to narrow, lower bound."""
@@ -167,7 +160,7 @@ def recipe(name: str, **settings: Any) -> Recipe:
 
     Raises UserError for an unknown name or setting, or a value out of range.
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise UserError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}")
     kind = RECIPES[name]
     known = {field.name for field in dataclasses.fields(kind)}
@@ -175,3 +168,21 @@ def recipe(name: str, **settings: Any) -> Recipe:
         if setting not in known:
             raise UserError(f"recipe {name!r} has no setting {setting!r}; it has {', '.join(sorted(known))}")
     return kind(**{key: value for key, value in settings.items() if value is not None})
+
+
+def _checked(setting: str, value: Any, kind: type, low: float, high: float) -> int | float | bool:
+    """`value` as `kind`. Raises UserError where it is another, or not from `low` to `high`."""
+    if kind is bool:
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+        raise UserError(f"{setting} is {value!r}; choose True or False")
+    number: int | float | None = whole_number(value)
+    if kind is int:
+        if number is not None and low <= number <= high:
+            return number
+        raise UserError(f"{setting} is {value!r}; choose a whole number from {low} to {high}")
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+    if number is None or not low <= number <= high:
+        raise UserError(f"{setting} is {value!r}; choose {low:g} to {high:g}")
+    return float(number)

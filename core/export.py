@@ -46,10 +46,11 @@ class Exported:
 
 
 def export(run: Run, width: int | Widths, format: str = "safetensors", *, family: Family | None = None) -> Exported:
-    """The model at `width` as a file of `format`, checked against the model in memory before it is handed over.
+    """The model at `width` as a file of `format`; a file that holds a program is run against the model in memory first.
 
     `family` is needed only for a run of your own factory, and not for safetensors. Raises UserError for an unknown
-    format or a width out of range, RunError where the run is damaged or the file does not agree with the model.
+    format or a width out of range, RunError where the run is damaged, its weights are not those that it was written
+    with, or the file does not agree with the model.
     """
     if format not in FORMATS:
         raise UserError(f"format {format!r} is not known; choose one of {', '.join(FORMATS)}")
@@ -69,14 +70,15 @@ def file_name(run: Run, widths: Widths, format: str) -> str:
 def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
     """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
     scale = Scale.from_json(run.record.scale, run.layout)
-    return scale.fold(run.slice(**widths), run.layout, widths)
+    folded = scale.fold(run.slice(**widths), run.layout, widths)
+    # not ascontiguousarray, which gives a scalar a dimension
+    return {name: np.asarray(value, order="C") for name, value in folded.items()}
 
 
 def _safetensors(run: Run, widths: Widths, family: Family | None = None) -> bytes:
     from safetensors.numpy import save
 
-    state = {name: np.ascontiguousarray(value) for name, value in small_state(run, widths).items()}
-    return save(state, {"format": "pt"})
+    return save(small_state(run, widths), {"format": "pt"})
 
 
 def _onnx(run: Run, widths: Widths, family: Family | None = None) -> bytes:

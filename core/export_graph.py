@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from core.family import Family
 
 TOLERANCE = 1e-4  # of the scores' own spread
-FULL_GRAPHS_KEPT = 4  # one full-width ONNX graph a run: cutting it takes milliseconds, exporting it a second
+ROUNDING = 1e-6  # of the largest score: what float32 leaves open
+TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")  # where the source lay
+GRAPHS_KEPT = 16  # graphs without weights, a few kB each: cutting one takes milliseconds, exporting it a second
 INPUT, OUTPUT = "input", "scores"
 
-_graphs: OrderedDict[str, bytes] = OrderedDict()
-_exporting = threading.Lock()  # torch's exporter keeps global state
+_graphs: OrderedDict[str, bytes | None] = OrderedDict()  # None: the graph can't be cut
+_graphs_lock = threading.Lock()
+_exporting = threading.Lock()  # torch's exporter and its random state are global
 
 
 def onnx_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None) -> bytes:
@@ -46,7 +49,7 @@ def onnx_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None
     if cut is not None and _agrees(_try_onnx(cut, x), wanted):
         return cut
     data: bytes = _export_graph(module, run).SerializeToString()
-    if not _agrees(run_onnx(data, x), wanted):
+    if not _agrees(_try_onnx(data, x), wanted):
         raise RunError(f"the ONNX file of run {run.id} at {dict(widths)} does not give the model's own scores")
     return data
 
@@ -56,11 +59,13 @@ def pt2_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None)
     import torch
 
     module, x = small_module(run, widths, family), example_inputs(run)
-    with _exporting, _quiet():
+    with _exporting, _quiet(), _refusals_told(run):
         program = torch.export.export(module, (_two(x),), dynamic_shapes=({0: torch.export.Dim("batch")},))
-        for node in program.graph.nodes:  # traces of where the source lay on this machine are nobody's business
-            for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
-                node.meta.pop(key, None)
+        for part in program.graph_module.modules():  # a branch or loop is a graph of its own
+            for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+                for key in TRACES:
+                    node.meta.pop(key, None)
+        program.example_inputs = None  # would be pickled, and holds somebody's examples
         file = io.BytesIO()
         torch.export.save(program, file)
         data = file.getvalue()
@@ -76,7 +81,13 @@ def small_module(run: Run, widths: Mapping[str, int], family: Family | None = No
 
     from core.sweep import family_of
 
-    module = family_of(run, family).build(**widths)
+    if family is None and run.family is None and run.record.family.get("name") is None:
+        raise UserError(
+            f"run {run.id} was trained from a factory of your own, which a program needs: from Python, "
+            "export(run, width, format, family=Family(build, ...)); the format safetensors needs none"
+        )
+    with _exporting, torch.random.fork_rng(devices=[]):  # first weights are drawn, and then not used
+        module = family_of(run, family).build(**widths)
     state = {name: torch.from_numpy(np.array(value)) for name, value in small_state(run, widths).items()}
     module.load_state_dict(state, strict=True)
     return module.eval()
@@ -86,7 +97,7 @@ def example_inputs(run: Run) -> np.ndarray:
     """The run's held-out examples as the model takes them: float32, raw values. Shape (n, ...)."""
     x: np.ndarray = run.examples()["x"].astype(np.float32)
     if x.shape[1:] != tuple(run.record.input.shape) or not len(x):
-        raise RunError(f"examples have shape {x.shape}, the run's input wants (n, {run.record.input.shape})")
+        raise RunError(f"examples of run {run.id} have shape {x.shape}; its input wants (n, *{run.record.input.shape})")
     return x
 
 
@@ -102,22 +113,41 @@ def run_onnx(data: bytes, x: np.ndarray) -> np.ndarray:
 
 
 def _cut_graph(run: Run, widths: Mapping[str, int], family: Family | None) -> bytes | None:
-    """The full-width graph with its weights replaced by the small ones; None where they are not all found in it."""
+    """The full-width graph with the small model's weights; None where they are not all found in it."""
     import onnx
 
     key = run.record.weights_sha256
-    if key not in _graphs:
-        _graphs[key] = _export_graph(small_module(run, run.layout.full, family), run).SerializeToString()
-        while len(_graphs) > FULL_GRAPHS_KEPT:
-            _graphs.popitem(last=False)
-    _graphs.move_to_end(key)
-    model = onnx.load_model_from_string(_graphs[key])
-    state = small_state(run, widths)
+    with _graphs_lock:
+        if key not in _graphs:
+            _graphs[key] = _empty_graph(run, family)
+            while len(_graphs) > GRAPHS_KEPT:
+                _graphs.popitem(last=False)
+        _graphs.move_to_end(key)
+        graph = _graphs[key]
+    if graph is None:
+        return None
+    model = onnx.load_model_from_string(graph)
     found = {weight.name: weight for weight in model.graph.initializer}
-    for name, value in state.items():
-        if name not in found or tuple(found[name].dims) != run.layout.tensors[name].shape:
+    for name, value in small_state(run, widths).items():
+        if name not in found:
             return None
-        found[name].CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        found[name].CopyFrom(onnx.numpy_helper.from_array(value, name))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _empty_graph(run: Run, family: Family | None) -> bytes | None:
+    """The full-width graph without the run's weights; None where it does not hold each of them under its name."""
+    try:
+        model = _export_graph(small_module(run, run.layout.full, family), run)
+    except UserError:  # too large for an ONNX file, perhaps; the small model may still fit
+        return None
+    found = {weight.name: weight for weight in model.graph.initializer}
+    for name, tensor in run.layout.tensors.items():
+        if name not in found or tuple(found[name].dims) != tensor.shape:
+            return None
+        found[name].Clear()
+        found[name].name = name
     del model.graph.value_info[:]  # shapes between the layers are the full model's
     data: bytes = model.SerializeToString()
     return data
@@ -127,10 +157,11 @@ def _export_graph(module: nn.Module, run: Run) -> onnx.ModelProto:
     """An ONNX graph of the module without the exporter's notes on this machine's source files."""
     import torch
 
-    with _exporting, _quiet():
+    inputs = (_two(example_inputs(run)),)
+    with _exporting, _quiet(), _refusals_told(run):
         program = torch.onnx.export(
             module,
-            (_two(example_inputs(run)),),
+            inputs,
             dynamo=True,
             input_names=[INPUT],
             output_names=[OUTPUT],
@@ -140,12 +171,18 @@ def _export_graph(module: nn.Module, run: Run) -> onnx.ModelProto:
     if program is None:
         raise UserError("this version of torch gave no ONNX program; install the versions of requirements.txt")
     model: onnx.ModelProto = program.model_proto
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
-        del part.metadata_props[:]
-        if hasattr(part, "doc_string"):
-            part.doc_string = ""
+    _forget_origin(model)
     return model
+
+
+def _forget_origin(part: Any) -> None:
+    """Clear every note on where a message was made, in the graphs inside it too."""
+    for field, value in part.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            part.ClearField(field.name)
+        elif field.message_type is not None:
+            for message in [value] if hasattr(value, "ListFields") else value:
+                _forget_origin(message)
 
 
 def _two(x: np.ndarray) -> Any:
@@ -166,15 +203,32 @@ def _run_module(module: Any, x: np.ndarray) -> np.ndarray:
 def _try_onnx(data: bytes, x: np.ndarray) -> np.ndarray | None:
     try:
         return run_onnx(data, x)
+    except ImportError:  # says nothing about the file
+        raise
     except Exception:  # a graph that can't be cut fails in ways of onnxruntime's own; the caller exports anew
         return None
 
 
 def _agrees(scores: np.ndarray | None, wanted: np.ndarray) -> bool:
-    """Whether two sets of scores are the same up to rounding."""
+    """Whether two sets of scores (n, classes) are the same up to rounding, however large or small they are."""
     if scores is None or scores.shape != wanted.shape or not np.isfinite(scores).all():
         return False
-    return bool(np.abs(scores - wanted).max() <= TOLERANCE * max(1.0, float(np.abs(wanted).max())))
+    allowed = TOLERANCE * float(np.ptp(wanted)) + ROUNDING * float(np.abs(wanted).max())
+    return bool(np.abs(scores - wanted).max() <= allowed)
+
+
+@contextmanager
+def _refusals_told(run: Run) -> Iterator[None]:
+    """What torch's exporter can't do is one sentence; its own text is pages long."""
+    try:
+        yield
+    except (ImportError, MemoryError):  # say nothing about the model
+        raise
+    except Exception as error:  # dynamo's, the exporter's and protobuf's own kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"torch can't make a program of the model of run {run.id} ({reason}); take its weights as safetensors"
+        ) from error
 
 
 @contextmanager

@@ -1,11 +1,15 @@
-"""Reading and writing files so that a reader never meets half of one."""
+"""Reading and writing files so that a reader never meets half of one, whatever is killed when."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
+import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,36 +17,117 @@ from typing import Any
 
 from core.errors import RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process left behind then stays until a person removes it
+    fcntl = None  # type: ignore[assignment]
+
 MAX_JSON_BYTES = 32 * 2**20
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` whole or not at all: a temporary name, fsync, rename."""
+    """Write `data` to `path` whole or not at all: a temporary name, fsync, rename. Raises RunError."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write plain data as readable JSON, whole or not at all. NaN and infinity are refused (ValueError)."""
-    write_bytes(path, (json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+def json_bytes(data: Any) -> bytes:
+    """Plain data as readable JSON. NaN and infinity are refused (ValueError)."""
+    text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode(errors="surrogatepass")  # a label may hold anything; json reads it back
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """A file inside a folder that is not yet under its name, durable. Raises OSError."""
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_new(source: Path, path: Path) -> None:
+    """The same from another file's bytes, a part at a time. Raises OSError."""
+    with open(source, "rb") as reader, open(path, "xb") as writer:
+        shutil.copyfileobj(reader, writer, 2**20)
+        writer.flush()
+        os.fsync(writer.fileno())
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well and vanishes when it doesn't."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    """A temporary path that takes the place of `path` when the block ends well and vanishes when it doesn't.
+
+    Raises RunError where the disk refuses.
+    """
+    with _refusals_told(path), _temporary(path, folder=False) as temporary:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would lock a shared store's other users out
         os.replace(temporary, path)
         sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder; the old one stays whole under its name until the new one takes it. Raises RunError."""
+    with _refusals_told(path), _temporary(path, folder=True) as temporary:
+        yield temporary
+        sync_folder(temporary)
+        if not os.path.lexists(path):
+            os.replace(temporary, path)
+        elif not _exchange(temporary, path):
+            aside = _hidden(path, "old")
+            os.replace(path, aside)
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                os.replace(aside, path)
+                raise
+        sync_folder(path.parent)
+        clear_leftovers(path)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder under another name first, so that what is listed is whole or gone. Raises RunError."""
+    clear_leftovers(folder)
+    if not folder.exists():
+        return
+    with _refusals_told(folder):
+        doomed = _hidden(folder, "gone")
+        os.replace(folder, doomed)
+    _remove(doomed)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there, and what was left of writing it. Raises RunError."""
+    clear_leftovers(path)
+    with _refusals_told(path):
+        path.unlink(missing_ok=True)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote or removed `path` left beside it.
+
+    A `.tmp` is being written as long as its writer holds its lock, which a kill lets go. An `.old` is what an
+    overwriting took out of the way where the system can't swap two names: it comes back if nothing took its place.
+    """
+    ours = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.(tmp|old|gone)")
+    try:
+        names = sorted(name for name in os.listdir(path.parent) if ours.fullmatch(name))
+    except OSError:
+        return
+    for name in names:
+        found = path.parent / name
+        with contextlib.suppress(OSError):
+            if name.endswith(".old") and not os.path.lexists(path):
+                os.replace(found, path)
+            elif name.endswith(".tmp"):
+                handle = _lock(found, wait=False)
+                _remove(found)
+                os.close(handle)
+            else:
+                _remove(found)
 
 
 def sync_folder(folder: Path) -> None:
@@ -70,27 +155,93 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """A file's bytes; the size is looked at before anything is read. Raises RunError."""
+    check_file(path, max_bytes)
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise RunError(f"{path.name} has {size:,} bytes, more than the {max_bytes:,} that such a file may have")
         return path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path.name} is missing; restore it from a copy or remove the run") from None
     except OSError as error:
         raise RunError(f"{path.name} can't be read: {error.strerror or error}") from None
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder under its own name first, so that what is listed is whole or gone."""
-    if not folder.exists():
-        return
-    doomed = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".gone", dir=folder.parent))
-    os.replace(folder, doomed / folder.name)
-    shutil.rmtree(doomed, ignore_errors=True)
+def check_file(path: Path, max_bytes: int) -> None:
+    """Raise RunError unless `path` is a regular file of at most `max_bytes`; a pipe would be waited on for ever."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise RunError(f"{path.name} is missing; restore it from a copy or remove the run") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise RunError(f"{path.name} is no regular file; restore it from a copy or remove the run")
+    if found.st_size > max_bytes:
+        raise RunError(f"{path.name} has {found.st_size:,} bytes, more than the {max_bytes:,} such a file may have")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def first_line(error: Exception) -> str:
+    """What a library's error says, short enough for one sentence."""
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+@contextmanager
+def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
+    """A new, locked file or folder beside `path`; whatever then bears its name is removed at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(path)
+    temporary = _hidden(path, "tmp")
+    while True:
+        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        handle = _lock(temporary, wait=True)
+        if temporary.exists():
+            break
+        os.close(handle)  # another's clean-up came before the lock
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        os.close(handle)
+
+
+def _hidden(path: Path, kind: str) -> Path:
+    """A name beside `path` that no listing of runs shows."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
+
+
+def _lock(path: Path, *, wait: bool) -> int:
+    """Hold `path` until the returned handle is closed or this process ends. Raises OSError where another holds it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        if fcntl is None:
+            raise OSError("no locks here")
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held by its writer, or a file system without locks, where nobody then clears up
+        if not wait:
+            os.close(handle)
+            raise
+    return handle
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap what two names mean in one step; False where the system has no such call (Linux: renameat2(2))."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    done: int = rename(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b), RENAME_EXCHANGE)
+    return done == 0
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusals_told(path: Path) -> Iterator[None]:
+    """What the system says against writing `path`, as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise RunError(f"{path} can't be written: {reason}; make room there or choose another folder") from error

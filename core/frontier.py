@@ -6,6 +6,7 @@ a figure that picked its own winner would flatter it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ from core.tasks import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# Figures this close are equal: 0.8 - 0.1 is a hair above 0.7, and no two counts of examples differ by so little.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,36 +54,43 @@ def answer(metrics: pd.DataFrame, metric: Metric, budget: Budget) -> Answer:
     width is the closest: the smallest size for a size budget, the best size otherwise.
     Raises UserError for a budget that is empty or not finite.
     """
-    values, sizes = chosen_by(metrics, metric), metrics["bytes"].to_numpy(float)
-    sign = 1.0 if metric.higher_is_better else -1.0
     asked = [v for v in (budget.max_bytes, budget.at_least, budget.lose_at_most) if v is not None]
-    if not asked or not np.isfinite(asked).all():
+    if not asked or not all(isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in asked):
         raise UserError("a budget wants at least one limit, and each a finite number")
-    small = sizes <= budget.max_bytes if budget.max_bytes is not None else np.ones(len(sizes), bool)
-    good = np.ones(len(sizes), bool)
+    worth, sizes = _worth(metrics, metric), metrics["bytes"].to_numpy(float)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    small, good = np.ones(len(sizes), bool), np.ones(len(sizes), bool)
+    if budget.max_bytes is not None:
+        small = sizes <= budget.max_bytes
     if budget.at_least is not None:
-        good &= sign * values >= sign * budget.at_least
+        good &= worth >= sign * budget.at_least - ROUNDING
     if budget.lose_at_most is not None:
-        good &= sign * values >= sign * values[-1] - budget.lose_at_most
+        good &= worth >= worth[_full(metrics)] - budget.lose_at_most - ROUNDING
     keeps_metric = budget.at_least is not None or budget.lose_at_most is not None
-    fits = small & good
-    if fits.any():
-        rows = np.flatnonzero(fits)
-        # the first of equals is the smallest, so a budget never buys size without quality
-        row = rows[0] if keeps_metric else rows[np.argmax(sign * values[rows])]
+    fits = bool((small & good).any())
+    # of equals the other figure decides, so that a budget never buys size without quality
+    best_first, smallest_first = np.lexsort((sizes, -worth)), np.lexsort((-worth, sizes))
+    if fits:
+        order, among = (smallest_first if keeps_metric else best_first), small & good
     elif small.any():
-        rows = np.flatnonzero(small)
-        row = rows[np.argmax(sign * values[rows])]
+        order, among = best_first, small
     else:
-        row = 0
-    return Answer(width=int(metrics["width"].iloc[row]), fits=bool(fits.any()), row=int(row))
+        order, among = smallest_first, np.ones(len(sizes), bool)
+    row = int(order[among[order]][0])
+    return Answer(width=int(metrics["width"].iloc[row]), fits=fits, row=row)
 
 
 def frontier(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
-    """Rows that no smaller size equals or beats (Pareto), as a boolean array; judged by `chosen_by`."""
-    values = chosen_by(metrics, metric) * (1.0 if metric.higher_is_better else -1.0)
-    best = np.maximum.accumulate(values)
-    return np.concatenate([[True], values[1:] > best[:-1]])
+    """Rows that no other equals or beats at the same size or less (Pareto), as a boolean array; by `chosen_by`.
+
+    Of rows that are equal in both, the first is kept.
+    """
+    worth, sizes = _worth(metrics, metric), metrics["bytes"].to_numpy(float)
+    order = np.lexsort((-worth, sizes))
+    best_before = np.maximum.accumulate(np.concatenate([[-np.inf], worth[order]]))[:-1]
+    found = np.zeros(len(sizes), bool)
+    found[order] = worth[order] > best_before
+    return found
 
 
 def recommended(metrics: pd.DataFrame, metric: Metric) -> int:
@@ -86,11 +98,26 @@ def recommended(metrics: pd.DataFrame, metric: Metric) -> int:
 
     The smallest whose figure on the validation examples lies inside the 95 % interval of full size's.
     """
-    values = chosen_by(metrics, metric)
-    column = f"validation_{metric.name}" if f"validation_{metric.name}_low" in metrics else metric.name
-    worst = metrics[f"{column}_{'low' if metric.higher_is_better else 'high'}"].iloc[-1]
-    good = values >= worst if metric.higher_is_better else values <= worst
-    return int(np.argmax(good))
+    measured = f"validation_{metric.name}"
+    side = "low" if metric.higher_is_better else "high"
+    column = measured if f"{measured}_{side}" in metrics else metric.name
+    full = _full(metrics)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    worst = sign * float(metrics[f"{column}_{side}"].iloc[full])
+    good = sign * metrics[column].to_numpy(float) >= worst
+    good[full] = True
+    return int(np.flatnonzero(good)[np.argmin(metrics["bytes"].to_numpy(float)[good])])
+
+
+def _worth(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
+    """`chosen_by`, turned so that more is better; a figure that is no number is worth nothing."""
+    values = chosen_by(metrics, metric) * (1.0 if metric.higher_is_better else -1.0)
+    return np.where(np.isnan(values), -np.inf, values)
+
+
+def _full(metrics: pd.DataFrame) -> int:
+    """Row of the full width."""
+    return int(metrics["width"].to_numpy().argmax())
 
 
 def log_spaced(low: int, high: int) -> list[int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.interrupt import Interrupted
 from core.scale import Scale
 
 if TYPE_CHECKING:
@@ -24,19 +27,17 @@ def machine_name() -> str:
     """Processor and number of cores, as people call them."""
     model = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", errors="replace") as file:
             model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
     except OSError:
         pass
-    import os
-
     return f"{model}, {os.cpu_count()} cores"
 
 
 def measure(
-    run: Run, family: Family, widths: list[int], *, known: dict[str, Any], progress: bool
-) -> tuple[list[dict[str, Any]], str] | None:
-    """Rows of latency.parquet for this machine, and its name; None where `known` says they are there.
+    run: Run, family: Family, widths: list[int], *, progress: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[dict[str, Any]]:
+    """Rows of latency.parquet for this machine, but for its name. Raises Interrupted once `stopped` says so.
 
     Widths take turns, so that a busy moment does not fall on one of them alone.
     """
@@ -45,9 +46,6 @@ def measure(
 
     from core.elastic import load
 
-    machine = machine_name()
-    if known.get("weights") == run.record.weights_sha256 and machine in known.get("machines", []):
-        return None
     scale, weights = Scale.from_json(run.record.scale, run.layout), run.weights()
     modules = [load(family, scale, weights, run.widths_at(width)) for width in widths]
     generator = torch.Generator().manual_seed(0)
@@ -61,6 +59,9 @@ def measure(
                     module(x)
             started = time.perf_counter()
             for _ in range(REPEATS):
+                if stopped():
+                    again = f"python -m core sweep {run.path} measures it again"
+                    raise Interrupted(f"stopped while the time of a prediction was measured: {again}")
                 for module, spent in zip(modules, times, strict=True):
                     before = time.perf_counter()
                     module(x)
@@ -71,7 +72,6 @@ def measure(
                 low, median, high = np.percentile(spent, [25, 50, 75])
                 rows.append(
                     {
-                        "machine": machine,
                         "threads": torch.get_num_threads(),
                         "batch": batch,
                         "width": width,
@@ -82,4 +82,4 @@ def measure(
                     }
                 )
             bar.update()
-    return rows, machine
+    return rows

@@ -9,8 +9,10 @@ a constant size. Fused q/k/v is the same segment three times; a concat is one se
 
 from __future__ import annotations
 
+import json
+import math
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,11 +21,26 @@ import numpy as np
 
 from core.errors import LayoutError, UserError
 
-SAFETENSORS_NAMES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
-    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+# What a tensor may be made of: safetensors' name and bytes an entry, in the order in which it lays tensors out.
+DTYPES = {
+    "uint64": ("U64", 8), "int64": ("I64", 8), "float64": ("F64", 8), "complex64": ("C64", 8), "float32": ("F32", 4),
+    "uint32": ("U32", 4), "int32": ("I32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2), "uint16": ("U16", 2),
+    "int16": ("I16", 2), "float8_e5m2fnuz": ("F8_E5M2FNUZ", 1), "float8_e4m3fnuz": ("F8_E4M3FNUZ", 1),
+    "float8_e8m0fnu": ("F8_E8M0", 1), "float8_e4m3fn": ("F8_E4M3", 1), "float8_e5m2": ("F8_E5M2", 1),
+    "int8": ("I8", 1), "uint8": ("U8", 1), "bool": ("BOOL", 1),
 }  # fmt: skip
-ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2}
+KINDS = ("parameter", "buffer", "tied")
+LARGEST = 2**48  # of any size; far above every model, and far below what NumPy's integers hold
+
+
+def whole_number(value: Any) -> int | None:
+    """`value` as an int where it is a whole number of any type (NumPy's included), else None; a bool is none."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -34,8 +51,12 @@ class Width:
     lower: int = 1
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.full, int) and isinstance(self.lower, int) and 1 <= self.lower <= self.full):
-            raise UserError(f"a width wants whole numbers 1 <= lower <= full, got lower {self.lower}, full {self.full}")
+        full, lower = whole_number(self.full), whole_number(self.lower)
+        if full is None or lower is None or not 1 <= lower <= full <= LARGEST:
+            came = f"lower {self.lower!r}, full {self.full!r}"
+            raise UserError(f"a width wants whole numbers 1 <= lower <= full, got {came}")
+        object.__setattr__(self, "full", full)
+        object.__setattr__(self, "lower", lower)
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,7 @@ class Tensor:
 
     shape: tuple[int, ...]
     dtype: str
-    kind: str  # "parameter", "buffer", or "tied": a second name of a parameter listed before
+    kind: str  # one of KINDS; "tied" is a second name of a tensor listed before
     axes: tuple[Axis | None, ...]
 
     def shape_at(self, widths: Mapping[str, int]) -> tuple[int, ...]:
@@ -99,12 +120,9 @@ class Layout:
         for name, value in widths.items():
             limits = self.widths[name]
             choose = f"choose {limits.lower} to {limits.full}"
-            if isinstance(value, bool):
+            size = whole_number(value)
+            if size is None:
                 raise UserError(f"width {name!r} is {value!r}, not a whole number; {choose}")
-            try:
-                size = operator.index(value)
-            except TypeError:
-                raise UserError(f"width {name!r} is {value!r}, not a whole number; {choose}") from None
             if size > limits.full:
                 raise UserError(f"width {name!r} is {size}, above this run's full width {limits.full}; {choose}")
             if size < limits.lower:
@@ -117,35 +135,26 @@ class Layout:
         return {name: tensor.shape_at(widths) for name, tensor in self.tensors.items()}
 
     def params(self, widths: Mapping[str, int]) -> int:
-        """Number of trainable parameters at `widths`; a tied one counts once."""
-        return sum(
-            int(np.prod(t.shape_at(widths), dtype=np.int64)) for t in self.tensors.values() if t.kind == "parameter"
-        )
+        """Number of parameters at `widths`; a tied one counts once."""
+        return sum(math.prod(t.shape_at(widths)) for t in self.tensors.values() if t.kind == "parameter")
 
     def file_bytes(self, widths: Mapping[str, int]) -> int:
         """Size in bytes of the safetensors file of the slice at `widths`, header included.
 
-        The header is JSON, padded to a multiple of 8 and preceded by its length (safetensors' format, README).
+        The header is JSON, padded to a multiple of 8 and preceded by its length (safetensors' format, README). A tied
+        tensor is written under each of its names.
         """
-        data, header = 0, len('{"__metadata__":{"format":"pt"}}')
-        for name, tensor in self.tensors.items():
+        header, position = len('{"__metadata__":{"format":"pt"}}'), 0
+        order = {dtype: place for place, dtype in enumerate(DTYPES)}
+        for name, tensor in sorted(self.tensors.items(), key=lambda item: (order[item[1].dtype], item[0])):
             shape = tensor.shape_at(widths)
-            size = int(np.prod(shape, dtype=np.int64)) * ITEM_BYTES.get(tensor.dtype, 1)
-            dims = ",".join(map(str, shape))
-            dtype = SAFETENSORS_NAMES.get(tensor.dtype, tensor.dtype)
-            # counted as it is written; offsets are laid out by safetensors, largest dtype first, then by name
-            header += len(f',"{name}":{{"dtype":"{dtype}","shape":[{dims}],"data_offsets":[,]}}')
-            data += size
-        header += sum(len(str(end)) for end in self._offsets(widths))
-        return 8 + -(-header // 8) * 8 + data
-
-    def _offsets(self, widths: Mapping[str, int]) -> Iterator[int]:
-        order = sorted(self.tensors.items(), key=lambda item: (-ITEM_BYTES.get(item[1].dtype, 1), item[0]))
-        position = 0
-        for _, tensor in order:
-            yield position
-            position += int(np.prod(tensor.shape_at(widths), dtype=np.int64)) * ITEM_BYTES.get(tensor.dtype, 1)
-            yield position
+            dtype, item = DTYPES[tensor.dtype]
+            end = position + math.prod(shape) * item
+            entry = {"dtype": dtype, "shape": shape, "data_offsets": (position, end)}
+            text = json.dumps({name: entry}, ensure_ascii=False, separators=(",", ":"))
+            header += len(text.encode()) - 1  # one brace less, one comma more, and no closing one
+            position = end
+        return 8 + -(-header // 8) * 8 + position
 
     def slice(self, state: Mapping[str, Any], widths: Mapping[str, int]) -> dict[str, Any]:
         """The leading part of every tensor: views where a part is one run, a gathered copy where it is several."""
@@ -175,9 +184,13 @@ class Layout:
         for name, order in orders.items():
             if name not in self.widths:
                 raise UserError(f"width {name!r} is not known; this family has {', '.join(map(repr, self.widths))}")
-            indices = np.asarray(order)
             full = self.widths[name].full
-            if indices.shape != (full,) or not np.array_equal(np.sort(indices), np.arange(full)):
+            try:
+                indices = np.asarray(order.tolist() if hasattr(order, "tolist") else order)
+            except ValueError:  # rows of unequal length
+                indices = np.empty(0)
+            whole = indices.shape == (full,) and indices.dtype.kind in "iu"
+            if not whole or not np.array_equal(np.sort(indices), np.arange(full)):
                 raise UserError(f"the order of width {name!r} must hold each of 0 to {full - 1} once")
             checked[name] = indices.astype(np.int64)
         permuted = {}
@@ -188,23 +201,12 @@ class Layout:
             permuted[name] = value
         return permuted
 
-    def owners(self, name: str, dim: int) -> dict[str, np.ndarray]:
-        """For each width of an axis: the feature that owns each entry, -1 where it is another's. Shape (entries,)."""
-        axis = self.tensors[name].axes[dim] or ()
-        found: dict[str, np.ndarray] = {}
-        position = 0
-        for s in axis:
-            size = s.size(self.full)
-            if s.width is not None:
-                owner = found.setdefault(s.width, np.full(self.tensors[name].shape[dim], -1, np.int64))
-                owner[position : position + size] = np.arange(size) // s.each
-            position += size
-        return found
-
     def _tensor(self, name: str, value: Any) -> Tensor:
         if name not in self.tensors:
             raise LayoutError(f"tensor {name!r} is not in this family's layout")
         tensor = self.tensors[name]
+        if not hasattr(value, "shape") and not hasattr(value, "get_shape"):
+            raise LayoutError(f"tensor {name!r} is a {type(value).__name__}, not an array")
         shape = tuple(value.shape if hasattr(value, "shape") else value.get_shape())
         if shape != tensor.shape:
             raise LayoutError(f"tensor {name!r} has shape {shape}, this family's full width wants {tensor.shape}")
@@ -213,17 +215,19 @@ class Layout:
     def _leading(self, axis: Axis, widths: Mapping[str, int]) -> Any:
         """Where the leading features of an axis lie: a slice, or an index array where they are no single run."""
         key = (axis, *(widths[s.width] for s in axis if s.width is not None))
-        if key not in self._index_cache:
+        found = self._index_cache.get(key)
+        if found is None:
+            sizes = [s.size(widths) for s in axis]
+            full_sizes = [s.size(self.full) for s in axis]
+            if len(axis) == 1 or sizes == full_sizes:
+                found = slice(None) if sizes == full_sizes else slice(0, sizes[0])
+            else:
+                starts = np.cumsum([0, *full_sizes[:-1]])
+                found = np.concatenate([start + np.arange(n) for start, n in zip(starts, sizes, strict=True)])
             if len(self._index_cache) > 4096:  # bounded: a long sweep over many widths must not grow for ever
                 self._index_cache.clear()
-            if len(axis) == 1 or all(widths[s.width] == self.full[s.width] for s in axis if s.width):
-                size = sum(s.size(widths) for s in axis)
-                self._index_cache[key] = slice(None) if size == sum(s.size(self.full) for s in axis) else slice(0, size)
-            else:
-                starts = np.cumsum([0, *(s.size(self.full) for s in axis[:-1])])
-                parts = [start + np.arange(s.size(widths)) for start, s in zip(starts, axis, strict=True)]
-                self._index_cache[key] = np.concatenate(parts)
-        return self._index_cache[key]
+            self._index_cache[key] = found
+        return found
 
     def _reordered(self, axis: Axis, orders: Mapping[str, np.ndarray]) -> np.ndarray:
         parts, start = [], 0
@@ -254,24 +258,9 @@ class Layout:
     @classmethod
     def from_json(cls, data: Any) -> Layout:
         """From what `to_json` gave. Raises LayoutError where the data are no consistent layout."""
-        try:
-            widths = {name: Width(w["full"], w["lower"]) for name, w in data["widths"].items()}
-            tensors = {
-                name: Tensor(
-                    tuple(int(n) for n in t["shape"]), str(t["dtype"]), str(t["kind"]),
-                    tuple(None if a is None else tuple(Segment(w, int(e)) for w, e in a) for a in t["axes"]),
-                )
-                for name, t in data["tensors"].items()
-            }  # fmt: skip
-            layout = cls(widths, tensors)
-            for name, tensor in tensors.items():
-                if tensor.shape_at(layout.full) != tensor.shape:
-                    raise LayoutError(f"tensor {name!r} has shape {tensor.shape}, which its axes do not add up to")
-        except LayoutError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LayoutError(f"the layout is damaged: {type(error).__name__} {error}") from None
-        return layout
+        from core.layout_json import read_layout
+
+        return read_layout(data)
 
 
 def _take(value: Any, index: np.ndarray, dim: int) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from core.errors import RunError, UserError
 from core.layout import Layout
+from core.scale import Scale
 from core.tasks import task
 
 if TYPE_CHECKING:
@@ -14,6 +16,20 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RECORD = "run.json"
+
+ENTRIES = {
+    "family": dict, "task": str, "labels": list, "input": dict, "data": dict, "recipe": dict, "scale": dict,
+    "training": dict, "weights_sha256": str, "versions": dict, "created": str, "layout": dict,
+}  # fmt: skip
+INNER_ENTRIES: dict[str, dict[str, Any]] = {  # what may be left out, but is of this type where it is there
+    "family": {"name": str | None, "settings": dict},
+    "data": {
+        "name": str, "source": str, "fingerprint": str, "validation_fingerprint": str, "test_fingerprint": str,
+        "train_n": int, "validation_n": int, "test_n": int,
+    },
+    "recipe": {"name": str, "epochs": int, "lr": float | int},
+    "training": {"seed": int, "plan": str, "device": str, "seconds": float | int, "history": list, "probe": list},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +44,7 @@ class RunRecord:
     data: dict[str, Any]  # name, source, fingerprint, number of examples in each part
     recipe: dict[str, Any]  # name and settings
     scale: dict[str, Any]  # exponent, and the tensors it applies to
-    training: dict[str, Any]  # seed, epochs, device, threads, seconds, history
+    training: dict[str, Any]  # seed, plan, device, threads, seconds, history, scores it is known by
     weights_sha256: str
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
@@ -54,32 +70,53 @@ class RunRecord:
         """From run.json. Raises RunError for a newer schema, a missing entry or one of the wrong type."""
         from core.data.dataset import InputFormat
 
-        if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        schema: Any = data.get("schema") if isinstance(data, dict) else None
+        if not _is(schema, int) or schema < 1:
             raise RunError(f"{RECORD} has no schema version; it is not a run of this project")
-        if data["schema"] > SCHEMA:
+        if schema > SCHEMA:
             raise RunError(
-                f"{RECORD} has schema {data['schema']}, this version reads up to {SCHEMA}; update structural-dropout"
+                f"{RECORD} has schema {schema}, this version reads up to {SCHEMA}; update structural-dropout"
             )
-        wanted = {
-            "family": dict, "task": str, "labels": list, "input": dict, "data": dict, "recipe": dict, "scale": dict,
-            "training": dict, "weights_sha256": str, "versions": dict, "created": str, "layout": dict,
-        }  # fmt: skip
-        for key, kind in wanted.items():
-            if not isinstance(data.get(key), kind):
-                came = "nothing" if key not in data else type(data[key]).__name__
-                raise RunError(f"{RECORD} wants {key!r} as {kind.__name__}, got {came}; restore it from a copy")
+        for key, kind in ENTRIES.items():
+            _check(key, data, key, kind)
+        for key, inner in INNER_ENTRIES.items():
+            for name, kind in inner.items():
+                if name in data[key]:
+                    _check(f"{key}.{name}", data[key], name, kind)
         try:
-            entries = {key: data[key] for key in wanted}
-            entries |= {
-                "labels": tuple(str(label) for label in data["labels"]),
-                "layout": Layout.from_json(data["layout"]),
-                "input": InputFormat.from_json(data["input"]),
-            }
-            record = cls(**entries)
-            task(record.task)
-            return record
-        except (UserError, TypeError, KeyError, ValueError) as error:
+            entries = {key: data[key] for key in ENTRIES}
+            layout = Layout.from_json(data["layout"])
+            entries |= {"labels": _labels(data["labels"]), "layout": layout}
+            entries["input"] = InputFormat.from_json(data["input"])
+            if not layout.widths:
+                raise RunError("the layout has no width")
+            Scale.from_json(data["scale"], layout)
+            task(data["task"])
+            return cls(**entries)
+        except UserError as error:
             raise RunError(f"{RECORD}: {error}") from None
+        except (TypeError, KeyError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+            raise RunError(f"{RECORD} is damaged: {type(error).__name__} {error}; restore it from a copy") from None
+
+
+def _check(what: str, data: dict[str, Any], key: str, kind: Any) -> None:
+    if not _is(data.get(key), kind):
+        came = "nothing" if key not in data else type(data[key]).__name__
+        wanted = getattr(kind, "__name__", None) or " or ".join(k.__name__ for k in get_args(kind))
+        raise RunError(f"{RECORD} wants {what!r} as {wanted}, got {came}; restore it from a copy")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """isinstance, but true and false are no numbers, and what is not finite is none either."""
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return False
+    return isinstance(value, kind)
+
+
+def _labels(found: list[Any]) -> tuple[str, ...]:
+    if not found or not all(isinstance(label, str) for label in found):
+        raise RunError("labels must be a list of texts; restore it from a copy")
+    return tuple(found)
 
 
 def path_widths(layout: Layout, width: int) -> dict[str, int]:

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+import numpy as np
+
+from core.errors import RunError, UserError
 from core.frontier import Answer, Budget, answer, log_spaced
-from core.runs import BrokenRun, Run
+from core.runs import METRICS, BrokenRun, Run
 from core.tasks import Metric
 
 if TYPE_CHECKING:
@@ -22,14 +24,21 @@ def kilobytes(size: float) -> str:
     return f"{size / 1e3:,.0f} kB" if size < 1e6 else f"{size / 1e6:,.2f} MB"
 
 
+def printable(text: str) -> str:
+    """Text as one line that moves no cursor and has bytes: names and labels may come from anybody's run.json."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def size_table(run: Run, metrics: pd.DataFrame) -> str:
-    """Sizes at powers of two: units, parameters, file, and the metric on test with its interval and on validation."""
-    metric = run.task.metric
-    low, high = int(metrics["width"].min()), int(metrics["width"].max())
-    rows = metrics[metrics["width"].isin(log_spaced(low, high))]
+    """Sizes near powers of two: units, parameters, file, and the metric on test, its interval, and on validation."""
+    metric = _check(run, metrics)
+    widths = metrics["width"].to_numpy()
+    # not every run has every width, so the nearest one that was validated
+    nearest = {int(np.abs(widths - width).argmin()) for width in log_spaced(int(widths[0]), int(widths[-1]))}
+    rows = metrics.iloc[sorted(nearest)]
     lines = [
-        f"{run.id}: {metric.label.lower()} on {int(metrics['n'].iloc[0]):,} test examples (95 % interval); sizes are "
-        f"chosen on {int(metrics['validation_n'].iloc[0]):,} validation examples",
+        f"{printable(run.id)}: {metric.label.lower()} on {int(metrics['n'].iloc[0]):,} test examples (95 % interval); "
+        f"sizes are chosen on {int(metrics['validation_n'].iloc[0]):,} validation examples",
         f"{'units':>6} {'parameters':>12} {'file':>9} {'test':>8} {'interval':>16} {'validation':>11}",
     ]
     for row in rows.to_dict("records"):
@@ -57,7 +66,7 @@ def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_le
     "Just fits" is a file within 5 % of the limit, or a test interval that reaches below what was asked.
     Raises UserError for a budget that can't be meant.
     """
-    metric = run.task.metric
+    metric = _check(run, metrics)
     if max_kb is not None and not 0 < max_kb < math.inf:
         raise UserError(f"the size limit is {max_kb:g} kB; give more than 0 kB")
     if at_least is not None and metric.unit.strip() == "%" and not 0 < at_least <= 1:
@@ -68,9 +77,9 @@ def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_le
     row = metrics.iloc[found.row]
     wishes = []
     if at_least is not None:
-        wishes.append(f"keeps at least {metric.format(at_least)}")
+        wishes.append(f"keeps at least {_exactly(metric, at_least)}")
     if max_kb is not None:
-        wishes.append(f"stays under {max_kb:g} kB")
+        wishes.append(f"stays under {max_kb:,.12g} kB")
     wanted = " and ".join(wishes)
     tight = max_kb is not None and row["bytes"] > 0.95 * max_kb * 1e3
     if at_least is not None:
@@ -86,9 +95,30 @@ def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_le
         chosen = metric.format(row[f"validation_{metric.name}"])
         sentence += (
             f" It was chosen on {int(row['validation_n']):,} validation examples, where it has {chosen}; on the test "
-            f"examples it falls short of {metric.format(at_least)}."
+            f"examples it falls short of {_exactly(metric, at_least)}."
         )
     return Reply(answer=found, verdict=verdict, sentence=sentence)
+
+
+def _check(run: Run, metrics: pd.DataFrame) -> Metric:
+    """The run's metric, once its columns are known to be there. Raises RunError."""
+    metric = run.task.metric
+    judged = (metric.name, f"validation_{metric.name}")
+    wanted = ["n", "validation_n", *(f"{name}{end}" for name in judged for end in ("", "_low", "_high"))]
+    missing = [name for name in wanted if name not in metrics]
+    if missing:
+        raise RunError(f"{METRICS} lacks {', '.join(missing)}; make it again with: python -m core sweep {run.path}")
+    return metric
+
+
+def _exactly(metric: Metric, target: float) -> str:
+    """A figure that was asked for: never rounded to one that was not."""
+    shown = metric.format(target)
+    return (
+        shown
+        if float(metric.format(target, unit=False)) == target * metric.scale
+        else (f"{target * metric.scale:.12g}{metric.unit}")
+    )
 
 
 def describe(row: pd.Series, full: pd.Series, metric: Metric) -> str:
@@ -106,14 +136,15 @@ def describe(row: pd.Series, full: pd.Series, metric: Metric) -> str:
 
 
 def run_line(run: Run | BrokenRun) -> str:
-    """One line of a list of runs."""
+    """One line of a list of runs, whatever a run's files hold."""
     if isinstance(run, BrokenRun):
-        return f"{run.id}: can't be read: {run.reason}"
+        return printable(f"{run.id}: can't be read: {run.reason}")
     head = f"{run.id}: {run.record.data.get('name')}, {run.record.recipe.get('name')}"
     try:
-        full = run.metrics().iloc[-1]
+        full, metric = run.metrics().iloc[-1], run.task.metric
+        size = f"{int(full['width'])} units, {kilobytes(full['bytes'])}"
+        return printable(f"{head}, {size}, {metric.format(full[metric.name])} at full size")
     except UserError as error:
-        return f"{head}: {error}"
-    metric = run.task.metric
-    shown = metric.format(full[metric.name])
-    return f"{head}, {int(full['width'])} units, {kilobytes(full['bytes'])}, {shown} at full size"
+        return printable(f"{head}: {error}")
+    except Exception as error:  # a table of the wrong types: the other runs are still listed
+        return printable(f"{head}: {METRICS} can't be used ({type(error).__name__} {error})")

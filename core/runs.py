@@ -15,12 +15,10 @@ Nothing here imports torch. Nothing is pickled. A run is written whole or not at
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +28,9 @@ import numpy as np
 
 from core import files
 from core.errors import RunError, UserError
-from core.layout import Layout
+from core.layout import DTYPES, Layout
 from core.record import RECORD, RunRecord, path_range, path_widths
+from core.tables import check_numbers, read_note, read_table
 from core.tasks import Task, task
 
 if TYPE_CHECKING:
@@ -47,8 +46,10 @@ PREDICTIONS = "predictions.parquet"
 LATENCY = "latency.parquet"
 FILES = (RECORD, WEIGHTS, EXAMPLES, METRICS, PREDICTIONS, LATENCY)
 UNFINISHED = ".unfinished"  # suffix of the folder of a training that goes on or was interrupted
+CHECKPOINT, DIVERGED = "checkpoint.safetensors", "diverged"  # files in it
+PARTIAL = "sweep.partial.safetensors"  # of a sweep that goes on or was interrupted
 
-MAX_PARQUET_BYTES = 2 * 2**30
+MAX_WEIGHTS_BYTES = 64 * 2**30
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -58,6 +59,7 @@ class Run:
     #: The family and data a run was just trained from, where it is still in this process; never on disk.
     family: Family | None = None
     dataset: Dataset | None = None
+    _verified: tuple[int, ...] | None = None
 
     def __init__(self, path: Path) -> None:
         """Raises RunError, with the reason in one sentence, where the folder holds no readable run."""
@@ -67,7 +69,7 @@ class Run:
         if not (self.path / RECORD).exists():
             if self.path.name.endswith(UNFINISHED):
                 name = self.path.name.removesuffix(UNFINISHED)
-                raise RunError(f"training of {name} is not finished; continue it with: train --resume --out {name}")
+                raise RunError(f"the training of {name} is not finished; repeat its command with --resume")
             raise RunError(f"{self.path} holds no {RECORD}; name the folder of a run, such as runs/digits")
         self.record = RunRecord.from_json(files.read_json(self.path / RECORD))
         self._check_weights()
@@ -99,15 +101,15 @@ class Run:
 
     def metrics(self) -> pd.DataFrame:
         """A row for each width, ascending; columns as `core.sweep` describes. Raises RunError."""
-        if not self.has_metrics:
-            raise RunError(f"run {self.id} has no {METRICS} yet; make it with: python -m core sweep {self.path}")
-        frame = self._parquet(METRICS)
-        wanted = ["width", "params", "macs", "bytes", "n", *(m.name for m in self.task.metrics)]
-        missing = [name for name in wanted if name not in frame]
-        if missing or frame.empty:
-            lack = f"lacks {', '.join(missing)}" if missing else "has no rows"
-            raise RunError(f"{METRICS} {lack}; make it again with: python -m core sweep {self.path}")
-        return frame.sort_values("width", ignore_index=True)
+        with self._remade_by_sweep(METRICS):
+            frame = read_table(self.path / METRICS)
+            wanted = ["width", "params", "macs", "bytes", "n", *(m.name for m in self.task.metrics)]
+            check_numbers(METRICS, frame, wanted)
+            low, high = path_range(self.layout)
+            widths = frame["width"]
+            if frame.empty or not widths.is_unique or not widths.between(low, high).all() or (widths % 1).any():
+                raise RunError(f"{METRICS} wants one row for each of some widths from {low} to {high}")
+        return frame.astype({"width": "int64"}).sort_values("width", ignore_index=True)
 
     def predictions(self, *widths: int) -> pd.DataFrame:
         """Test examples' `label`, and the prediction of each of `widths` (all when none is named) as `w<width>`.
@@ -115,41 +117,48 @@ class Run:
         In the order of the test part. Only the columns asked for are read. Raises RunError.
         """
         columns = ["example", "label", *(f"w{width}" for width in widths)] if widths else None
-        frame = self._parquet(PREDICTIONS, columns)
-        if "example" not in frame:
-            raise RunError(f"{PREDICTIONS} lacks example; make it again with: python -m core sweep {self.path}")
+        with self._remade_by_sweep(PREDICTIONS):
+            frame = read_table(self.path / PREDICTIONS, columns)
+            check_numbers(PREDICTIONS, frame, columns or ["example", "label"])
         return frame.sort_values("example", ignore_index=True).drop(columns="example")
 
     def latency(self) -> pd.DataFrame | None:
-        """Time for a prediction on each machine it was measured on, or None."""
-        return self._parquet(LATENCY) if (self.path / LATENCY).exists() else None
+        """Time for a prediction on each machine it was measured on, or None. Raises RunError."""
+        if not (self.path / LATENCY).exists():
+            return None
+        with self._remade_by_sweep(LATENCY):
+            frame = read_table(self.path / LATENCY)
+            check_numbers(LATENCY, frame, ["threads", "batch", "width", "median_ms", "p25_ms", "p75_ms", "repeats"])
+            if "machine" not in frame or not all(isinstance(name, str) for name in frame["machine"]):
+                raise RunError(f"{LATENCY} names no machines")
+        return frame
 
-    def parquet_note(self, name: str) -> dict[str, Any]:
-        """What a parquet file of the run says of its own making (fingerprints, machine); empty if nothing."""
-        import pyarrow.parquet as pq
-
-        try:
-            note = (pq.read_schema(self.path / name).metadata or {}).get(b"structural_dropout")
-            return dict(json.loads(note)) if note else {}
-        except (OSError, ValueError):
-            return {}
+    def note(self, name: str) -> dict[str, Any]:
+        """What a table of the run says of its own making (fingerprints, machines); empty if nothing."""
+        return read_note(self.path / name)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The full-width weights as NumPy arrays. Raises RunError."""
-        with self._open(WEIGHTS) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        """The full-width weights as NumPy arrays. Raises RunError where they are not those of the record."""
+        self._verify_weights()
+        return self._tensors(WEIGHTS)
 
     def slice(self, **widths: int) -> dict[str, np.ndarray]:
-        """The leading part of the weights; only that part is read from disk, and no number is changed."""
+        """The leading part of the weights; no number is changed, and only that part is held in memory.
+
+        Raises UserError for widths out of range, RunError where the weights are not those of the record.
+        """
         checked = self.layout.check_widths(widths)
+        self._verify_weights()
         with self._open(WEIGHTS) as file:
             parts = {}
             for name, tensor in self.layout.tensors.items():
                 # a scalar has no slice to take
                 lazy = file.get_slice(name) if tensor.shape else file.get_tensor(name)
-                parts[name] = np.ascontiguousarray(self.layout.slice_tensor(name, lazy, checked)).reshape(
-                    tensor.shape_at(checked)
-                )
+                try:
+                    part = np.asarray(self.layout.slice_tensor(name, lazy, checked), order="C")
+                    parts[name] = part.reshape(tensor.shape_at(checked))
+                except (ValueError, IndexError, OverflowError) as error:  # sizes that only a damaged layout has
+                    raise RunError(f"tensor {name!r} can't be cut: {error}; restore {RECORD} from a copy") from None
             return parts
 
     def widths_at(self, width: int) -> dict[str, int]:
@@ -162,11 +171,22 @@ class Run:
         return path_widths(self.layout, width)
 
     def examples(self) -> dict[str, np.ndarray]:
-        """Held-out test examples: `x` (n, *input shape) raw values, `y` (n,), `index` (n,) row in the test part."""
-        with self._open(EXAMPLES) as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        if set(found) != {"x", "y", "index"} or len({len(a) for a in found.values()}) != 1:
-            raise RunError(f"{EXAMPLES} wants x, y and index of one length, got {sorted(found)}")
+        """Held-out test examples: `x` (n, *input shape) raw values, `y` (n,), `index` (n,) row in the test part.
+
+        Raises RunError.
+        """
+        found = self._tensors(EXAMPLES)
+        wrong = f"{EXAMPLES} is not what {RECORD} describes"
+        if set(found) != {"x", "y", "index"}:
+            raise RunError(f"{wrong}: it holds {', '.join(sorted(found)) or 'nothing'}, wanted x, y and index")
+        x, y, index = found["x"], found["y"], found["index"]
+        shape, dtype = tuple(self.record.input.shape), self.record.input.dtype
+        if x.shape[1:] != shape or str(x.dtype) != dtype or x.shape[:1] != y.shape or y.shape != index.shape:
+            raise RunError(
+                f"{wrong}: x is {x.dtype} {x.shape}, y {y.shape}, index {index.shape}; wanted n of {dtype} {shape} each"
+            )
+        if y.dtype.kind not in "iu" or (len(y) and not 0 <= y.min() <= y.max() < len(self.record.labels)):
+            raise RunError(f"{wrong}: y is not one of {len(self.record.labels)} labels; restore it from a copy")
         return found
 
     @cached_property
@@ -175,7 +195,7 @@ class Run:
         return (self.path / WEIGHTS).stat().st_size
 
     def _check_weights(self) -> None:
-        """Names and shapes in the weights' header against the layout; no weight is read."""
+        """Names, shapes and types in the weights' header against the layout; no weight is read."""
         wanted = self.layout.tensors
         with self._open(WEIGHTS) as file:
             names = set(file.keys())
@@ -184,36 +204,53 @@ class Run:
             for name in names - wanted.keys():
                 raise RunError(f"{WEIGHTS} holds tensor {name!r}, which the layout does not know")
             for name, tensor in wanted.items():
-                shape = tuple(file.get_slice(name).get_shape())
+                header = file.get_slice(name)
+                shape, dtype = tuple(header.get_shape()), header.get_dtype()
                 if shape != tensor.shape:
                     raise RunError(f"{WEIGHTS}: tensor {name!r} has shape {shape}, the layout wants {tensor.shape}")
+                if dtype != DTYPES[tensor.dtype][0]:
+                    raise RunError(f"{WEIGHTS}: tensor {name!r} is of type {dtype}, the layout wants {tensor.dtype}")
+
+    def _verify_weights(self) -> None:
+        """Every number in the weights' file against the record, once for each state of the file."""
+        found = _stat(self.path / WEIGHTS)
+        state = found and (found.st_mtime_ns, found.st_size, found.st_ino)
+        if state is not None and state == self._verified:
+            return
+        weights = self._tensors(WEIGHTS)
+        if fingerprint(weights) != self.record.weights_sha256:
+            raise RunError(f"{WEIGHTS} does not hold the weights that {RECORD} describes; restore it from a copy")
+        for name, value in weights.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise RunError(f"{WEIGHTS}: tensor {name!r} holds values that are not finite; train the run anew")
+        self._verified = state
+
+    def _tensors(self, name: str) -> dict[str, np.ndarray]:
+        """All tensors of a file. Raises RunError."""
+        with self._open(name) as file:
+            try:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            except Exception as error:  # a type that NumPy does not have, a file that shrinks while it is read
+                raise _unreadable(name, "safetensors", error) from None
 
     def _open(self, name: str) -> Any:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        path = self.path / name
-        if not path.exists():
-            raise RunError(f"{name} is missing; restore it from a copy or remove the run")
+        files.check_file(self.path / name, MAX_WEIGHTS_BYTES)
         try:
-            return safe_open(path, framework="numpy")
-        except (SafetensorError, OSError, ValueError) as error:
-            raise RunError(f"{name} is not a readable safetensors file ({error}); restore it from a copy") from None
+            return safe_open(self.path / name, framework="numpy")
+        except Exception as error:  # safetensors raises its own kind, OSError and ValueError alike
+            raise _unreadable(name, "safetensors", error) from None
 
-    def _parquet(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
-        import pandas as pd
-
-        path = self.path / name
-        size = _stat(path)
-        if size is None:
+    @contextmanager
+    def _remade_by_sweep(self, name: str) -> Iterator[None]:
+        """The mend that a table's errors have in common."""
+        if not (self.path / name).exists():
             raise RunError(f"run {self.id} has no {name} yet; make it with: python -m core sweep {self.path}")
-        if size.st_size > MAX_PARQUET_BYTES:
-            raise RunError(f"{name} has {size.st_size:,} bytes, more than the {MAX_PARQUET_BYTES:,} it may have")
         try:
-            return pd.read_parquet(path, columns=columns)
-        except Exception as error:  # pyarrow raises its own kinds, OSError and ValueError alike
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            mend = f"make it again with: python -m core sweep {self.path}"
-            raise RunError(f"{name} is not a readable parquet file ({reason}); {mend}") from None
+            yield
+        except RunError as error:
+            raise RunError(f"{error}; make it again with: python -m core sweep {self.path}") from None
 
 
 @dataclass(frozen=True)
@@ -232,16 +269,21 @@ class RunStore:
 
     def ids(self) -> list[str]:
         """Names of the folders that may be runs, sorted. Raises RunError where the store is no folder."""
+        check_store(self.folder)
         if not self.folder.is_dir():
-            raise RunError(f"store {self.folder} is not a folder; name one that holds runs, or make it")
-        return sorted(
-            entry.name for entry in os.scandir(self.folder) if entry.is_dir() and not entry.name.startswith(".")
-        )
+            raise RunError(f"store {self.folder} is not there; name a folder that holds runs, or make it")
+        try:
+            with os.scandir(self.folder) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        except OSError as error:
+            raise RunError(f"store {self.folder} can't be read: {error.strerror or error}") from None
 
     def list(self) -> Iterator[Run | BrokenRun]:
         """Every run by name; one that can't be read comes as a `BrokenRun` and does not stop the rest."""
         for name in self.ids():
             try:
+                if not RUN_ID.fullmatch(name):
+                    check_id(name)
                 yield Run(self.folder / name)
             except UserError as error:
                 yield BrokenRun(name, str(error))
@@ -264,53 +306,65 @@ class RunStore:
         *,
         overwrite: bool = False,
     ) -> Run:
-        """A new run, whole or not at all. Raises RunError where it exists and `overwrite` is not set."""
+        """A new run, whole or not at all. Raises RunError where it exists, unless `overwrite`, or a disk refuses.
+
+        A run of that name stays as it is until the new one takes its place.
+        """
         from safetensors.numpy import save
 
-        check_id(run_id)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{run_id}.", suffix=".tmp", dir=self.folder))
-        try:
-            files.write_bytes(temporary / WEIGHTS, save(dict(weights), {"format": "pt"}))
-            files.write_bytes(temporary / EXAMPLES, save(dict(examples)))
-            files.write_json(temporary / RECORD, record.to_json())
-            return self._adopt(temporary, run_id, overwrite)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with self._place(run_id, overwrite) as temporary:
+            # safetensors writes an array in the order of its memory, whatever its shape says
+            arrays = {name: np.asarray(value, order="C") for name, value in weights.items()}
+            files.write_new(temporary / WEIGHTS, save(arrays, {"format": "pt"}))
+            arrays = {name: np.asarray(value, order="C") for name, value in examples.items()}
+            files.write_new(temporary / EXAMPLES, save(arrays))
+            files.write_new(temporary / RECORD, files.json_bytes(record.to_json()))
+        return Run(self.folder / run_id)
 
     def import_run(self, source: Path | str, run_id: str | None = None, *, overwrite: bool = False) -> Run:
-        """Copy a run's folder into the store, after it has been opened and checked where it lies. Raises RunError."""
-        run = Run(Path(source))
+        """Copy a run's folder into the store, after all of it has been read and checked where it lies.
+
+        Raises RunError, and leaves nothing of it behind.
+        """
+        run = Run(Path(os.path.abspath(source)))
+        for name in FILES:  # by name: nothing else in the folder comes along
+            if (run.path / name).is_symlink():
+                raise RunError(f"{name} in {run.path} is a link; import a folder that holds the file itself")
+        run.weights()
+        run.examples()
+        run.latency()
         if run.has_metrics:
             run.metrics()
-        run_id = check_id(run_id or run.id)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{run_id}.", suffix=".tmp", dir=self.folder))
-        try:
-            for name in FILES:  # by name: nothing else in the folder comes along, and no path is taken from it
-                if (run.path / name).is_file() and not (run.path / name).is_symlink():
-                    shutil.copyfile(run.path / name, temporary / name)
-            return self._adopt(temporary, run_id, overwrite)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if (run.path / PREDICTIONS).exists():
+            run.predictions()
+        run_id = run_id or run.id
+        with self._place(run_id, overwrite) as temporary:
+            for name in FILES:
+                if (run.path / name).exists():
+                    files.copy_new(run.path / name, temporary / name)
+        return Run(self.folder / run_id)
 
     def remove(self, run_id: str) -> None:
-        """Remove a run, readable or not. Raises RunError where there is none."""
+        """Remove a run, readable or not, or an unfinished training. Raises RunError where there is none.
+
+        A folder that holds anything but a run's files stays: it may be somebody's work.
+        """
         if not RUN_ID.fullmatch(run_id) or not (self.folder / run_id).is_dir():
             raise RunError(f"there is no run {run_id!r} in {self.folder} to remove")
+        check_replaceable(self.folder / run_id)
         files.remove_folder(self.folder / run_id)
 
-    def _adopt(self, temporary: Path, run_id: str, overwrite: bool) -> Run:
-        Run(temporary)  # what can't be read again never joins the store
-        target = self.folder / run_id
-        os.chmod(temporary, 0o755)
-        if target.exists():
-            if not overwrite:
-                raise RunError(f"run {run_id!r} exists in {self.folder}; choose another name, or say --overwrite")
-            files.remove_folder(target)
-        os.replace(temporary, target)
-        files.sync_folder(self.folder)
-        return Run(target)
+    @contextmanager
+    def _place(self, run_id: str, overwrite: bool) -> Iterator[Path]:
+        """A temporary folder that becomes run `run_id` once it can be read as one."""
+        target = self.folder / check_id(run_id)
+        check_store(self.folder)
+        if os.path.lexists(target) and not overwrite:
+            raise RunError(f"run {run_id!r} exists in {self.folder}; choose another name, or say --overwrite")
+        check_replaceable(target)
+        with files.replacing_folder(target) as temporary:
+            yield temporary
+            Run(temporary)  # what can't be read again never joins the store
 
 
 def check_id(run_id: str) -> str:
@@ -322,17 +376,23 @@ def check_id(run_id: str) -> str:
     return run_id
 
 
-def write_parquet(path: Path, frame: pd.DataFrame, note: Mapping[str, Any]) -> None:
-    """A parquet file, whole or not at all, with `note` (how it was made) in its schema."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def check_store(folder: Path) -> None:
+    """Raise RunError where something that is no folder bears the store's name."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise RunError(f"store {folder} is not a folder; name one that holds runs")
 
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), b"structural_dropout": json.dumps(note, sort_keys=True).encode()}
-    )
-    with files.replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+
+def check_replaceable(path: Path) -> None:
+    """Raise RunError unless what lies at `path`, if anything, is a folder with a run's files and no others."""
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_dir():
+        raise RunError(f"{path} is no folder of a run; move it away, or choose another name")
+    known = "|".join(re.escape(name) for name in (*FILES, CHECKPOINT, DIVERGED, PARTIAL))
+    ours = re.compile(rf"{known}|\.({known})\.[0-9a-f]{{8}}\.tmp|\.DS_Store")
+    strange = sorted(name for name in os.listdir(path) if not ours.fullmatch(name))
+    if strange:
+        raise RunError(f"{path} holds {strange[0]!r}, which is no part of a run; move it away, or choose another name")
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
@@ -343,6 +403,10 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()
+
+
+def _unreadable(name: str, kind: str, error: Exception) -> RunError:
+    return RunError(f"{name} is not a readable {kind} file ({files.first_line(error)}); restore it from a copy")
 
 
 def _stat(path: Path) -> os.stat_result | None:

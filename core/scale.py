@@ -13,6 +13,8 @@ from typing import Any
 from core.errors import RunError
 from core.layout import Layout
 
+MAX_ALPHA = 2.0  # above the paper's 1 by as much as anybody may want to try
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -42,12 +44,15 @@ class Scale:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], layout: Layout) -> Scale:
-        """From run.json. Raises RunError where it names a tensor that the layout has not."""
-        try:
-            scale = cls(float(data["alpha"]), tuple(data["weights"]))
-            unknown = [n for n in scale.weights if n not in layout.tensors or len(layout.tensors[n].shape) < 2]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the run's scale is damaged ({type(error).__name__} {error}); restore run.json") from None
-        if unknown:
-            raise RunError(f"the run's scale names {unknown[0]!r}, which is no weight of its layout; restore run.json")
-        return scale
+        """From run.json. Raises RunError where it is damaged, or names what is no weight of the layout."""
+        alpha = data.get("alpha") if isinstance(data, Mapping) else None
+        weights = data.get("weights") if isinstance(data, Mapping) else None
+        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= MAX_ALPHA:
+            raise RunError(f"the run's scale has exponent {alpha!r}, not 0 to {MAX_ALPHA:g}; restore run.json")
+        if not isinstance(weights, (list, tuple)):
+            raise RunError(f"the run's scale wants a list of weights, got {type(weights).__name__}; restore run.json")
+        for name in weights:
+            tensor = layout.tensors.get(name) if isinstance(name, str) else None
+            if tensor is None or len(tensor.shape) < 2 or len(tensor.axes[1] or ()) > 1:
+                raise RunError(f"the run's scale names {name!r}, which is no weight of its layout; restore run.json")
+        return cls(float(alpha), tuple(weights))

@@ -10,8 +10,9 @@ which sizes are chosen.
 from __future__ import annotations
 
 import json
+import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ from core import files
 from core.errors import RunError, UserError
 from core.family import Family
 from core.frontier import log_spaced
-from core.latency import measure
+from core.interrupt import Interrupted, stop_requests
+from core.latency import machine_name, measure
 from core.record import path_range, path_widths
-from core.runs import LATENCY, METRICS, PREDICTIONS, Run, write_parquet
+from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run, fingerprint
 from core.scale import Scale
+from core.tables import write_table
 from core.tasks import wilson_interval
+from core.train import as_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +41,12 @@ VERSION = 2  # of what is computed; a new one makes cached metrics stale
 SAVE_SECONDS = 5.0  # at most so much work is lost to a kill
 ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
 WIDTHS_OF_OTHERS = 64
-PARTIAL = "sweep.partial.safetensors"
+SAME_SCORES = 1e-3  # of the largest; what another machine may differ by from the scores a run is known by
 
 
 def sweep(
     run: Run | Path | str,
-    data: Dataset | None = None,
+    data: Dataset | tuple[Any, Any] | None = None,
     *,
     family: Family | None = None,
     widths: Sequence[int] | None = None,
@@ -57,80 +61,143 @@ def sweep(
     run
         A run, or its folder.
     data
-        What the run was trained on; loaded by name where it is left out.
+        What the run was trained on, as it was given to `train`; loaded by name where it is left out.
     family
         The run's family, needed only for a factory of your own after a restart of Python.
     widths
-        Which ones; all of a fully-connected family, else a log-spaced subset.
+        Which ones; all of a fully-connected family, else a log-spaced subset. Others that were validated before stay.
     plain
         Run every small model by itself, even where one pass would do.
     latency
         Also measure the time of a prediction on this machine, for a log-spaced set of widths.
 
-    Returns the table of `Run.metrics`. An interrupted sweep goes on where it stopped. Raises UserError for data that
-    the run was not trained on, or widths outside its range.
+    Returns the table of `Run.metrics`, at `widths` where they were asked for. An interrupted sweep goes on where it
+    stopped. Raises UserError for data that the run was not trained on or widths outside its range, RunError for a run
+    that can't be read or written, and Interrupted after Ctrl-C.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     family = family_of(run, family)
     chosen = _widths(run, family, widths)
-    data = data or run.dataset or _load(run)
-    note = {
+    given = run.dataset or _load(run) if data is None else as_dataset(data)
+    key = {
         "version": VERSION,
         "weights": run.record.weights_sha256,
-        "test": data.split_fingerprint("test"),
-        "validation": data.split_fingerprint("validation"),
-        "widths": chosen,
+        "test": given.split_fingerprint("test"),
+        "validation": given.split_fingerprint("validation"),
     }
-    _check_data(run, note)
-    cached = run.parquet_note(METRICS)
-    if cached != note or not (run.path / PREDICTIONS).exists():
-        _evaluate(run, family, data, chosen, note, plain=plain, progress=progress)
-    if latency:
-        _latency(run, family, progress=progress)
-    return run.metrics()
+    _check_data(run, key)
+    with stop_requests() as stopped:
+        known = _known(run, key)
+        todo = [width for width in chosen if known is None or width not in set(known[0]["width"])]
+        if todo:
+            _evaluate(run, family, given, todo, key, known, plain=plain, progress=progress, stopped=stopped)
+        files.remove_file(run.path / PARTIAL)
+        if latency:
+            _latency(run, family, progress=progress, stopped=stopped)
+    table = run.metrics()
+    return table if widths is None else table[table["width"].isin(chosen)].reset_index(drop=True)
 
 
 def family_of(run: Run, family: Family | None = None) -> Family:
-    """The family of a run: given, still in memory, or rebuilt from its settings. Raises UserError, RunError."""
+    """The family of a run: given, still in memory, or rebuilt from its settings.
+
+    Raises UserError where it has to be given, RunError where it is not the one that the run was trained with.
+    """
     from core import models
 
     found = family or run.family
     if found is None:
-        if run.record.family.get("name") is None:
+        name, settings = run.record.family.get("name"), run.record.family.get("settings", {})
+        if name is None:
             raise UserError(
                 f"run {run.id} was trained from a factory of your own; call sweep(run, data, family=...) from Python"
             )
-        found = models.family(run.record.family["name"], **run.record.family.get("settings", {}))
-    if found.layout != run.layout:
-        raise RunError(f"the family does not have the layout that run {run.id} was trained with; check its factory")
+        found = models.family(name, **settings)
+    if found is not run.family:
+        other = f"the family is not the one that run {run.id} was trained with"
+        if found.layout != run.layout:
+            raise RunError(f"{other}: its layout differs; check its factory and its widths")
+        if not _gives_probe(run, found):
+            raise RunError(f"{other}: its layout is the same, its scores are not; check its factory's activations")
+        run.family = found
     return found
 
 
+def _gives_probe(run: Run, family: Family) -> bool:
+    """Whether the full-width model scores the first examples as it did when it was trained (`core.train`)."""
+    import torch
+
+    from core.elastic import load
+
+    wanted = np.array(run.record.training.get("probe") or [], dtype=np.float64)
+    if wanted.ndim != 2:
+        return True  # a run of before there were probes
+    x = torch.from_numpy(run.examples()["x"][: len(wanted)]).float()
+    scale = Scale.from_json(run.record.scale, run.layout)
+    with torch.inference_mode():
+        scores = load(family, scale, run.weights(), run.layout.full)(x)[:, : wanted.shape[1]].double().numpy()
+    return scores.shape == wanted.shape and bool(np.abs(scores - wanted).max() <= SAME_SCORES * np.abs(wanted).max())
+
+
+def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Metrics and predictions at the widths that were validated before; None where none were, or can't be read."""
+    for name in (METRICS, PREDICTIONS):
+        note = run.note(name)
+        if any(note.get(entry) != value for entry, value in key.items()):
+            return None
+    try:
+        metrics, predictions = run.metrics(), run.predictions()
+    except RunError:
+        return None
+    both = [f"w{width}" in predictions for width in metrics["width"]]
+    return metrics[both].reset_index(drop=True), predictions
+
+
 def _evaluate(
-    run: Run, family: Family, data: Dataset, widths: list[int], note: dict[str, Any], *, plain: bool, progress: bool
+    run: Run,
+    family: Family,
+    data: Dataset,
+    widths: list[int],
+    key: dict[str, Any],
+    known: tuple[pd.DataFrame, pd.DataFrame] | None,
+    *,
+    plain: bool,
+    progress: bool,
+    stopped: Callable[[], bool],
 ) -> None:
-    """Both parts of the data at every width, then the two files."""
+    """Both parts of the data at the widths that are not known yet, then the two files with all that is."""
+    import pandas as pd
     from tqdm import tqdm
 
     from core.evaluate import Evaluator
 
     evaluator = Evaluator(family, Scale.from_json(run.record.scale, run.layout), run.weights(), widths, plain)
     found: dict[str, Scores] = {}
-    partial = _Partial(run.path / PARTIAL, note)
+    partial = _Partial(run.path / PARTIAL, {**key, "widths": widths})
     total = data.validation.n + data.test.n
     with tqdm(total=total, disable=not progress, unit="example", desc="validating widths", dynamic_ncols=True) as bar:
         for name in ("validation", "test"):
             part = data.part(name)
             scores = partial.restore(name, evaluator.start(part.n, len(data.labels)))
+            before = sum(other.rows for other in found.values())
             bar.update(scores.rows)
             for _ in evaluator.advance(scores, part.x, part.y):
-                bar.update(scores.rows - bar.n + (data.validation.n if name == "test" else 0))
-                partial.keep(name, scores)
+                done = before + scores.rows
+                bar.update(done - bar.n)
+                asked = stopped()
+                partial.keep(name, scores, at_once=asked)
+                if asked:
+                    again = f"python -m core sweep {run.path} continues"
+                    raise Interrupted(f"stopped after {done} of {total} examples; nothing is lost: {again}")
             found[name] = scores
     frame = _table(run, family, data, widths, found, evaluator)
-    write_parquet(run.path / PREDICTIONS, _predictions(data.test, widths, found["test"]), note)
-    write_parquet(run.path / METRICS, frame, note)
-    partial.path.unlink(missing_ok=True)
+    columns = dict(zip(widths, found["test"].predictions.T, strict=True))
+    if known is not None:
+        frame = pd.concat([known[0], frame], ignore_index=True).sort_values("width", ignore_index=True)
+        columns |= {width: known[1][f"w{width}"].to_numpy() for width in known[0]["width"]}
+    note = {**key, "widths": [int(width) for width in frame["width"]]}
+    write_table(run.path / PREDICTIONS, _predictions(data.test, columns), note)
+    write_table(run.path / METRICS, frame, note)
 
 
 class _Partial:
@@ -152,10 +219,10 @@ class _Partial:
         self._kept[name] = empty
         return empty
 
-    def keep(self, name: str, scores: Scores) -> None:
-        """Save now and then."""
+    def keep(self, name: str, scores: Scores, *, at_once: bool = False) -> None:
+        """Save now and then, or at once."""
         self._kept[name] = scores
-        if time.monotonic() - self._saved_at < SAVE_SECONDS:
+        if time.monotonic() - self._saved_at < SAVE_SECONDS and not at_once:
             return
         from safetensors.numpy import save
 
@@ -164,21 +231,21 @@ class _Partial:
             tensors[f"{part}.rows"] = np.array([known.rows], np.int64)
             tensors[f"{part}.predictions"] = known.predictions[: known.rows]
             tensors[f"{part}.loss"] = known.loss
-        files.write_bytes(self.path, save(tensors, {"key": self.key}))
+        files.write_bytes(self.path, save(tensors, {"key": self.key, "sha256": fingerprint(tensors)}))
         self._saved_at = time.monotonic()
 
     def _read(self) -> dict[str, np.ndarray]:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         if not self.path.exists():
             return {}
         try:
             with safe_open(self.path, framework="numpy") as file:
-                if (file.metadata() or {}).get("key") != self.key:
-                    return {}
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except (SafetensorError, OSError, ValueError):
-            return {}  # a partial sweep is only a saving of time: what can't be read is done again
+                note = file.metadata() or {}
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except Exception:  # a partial sweep is only a saving of time: what can't be read is done again
+            return {}
+        return found if note.get("key") == self.key and note.get("sha256") == fingerprint(found) else {}
 
 
 def _table(
@@ -234,33 +301,34 @@ def _macs(family: Family, data: Dataset, named: list[dict[str, int]], evaluator:
     return [fixed + evaluator.chain.macs(family.layout, widths) for widths in named]
 
 
-def _predictions(test: Split, widths: list[int], scores: Scores) -> pd.DataFrame:
+def _predictions(test: Split, found: dict[int, np.ndarray]) -> pd.DataFrame:
     """Example, label, and a column for each width; likely-alike rows together, which makes the file far smaller."""
     import pandas as pd
 
-    found = scores.predictions
-    order = np.lexsort((*(found[:, k] for k in range(0, len(widths), max(1, len(widths) // 8))), found[:, -1], test.y))
-    columns = {f"w{width}": found[order, k] for k, width in enumerate(widths)}
-    return pd.DataFrame({"example": order.astype(np.int32), "label": test.y[order].astype(found.dtype), **columns})
+    widths = sorted(found)
+    by_size = [found[width] for width in widths]
+    order = np.lexsort((*by_size[:: max(1, len(widths) // 8)], by_size[-1], test.y))
+    columns = {f"w{width}": found[width][order] for width in widths}
+    label = test.y[order].astype(by_size[0].dtype)
+    return pd.DataFrame({"example": order.astype(np.int32), "label": label, **columns})
 
 
-def _latency(run: Run, family: Family, *, progress: bool) -> None:
+def _latency(run: Run, family: Family, *, progress: bool, stopped: Callable[[], bool]) -> None:
     """Measure on this machine unless that was done for these weights; other machines' figures stay."""
     import pandas as pd
 
     low, high = path_range(run.layout)
-    rows = measure(run, family, log_spaced(low, high), known=run.parquet_note(LATENCY), progress=progress)
-    if rows is None:
+    machine, weights = machine_name(), run.record.weights_sha256
+    try:
+        before = run.latency() if run.note(LATENCY).get("weights") == weights else None
+    except RunError:
+        before = None
+    if before is not None and (before["machine"] == machine).any():
         return
-    frame, machine = pd.DataFrame(rows[0]), rows[1]
-    before = run.latency() if run.parquet_note(LATENCY).get("weights") == run.record.weights_sha256 else None
-    machines = {machine}
-    if before is not None:
-        kept = before[before["machine"] != machine]
-        machines |= set(kept["machine"])
-        frame = pd.concat([kept, frame], ignore_index=True)
-    note = {"weights": run.record.weights_sha256, "machines": sorted(machines)}
-    write_parquet(run.path / LATENCY, frame, note)
+    rows = measure(run, family, log_spaced(low, high), progress=progress, stopped=stopped)
+    frame = pd.DataFrame({"machine": machine, **pd.DataFrame(rows)})
+    frame = frame if before is None else pd.concat([before, frame], ignore_index=True)
+    write_table(run.path / LATENCY, frame, {"weights": weights, "machines": sorted(set(frame["machine"]))})
 
 
 def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
@@ -268,9 +336,14 @@ def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
 
     low, high = path_range(run.layout)
     if asked is not None:
-        chosen = sorted({int(w) for w in asked})
+        try:
+            chosen = sorted({operator.index(width) for width in asked if not isinstance(width, bool)})
+        except TypeError:
+            chosen = []
         if not chosen or chosen[0] < low or chosen[-1] > high:
-            raise UserError(f"widths {list(asked)} are not all in {low} to {high}; choose at least one, all inside")
+            raise UserError(
+                f"widths are {asked!r}; choose at least one, all of them whole numbers from {low} to {high}"
+            )
         return chosen
     limit = ALL_WIDTHS_OF_A_CHAIN if find_chain(family.sibling(), family.layout) else WIDTHS_OF_OTHERS
     if high - low < limit:
@@ -284,7 +357,7 @@ def _load(run: Run) -> Dataset:
     try:
         return data.load(str(run.record.data.get("name")))
     except UserError as error:
-        raise UserError(f"the data of run {run.id} is needed to validate it: {error}") from None
+        raise UserError(f"run {run.id} is validated on its data, as in sweep(run, data): {error}") from None
 
 
 def _check_data(run: Run, note: dict[str, Any]) -> None:

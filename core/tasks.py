@@ -38,12 +38,14 @@ class Metric:
         return f"{self.format(low, unit=False)} to {self.format(high)}"
 
     def format_difference(self, value: float, reference: float) -> str:
-        """How `value` differs from `reference`, never rounded away to nothing: `1.10 points below`."""
-        shown = (value - reference) * self.scale
-        if shown == 0:
+        """How `value` differs from `reference`, never rounded away to nothing: `1.1 points below`."""
+        if math.isclose(value, reference, rel_tol=1e-12, abs_tol=1e-15):  # apart by no more than rounding
             return "the same"
+        shown = (value - reference) * self.scale
+        if not math.isfinite(shown):
+            return "not known"
         decimals = self.decimals
-        while decimals < 6 and float(f"{abs(shown):.{decimals}f}") == 0:
+        while float(f"{shown:.{decimals}f}") == 0:
             decimals += 1
         return f"{abs(shown):.{decimals}f} {self.difference_unit} {'above' if shown > 0 else 'below'}"
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,9 +17,10 @@ from core.dropout import Cuts, Recipe
 from core.dropout import recipe as recipe_named
 from core.errors import RunError, UserError
 from core.family import Family
+from core.interrupt import Interrupted, stop_requests
 from core.record import RunRecord
-from core.runs import Run, RunStore, check_id, fingerprint
-from core.tasks import task as task_named
+from core.runs import Run, RunStore, check_id, check_replaceable, fingerprint
+from core.steps import Diverged, Training, batch_rows, learning_rate, loss_function, make_optimizer, train_step
 
 if TYPE_CHECKING:
     import torch
@@ -34,14 +29,10 @@ if TYPE_CHECKING:
     from core.data import Dataset
     from core.elastic import Elastic
 
-CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
+__all__ = ["Interrupted", "batch_rows", "learning_rate", "loss_function", "make_optimizer", "train", "train_step"]
+
 EXAMPLES_KEPT = 300
-WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
-CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
-
-
-class Interrupted(KeyboardInterrupt):
-    """A training or sweep that was stopped on request; its state is on disk."""
+PROBED = (2, 16)  # examples and scores by which a factory of one's own is known again
 
 
 def train(
@@ -73,193 +64,124 @@ def train(
     device
         `cpu`, `cuda`, or `auto`: CUDA where there is one.
     resume
-        Continue an interrupted training of the same settings; the result is that of an uninterrupted one.
+        Continue an interrupted training of the same settings; the result is that of an uninterrupted one. A training
+        that is finished is only opened. After one whose loss diverged, a smaller learning rate may go on.
     overwrite
-        Replace a run of that name.
+        Replace a run of that name, once the new one is whole.
 
     Raises LayoutError where features are not unordered, UserError for settings or data that don't fit, RunError
-    where the run exists, and Interrupted after Ctrl-C.
+    where the run exists or can't be written, and Interrupted after Ctrl-C.
     """
     import torch
 
     from core import checkpoint
-    from core.data import Dataset, from_arrays
     from core.elastic import Elastic
     from core.models import fit_inputs
 
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    dataset = data if isinstance(data, Dataset) else from_arrays(*data)
+    _check_settings(chosen, seed)
+    dataset = as_dataset(data)
     out = Path(out).absolute()
     _claim(out, resume=resume, overwrite=overwrite)
     where = _device(device)
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
-    family.check(example)
-    _refuse_shared_statistics(family)
+    _check_family(family, example)
+    plan = _plan(family, dataset, chosen, seed, where)
+    if resume and out.exists() and not (overwrite and checkpoint.folder(out).exists()):
+        return _finished(out, plan, family, dataset, chosen, seed)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
         model = Elastic(family, chosen.alpha)
         fit_inputs(model.full, *dataset.statistics())
         _check_outputs(model, example, dataset)
         model.to(where)
-        optimizer = _optimizer(model, chosen)
-        plan = _plan(family, dataset, chosen, seed, where)
-        state = checkpoint.restore(out, model, optimizer, plan) if resume else None
+        optimizer = make_optimizer(model, chosen)
+        state = checkpoint.restore(out, model, optimizer, plan, chosen.lr) if resume else None
         if state is None:
-            state = checkpoint.Progress()
+            state = checkpoint.Progress(lr=chosen.lr)
             checkpoint.save(out, model, optimizer, state, plan)
-        with _stop_requests() as stopped:
-            save = partial(checkpoint.save, out, model, optimizer, state, plan)
-            _run(model, optimizer, dataset, chosen, seed, state, stopped, progress, save)
-    run = _write(out, model, dataset, chosen, seed, where, state, overwrite)
+        save = partial(checkpoint.save, out, model, optimizer, state, plan)
+        training = Training(model, optimizer, dataset, chosen, seed, state, save, progress)
+        try:
+            with stop_requests() as stopped:
+                training.run(stopped)
+        except Diverged:
+            checkpoint.mark_diverged(out)
+            raise
+        run = _write(out, model, dataset, chosen, seed, where, state, plan, overwrite)
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
     return run
 
 
-def _run(
-    model: Elastic,
-    optimizer: torch.optim.Optimizer,
-    data: Dataset,
-    recipe: Recipe,
-    seed: int,
-    state: Progress,
-    stopped: Callable[[], bool],
-    progress: bool,
-    save: Callable[[], None],
-) -> None:
-    """All steps from `state` on, in place."""
-    import torch
-    from tqdm import tqdm
+def as_dataset(data: Any) -> Dataset:
+    """A `Dataset` as it is, or one of `(x, y)` arrays. Raises UserError for anything else."""
+    from core.data import Dataset, from_arrays
 
-    where = next(model.parameters()).device
-    n, batch = data.train.n, batch_rows(recipe, data.train.n)
-    steps_an_epoch = n // batch
-    total = recipe.epochs * steps_an_epoch
-    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
-    if where.type == "cuda":  # whole on the GPU: picking a batch from the host would cost more than the step
-        x, y = x.to(where), y.to(where)
-    loss_of = loss_function(data.task)
-    started, seconds_before, saved_at = time.monotonic(), state.seconds, time.monotonic()
-    running: torch.Tensor | None = None
-    watch = ""
-    bar = tqdm(total=total, initial=state.step, disable=not progress, unit="step", dynamic_ncols=True, desc="training")
-    with bar:
-        while state.step < total:
-            epoch, first = divmod(state.step, steps_an_epoch)
-            # drawn from seed and epoch alone, so that a resumed training needs no memory of earlier draws
-            order = torch.from_numpy(np.random.default_rng([seed, 1, epoch]).permutation(n)).to(where)
-            drawing = np.random.default_rng([seed, 2, epoch])
-            draws = [recipe.draw(drawing, model.layout.widths) for _ in range(steps_an_epoch)]
-            model.train()
-            for index in range(first, steps_an_epoch):
-                rows = order[index * batch : (index + 1) * batch]
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe, state.step, total)
-                loss = train_step(model, optimizer, x[rows].float(), y[rows], draws[index], loss_of)
-                state.step += 1
-                running = loss if running is None else 0.95 * running + 0.05 * loss
-                state.seconds = seconds_before + time.monotonic() - started
-                bar.update()
-                if state.step % CHECK_EVERY.get(where.type, 1) == 0 or state.step == total:
-                    _check_loss(running, state, recipe, steps_an_epoch)
-                    bar.set_postfix_str(f"loss {float(running):.3f}{watch}", refresh=False)
-                asked = stopped()
-                if asked or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    _check_loss(running, state, recipe, steps_an_epoch)
-                    save()
-                    saved_at = time.monotonic()
-                if asked and state.step < total:
-                    done = f"stopped after {state.step} of {total} steps; nothing is lost"
-                    raise Interrupted(f"{done}: the same command with --resume continues")
-            watched = _watch(model, data)
-            metric = task_named(data.task).metric
-            watch = "".join(f" · {label} {metric.format(value)}" for label, value in watched.items())
-            state.history.append(
-                {"epoch": epoch + 1, "loss": round(float(running), 6) if running is not None else None, **watched}
-            )
-
-
-def train_step(
-    model: Elastic,
-    optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    cuts: Cuts,
-    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> torch.Tensor:
-    """One step of the optimiser on a batch; returns the loss, detached. x: (batch, ...), y: (batch,)."""
-    import torch
-
-    optimizer.zero_grad(set_to_none=True)
-    outputs = model(x, cuts)
-    if cuts.teacher is not None:
-        taught = outputs[cuts.teacher].detach().softmax(-1)
-        losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
-        loss = torch.stack(losses).mean()
-    else:
-        loss = loss_of(torch.cat(outputs), y.repeat(len(outputs)) if cuts.whole_batch else y)
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
-
-
-def learning_rate(recipe: Recipe, step: int, total: int) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter, 2017)."""
-    warm = max(1, round(recipe.warmup * total))
-    if step < warm:
-        return recipe.lr * (step + 1) / warm
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-
-def batch_rows(recipe: Recipe, n: int) -> int:
-    """Rows of a batch: the recipe's, and on small data few enough for at least sixteen steps an epoch."""
-    return min(n, recipe.batch_size or min(500, max(32, n // 16)))
-
-
-def loss_function(task: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The task's loss, as torch.nn.functional names it."""
-    from torch.nn import functional as F
-
-    found: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = getattr(F, task_named(task).loss)
-    return found
-
-
-def _optimizer(model: Elastic, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay on matrices alone: shrinking a bias or a gain only shifts a feature."""
-    import torch
-
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
-
-
-def _watch(model: Elastic, data: Dataset) -> dict[str, float]:
-    """The metric on validation rows at three widths, for the progress bar."""
-    import torch
-
-    model.eval()
-    where = next(model.parameters()).device
-    x = torch.from_numpy(data.validation.x[:WATCHED_ROWS]).float().to(where)
-    y = torch.from_numpy(data.validation.y[:WATCHED_ROWS]).to(where)
-    full = model.layout.widths
-    found = {}
-    with torch.no_grad():
-        for share in (1, 4, 16):
-            cutoff = {name: max(w.lower, w.full // share) for name, w in full.items()}
-            right = (model(x, Cuts((cutoff,), whole_batch=True))[0].argmax(-1) == y).float().mean()
-            label = "full" if share == 1 else f"1/{share}"
-            found[label] = round(float(right), 6)
-    return found
-
-
-def _check_loss(loss: torch.Tensor | None, state: Progress, recipe: Recipe, steps_an_epoch: int) -> None:
-    if loss is not None and not math.isfinite(float(loss)):
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise UserError(
-            f"the loss is {float(loss)} at step {state.step} (epoch {(state.step - 1) // steps_an_epoch + 1}) with "
-            f"learning rate {recipe.lr:g}; the last good checkpoint is kept; start again with --overwrite and a "
-            f"smaller rate, such as --lr {recipe.lr / 4:.2g}"
+            f"the data are a {type(data).__name__}; give a Dataset, as core.data.load does, or (x, y) arrays"
         )
+    return from_arrays(*data)
+
+
+def _finished(out: Path, plan: str, family: Family, data: Dataset, recipe: Recipe, seed: int) -> Run:
+    """The run at `out`, where it is what this training would give; so a command can be repeated until it is through."""
+    from core import checkpoint
+
+    run = Run(out)
+    record, training = run.record, run.record.training
+    same = {
+        "model": (record.layout, record.family.get("name")) == (family.layout, (family.source or {}).get("name")),
+        "data": record.data.get("fingerprint") == data.fingerprint,
+        "recipe": record.recipe == _recipe_used(recipe, data),
+        "seed": training.get("seed") == seed,
+    }
+    other = [name for name in same if not same[name]]
+    if not other and training.get("plan") != plan:
+        other = ["model or device"]
+    if other:
+        raise RunError(
+            f"{out.name} in {out.parent} is a finished run with another {' and '.join(other)}, so there is nothing to "
+            "resume; choose another --out, or replace it with --overwrite"
+        )
+    files.remove_folder(checkpoint.folder(out))
+    run.family, run.dataset = family, data
+    return run
+
+
+def _recipe_used(recipe: Recipe, data: Dataset) -> dict[str, Any]:
+    """The recipe as run.json has it: with the batch size that it came to."""
+    return {**recipe.to_json(), "batch_size": batch_rows(recipe, data.train.n)}
+
+
+def _check_settings(recipe: Recipe, seed: int) -> None:
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"the recipe is {recipe!r}; give a recipe or its name, such as 'stratified'")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise UserError(f"seed is {seed!r}; choose a whole number from 0 to {2**63 - 1}")
+
+
+def _check_family(family: Family, example: torch.Tensor) -> None:
+    """Whether the model runs on the data, its features are unordered, and every width of it can be right."""
+    try:
+        family.check(example)
+    except UserError:
+        raise
+    except Exception as error:  # the model's own, from anywhere in its factory or its forward
+        raise UserError(
+            f"the model can't be run on examples of shape {tuple(example.shape[1:])}: {files.first_line(error)}; "
+            "make its first layer fit the data"
+        ) from error
+    for name, tensor in family.layout.tensors.items():
+        # batch statistics differ from width to width, so one running average would be wrong for all but one
+        if tensor.kind == "buffer" and name.endswith(("running_mean", "running_var")) and tensor.widths():
+            raise UserError(
+                f"{name!r} is a running statistic of batch normalisation, which differs from width to width and is "
+                "not supported; use LayerNorm, GroupNorm or RMSNorm in its place"
+            )
 
 
 def _check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None:
@@ -269,21 +191,14 @@ def _check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None
     model.eval()
     with torch.no_grad():
         scores = model(example, Cuts((model.layout.full,), whole_batch=True))[0]
-    if scores.dim() != 2 or scores.shape[1] != len(data.labels):
+    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
+    wanted = (len(example), len(data.labels))
+    if shape != wanted:
+        came = f"has shape {shape}" if shape is not None else f"is a {type(scores).__name__}"
         raise UserError(
-            f"the model's output has shape {tuple(scores.shape)} for {len(example)} examples; "
-            f"{len(data.labels)} labels want ({len(example)}, {len(data.labels)})"
+            f"the model's output {came} for {len(example)} examples; {len(data.labels)} labels want a tensor of "
+            f"shape {wanted}"
         )
-
-
-def _refuse_shared_statistics(family: Family) -> None:
-    """Batch statistics differ from width to width, so one running average would be wrong for all but one."""
-    for name, tensor in family.layout.tensors.items():
-        if tensor.kind == "buffer" and name.endswith(("running_mean", "running_var")) and tensor.widths():
-            raise UserError(
-                f"{name!r} is a running statistic of batch normalisation, which differs from width to width and is "
-                "not supported; use LayerNorm, GroupNorm or RMSNorm in its place"
-            )
 
 
 def _device(name: str) -> torch.device:
@@ -299,46 +214,32 @@ def _device(name: str) -> torch.device:
 
 
 def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse what would lose a run or an unfinished training."""
+    """Refuse what would lose a run, an unfinished training or anything else that lies there."""
     from core import checkpoint
 
     check_id(out.name)
-    if out.exists() and not overwrite:
+    unfinished = checkpoint.folder(out)
+    files.clear_leftovers(out)
+    if overwrite:
+        check_replaceable(out)
+    elif out.exists() and not resume:
         raise RunError(f"{out.name} exists in {out.parent}; choose another --out, or replace it with --overwrite")
-    if checkpoint.folder(out).exists() and not resume:
+    if unfinished.exists() and not resume:
         if not overwrite:
             raise RunError(
                 f"an unfinished training of {out.name} is in {out.parent}; continue it with --resume, "
                 "or start anew with --overwrite"
             )
-        files.remove_folder(checkpoint.folder(out))
+        check_replaceable(unfinished)
+        files.remove_folder(unfinished)
 
 
 def _plan(family: Family, data: Dataset, recipe: Recipe, seed: int, where: torch.device) -> str:
-    """Identifies a training: with the same plan, the same result."""
-    parts = [family.layout.to_json(), family.source, data.fingerprint, recipe.to_json(), seed, where.type]
+    """Identifies a training: with the same plan and learning rate, the same result."""
+    settings = {key: value for key, value in recipe.to_json().items() if key != "lr"}
+    modules = str(family.sibling())  # what shapes don't show: activations and their settings
+    parts = [family.layout.to_json(), family.source, modules, data.fingerprint, settings, seed, where.type]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C (or a polite kill) was asked for, so that a step is never cut in half; a second one insists."""
-    asked = threading.Event()
-
-    def note(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals reach the main thread alone
-        return
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _write(
@@ -349,12 +250,14 @@ def _write(
     seed: int,
     where: torch.device,
     state: Progress,
+    plan: str,
     overwrite: bool,
 ) -> Run:
     import torch
 
     weights = {name: value.detach().cpu().numpy() for name, value in model.full.state_dict().items()}
     rows = np.sort(np.random.default_rng([seed, 3]).permutation(data.test.n)[:EXAMPLES_KEPT])
+    examples = {"x": data.test.x[rows], "y": data.test.y[rows], "index": rows.astype(np.int64)}
     record = RunRecord(
         family={"name": None, "settings": {}, **(model.family.source or {})},
         layout=model.layout,
@@ -371,19 +274,33 @@ def _write(
             "validation_n": data.validation.n,
             "test_n": data.test.n,
         },
-        recipe={**recipe.to_json(), "batch_size": batch_rows(recipe, data.train.n)},
+        recipe=_recipe_used(recipe, data),
         scale=model.scale.to_json(),
         training={
             "seed": seed,
+            "plan": plan,
             "device": where.type,
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
             "seconds": round(state.seconds, 1),
             "history": state.history,
+            "probe": _probe(model, examples["x"]),
+            **({"rates": state.rates} if state.rates else {}),
         },
         weights_sha256=fingerprint(weights),
         versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    examples = {"x": data.test.x[rows], "y": data.test.y[rows], "index": rows.astype(np.int64)}
     return RunStore(out.parent).write(out.name, record, weights, examples, overwrite=overwrite)
+
+
+def _probe(model: Elastic, x: np.ndarray) -> list[list[float]]:
+    """Full-width scores of the first examples kept, by which `core.sweep.family_of` tells another factory's model."""
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        inputs = torch.from_numpy(np.ascontiguousarray(x[: PROBED[0]])).float().to(next(model.parameters()).device)
+        scores = model(inputs, Cuts((model.layout.full,), whole_batch=True))[0][:, : PROBED[1]].cpu().double()
+    found: list[list[float]] = scores.tolist() if bool(torch.isfinite(scores).all()) else []
+    return found

@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parent
 
 
 def live_slider(
-    rows: list[dict[str, str | int]], width: int, label: str, *, key: str, on_pick: Callable[[], None]
+    rows: list[dict[str, str | int | float]], width: int, label: str, *, key: str, on_pick: Callable[[], None]
 ) -> None:
     """Show the slider at `width`; `rows` is what to say at each size (`words.readouts`), smallest first.
 

@@ -1,14 +1,19 @@
 // The thumb is followed here, in the browser; the server hears of a size only when the hand lets go.
 const QUIET_MS = 250; // between the last key and telling the server, so that held arrows send one message
+const PAGE = 0.1; // of the slider's length, for Page Up and Page Down
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".live");
   const input = root.querySelector("input");
-  const state = (root.state ??= { moving: false, timer: null, sent: null });
-  Object.assign(state, { data, setTriggerValue });
+  const state = (root.state ??= { index: 0, moving: false, byHand: false, timer: null });
+  const first = data.rows[0].place;
+  const span = data.rows.at(-1).place - first || 1;
+  const places = data.rows.map((row) => (row.place - first) / span); // 0 to 1, ascending: the chart's log axis
+  Object.assign(state, { data, places, setTriggerValue });
 
-  const show = () => {
-    const row = state.data.rows[Number(input.value)];
+  const show = (index) => {
+    state.index = index;
+    const row = state.data.rows[index];
     for (const part of root.querySelectorAll("[data-part]")) {
       const name = part.dataset.part;
       part.textContent =
@@ -17,34 +22,71 @@ export default function ({ data, parentElement, setTriggerValue }) {
         : row[name];
     }
     root.querySelector('[data-card="time"]').hidden = !row.time;
-    input.setAttribute("aria-valuetext", `${row.units}: ${row.value}, ${row.size}`);
+    input.setAttribute("aria-valuetext", `${row.units}: ${row.value}, ${row.size}, ${row.change}`);
     root.dataset.width = row.width;
+  };
+  const fill = () => input.style.setProperty("--fill", `${100 * Number(input.value)}%`);
+  const settle = (index) => { // thumb and readout on a size that there is
+    input.value = String(state.places[index]);
+    fill();
+    show(index);
+  };
+  const nearest = (place) => {
+    let best = 0;
+    state.places.forEach((p, k) => { if (Math.abs(p - place) < Math.abs(state.places[best] - place)) best = k; });
+    return best;
+  };
+  const step = (by) => { // a page moves at least one size
+    const at = state.places[state.index] + by * PAGE;
+    const index = nearest(at);
+    return index === state.index ? index + by : index;
   };
   const tell = () => {
     clearTimeout(state.timer);
     state.moving = false;
-    const width = state.data.rows[Number(input.value)].width;
+    const width = state.data.rows[state.index].width;
     if (width !== state.data.width) state.setTriggerValue("picked", width);
+  };
+  const moveByKey = (index) => {
+    state.moving = true;
+    settle(Math.min(Math.max(index, 0), state.places.length - 1));
+    clearTimeout(state.timer);
+    state.timer = setTimeout(tell, QUIET_MS);
   };
 
   if (!state.ready) {
     state.ready = true;
+    const keys = {
+      ArrowRight: () => state.index + 1, ArrowUp: () => state.index + 1,
+      ArrowLeft: () => state.index - 1, ArrowDown: () => state.index - 1,
+      PageUp: () => step(1), PageDown: () => step(-1),
+      Home: () => 0, End: () => state.places.length - 1,
+    };
+    input.addEventListener("keydown", (event) => {
+      const target = event.ctrlKey || event.altKey || event.metaKey ? null : keys[event.key];
+      if (!target) return;
+      event.preventDefault();
+      moveByKey(target());
+    });
+    input.addEventListener("pointerdown", () => { state.byHand = true; });
     input.addEventListener("input", () => {
       state.moving = true;
-      show();
+      fill();
+      const place = Number(input.value);
+      const index = nearest(place);
+      // a screen reader's own step may be smaller than the way to the next size: it still moves one on
+      if (!state.byHand && index === state.index) moveByKey(index + Math.sign(place - state.places[index]));
+      else show(index);
     });
-    input.addEventListener("keydown", () => { state.byKey = true; });
-    input.addEventListener("pointerdown", () => { state.byKey = false; });
     input.addEventListener("change", () => {
-      clearTimeout(state.timer);
-      state.timer = setTimeout(tell, state.byKey ? QUIET_MS : 0);
+      state.byHand = false;
+      settle(state.index);
+      tell();
     });
   }
 
-  input.max = data.rows.length - 1;
   if (!state.moving) {
     const index = data.rows.findIndex((row) => row.width === data.width);
-    input.value = String(index < 0 ? data.rows.length - 1 : index);
+    settle(index < 0 ? data.rows.length - 1 : index);
   }
-  show();
 }

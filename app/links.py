@@ -1,0 +1,70 @@
+"""The address: it always says what is on the screen, and what it says is followed.
+
+An address is text that anyone may have typed, so nothing in it is believed before it is read by the functions here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import streamlit as st
+
+from app.words import safe
+
+PAGES = "pages"  # where the router leaves the pages for `to`
+LONGEST = 60  # of what a notice repeats from an address
+
+
+def followed(page: str) -> dict[str, str]:
+    """What the address says, where the visitor brought it (a link, Back, Forward); empty where the page wrote it.
+
+    A message that a widget sends may carry the address of one change ago, so it never counts (`touch`).
+    """
+    state = st.session_state
+    touched, known = state.pop(f"{page}-touched", False), state.get(f"{page}-link")
+    query = {name: str(value) for name, value in st.query_params.to_dict().items()}
+    if known is not None and (touched or query == known):
+        return {}
+    state[f"{page}-link"] = query  # followed once, also where the page can't show what it asks for
+    return query
+
+
+def touch(page: str) -> None:
+    """For a widget's callback: the visitor has just changed something by hand."""
+    st.session_state[f"{page}-touched"] = True
+
+
+def write(page: str, wanted: Mapping[str, str]) -> None:
+    """Make the address say what is on the screen."""
+    st.session_state[f"{page}-link"] = dict(wanted)
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:
+    """A link to another page of the explorer; what the visitor chose there stays, but for what `query` asks."""
+    target = st.session_state[PAGES][page]
+    st.page_link(target, label=label, icon=target.icon, query_params=dict(query or {}))
+
+
+def whole(text: str, low: int, high: int) -> int | None:
+    """A whole number from `low` to `high`, or None."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        return None
+    return int(text) if low <= int(text) <= high else None
+
+
+def number(text: str, low: float, high: float) -> float | None:
+    """A finite number from `low` to `high`, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and low <= value <= high else None
+
+
+def broken(what: str, came: str) -> None:
+    """Say which part of a link was left out. `came` is shown as text, whatever it holds."""
+    short = came if len(came) <= LONGEST else came[:LONGEST] + "…"
+    st.info(f"The link {what}: {safe(short)}", icon=":material/link_off:")

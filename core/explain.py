@@ -1,0 +1,116 @@
+"""Why a symmetry check failed, and the line that mends it: other readings of the layout are tried, not guessed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+from core.declaration import Declaration, declared, words
+from core.layout import Axis, Layout
+from core.symmetry import TOLERANCE, Probe
+
+TRIES = 400  # readings of each kind run at most; one costs a few forward passes
+SECONDS = 15.0  # and no longer than that: an error must not keep a person waiting
+SEGMENTS_TRIED = 4  # orders of a concat of more parts are not tried: 24 is enough
+BLOCKS_TRIED = 128
+
+
+Place = tuple[str, int, Axis]  # tensor, dimension, and what shapes say of it
+
+
+def explain(probe: Probe, measured: Layout, declarations: Sequence[Declaration], error: float) -> str:
+    """What to tell the user: the declarations that make the check pass, else the axis that shapes leave open."""
+    if probe.differs_by_itself():
+        return (
+            "the model gives another output each time, in eval mode too, so its symmetry can't be checked; randomness "
+            "belongs to training: F.dropout(x, training=self.training)"
+        )
+    found = f"reordering the features changed the output by {error:.2g} (relative), so this layout is wrong"
+    places = _open_places(measured)
+    if not places:
+        return (
+            f"{found}, and no dimension can be read another way; the features are not unordered: the output, or a "
+            "reshape inside the model, depends on their positions"
+        )
+    mend = _mend(probe, measured, declarations, places)
+    if mend:
+        name, dim, axis = next(p for d in mend for p in places if d.read(*p) is not None)
+        several = f" and {len(mend) - 1} more" if len(mend) > 1 else ""
+        return (
+            f"{found}: dimension {dim} of {name!r} ({words(axis)}){several} has another order; declare it: "
+            f"Family(...){''.join(map(str, mend))}"
+        )
+    name, dim, axis = places[0]
+    argument = "order=(...)" if len({s.width for s in axis}) > 1 else "blocks=<parts that hold every feature once>"
+    return (
+        f"{found}: dimension {dim} of {name!r} ({words(axis)}) can be read in more than one way; declare its order: "
+        f"Family(...).declare({_patterns(name)[0]!r}, {argument}); if none fits, the features are not unordered"
+    )
+
+
+def _mend(
+    probe: Probe, measured: Layout, declarations: Sequence[Declaration], places: Sequence[Place]
+) -> tuple[Declaration, ...]:
+    """The first declaration that makes the check pass, or the first two; empty if none do."""
+    singles = ((d,) for d in _candidates(places, (0, 1, 2), dims=True))
+    pairs = itertools.combinations(_candidates(places, (1,), dims=False), 2)
+    tried = {_axes(declared(measured, declarations))}
+    for mends in (singles, pairs):
+        give_up, tries = time.monotonic() + SECONDS, 0
+        for mend in mends:
+            layout = declared(measured, (*declarations, *mend))
+            if _axes(layout) not in tried:
+                tried.add(_axes(layout))
+                tries += 1
+                if probe.error(layout) <= TOLERANCE:
+                    return mend
+            if tries >= TRIES or time.monotonic() > give_up:
+                break
+    return ()
+
+
+def _candidates(places: Sequence[Place], levels: Sequence[int], *, dims: bool) -> Iterator[Declaration]:
+    """What might be declared of each place in turn, the narrowest pattern first, a dimension only where it must be."""
+    seen: set[Declaration] = set()
+    for name, dim, axis in places:
+        for blocks, order in _readings(axis):
+            for dim_said in (None, dim) if dims else (None,):
+                for level in levels:
+                    declaration = Declaration(_patterns(name)[level], blocks, order, dim_said)
+                    if declaration not in seen:
+                        seen.add(declaration)
+                        yield declaration
+
+
+def _readings(axis: Axis) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
+    """Blocks and orders that an axis of the same size may have, the one that shapes suggest left out."""
+    each = math.gcd(*(s.each for s in axis))
+    blocks = [n for n in range(1, min(each, BLOCKS_TRIED) + 1) if each % n == 0]
+    orders: list[tuple[str | None, ...] | None] = [None]
+    if 1 < len(axis) <= SEGMENTS_TRIED:
+        orders += [tuple(s.width for s in order) for order in itertools.permutations(axis) if order != axis]
+    return ((n, order) for n in blocks for order in orders if n > 1 or order is not None)
+
+
+def _open_places(layout: Layout) -> list[Place]:
+    """The axes whose order shapes leave open."""
+    return [
+        (name, dim, axis)
+        for name, tensor in layout.tensors.items()
+        for dim, axis in enumerate(tensor.axes)
+        if axis and (len(axis) > 1 or axis[0].each > 1)
+    ]
+
+
+def _patterns(name: str) -> tuple[str, str, str]:
+    """Patterns for the tensors of the module that `name` belongs to, of all modules like it, and of all."""
+    owner = name.rpartition(".")[0]
+    module = f"{owner}.*" if owner else name
+    return module, re.sub(r"(?<![^.])\d+(?=\.)", "*", module), "*"
+
+
+def _axes(layout: Layout) -> tuple[object, ...]:
+    return tuple(tensor.axes for tensor in layout.tensors.values())

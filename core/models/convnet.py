@@ -1,0 +1,67 @@
+"""A residual convolutional net with batch normalisation (He et al., 2016) on raw pictures of one channel."""
+
+import torch
+from torch import nn
+
+
+class Normalise(nn.Module):
+    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(features))
+        self.register_buffer("shift", torch.zeros(features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shapes: (batch, features) to the same."""
+        return torch.addcmul(self.shift, x, self.scale)
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions and the way around them, which is a 1 x 1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, project: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.around = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if project else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shapes: (batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.around(x))
+
+
+class ConvNet(nn.Module):
+    """A strided first convolution, a residual block for each stage at half the size of the one before, a mean, scores."""
+
+    def __init__(self, size: int, channels: list[int], classes: int) -> None:
+        super().__init__()
+        self.size = size
+        self.normalise = Normalise(size * size)
+        self.first = nn.Conv2d(1, channels[0], 5, stride=2, padding=2, bias=False)
+        self.norm = nn.BatchNorm2d(channels[0])
+        stages = zip([channels[0], *channels], channels, strict=False)
+        self.stages = nn.Sequential(*(Block(a, b, 2 if k else 1, k > 0) for k, (a, b) in enumerate(stages)))
+        self.head = nn.Linear(channels[-1], classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Raw pixels (batch, size, size) to scores (batch, classes)."""
+        x = self.normalise(x.flatten(1)).view(-1, 1, self.size, self.size)
+        x = torch.relu(self.norm(self.first(x)))  # (batch, channels[0], size / 2, size / 2)
+        x = x.contiguous(memory_format=torch.channels_last)  # same numbers, in the order that CPUs convolve faster
+        x = self.stages(x)  # (batch, channels[-1], size / 8, size / 8)
+        return self.head(x.mean((2, 3)))
+
+
+def convnet(channels: list[int], classes: int = 10, size: int = 28) -> nn.Module:
+    """Raw pixels (batch, size, size) to scores (batch, classes), with `channels[k]` channels in stage k.
+
+    Each stage changes the number of channels by a convolution, so the stages' numbers are free of one another.
+    """
+    return ConvNet(size, channels, classes)

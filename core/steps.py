@@ -1,0 +1,199 @@
+"""The steps of a training: batches, cutoffs, the optimiser and what is watched on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.dropout import Cuts, Recipe
+from core.errors import UserError
+from core.interrupt import Interrupted
+from core.tasks import task as task_named
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from core.checkpoint import Progress
+    from core.data import Dataset
+    from core.elastic import Elastic
+
+    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
+WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
+CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
+
+
+class Diverged(UserError):
+    """A training whose loss or weights are no longer finite."""
+
+
+@dataclass
+class Training:
+    """One training under way: `run` does all steps from `state` on, in place."""
+
+    model: Elastic
+    optimizer: torch.optim.Optimizer
+    data: Dataset
+    recipe: Recipe
+    seed: int
+    state: Progress
+    save: Callable[[], None]
+    progress: bool = True
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Raises Diverged, and Interrupted once `stopped` says so; `save` has then seen the last good state."""
+        import torch
+        from tqdm import tqdm
+
+        state, recipe, model = self.state, self.recipe, self.model
+        where = next(model.parameters()).device
+        n, batch = self.data.train.n, batch_rows(recipe, self.data.train.n)
+        total = recipe.epochs * self.steps_an_epoch
+        x = torch.from_numpy(np.ascontiguousarray(self.data.train.x))
+        y = torch.from_numpy(np.ascontiguousarray(self.data.train.y))
+        if where.type == "cuda":  # whole on the GPU: picking a batch from the host would cost more than the step
+            x, y = x.to(where), y.to(where)
+        loss_of = loss_function(self.data.task)
+        started, saved_at, seconds_before = time.monotonic(), time.monotonic(), state.seconds
+        running = None if state.loss is None else torch.tensor(state.loss, device=where)
+        with tqdm(
+            total=total, initial=state.step, disable=not self.progress, unit="step", dynamic_ncols=True, desc="training"
+        ) as bar:
+            while state.step < total:
+                epoch, first = divmod(state.step, self.steps_an_epoch)
+                # drawn from seed and epoch alone, so that a resumed training needs no memory of earlier draws
+                order = torch.from_numpy(np.random.default_rng([self.seed, 1, epoch]).permutation(n)).to(where)
+                drawing = np.random.default_rng([self.seed, 2, epoch])
+                draws = [recipe.draw(drawing, model.layout.widths) for _ in range(self.steps_an_epoch)]
+                model.train()
+                for index in range(first, self.steps_an_epoch):
+                    rows = order[index * batch : (index + 1) * batch]
+                    for group in self.optimizer.param_groups:
+                        group["lr"] = learning_rate(recipe, state.step, total)
+                    loss = train_step(model, self.optimizer, x[rows].float(), y[rows], draws[index], loss_of)
+                    running = loss if running is None else 0.95 * running + 0.05 * loss
+                    state.step += 1
+                    state.seconds = seconds_before + time.monotonic() - started
+                    bar.update()
+                    asked, last = stopped(), index == self.steps_an_epoch - 1
+                    due = asked or time.monotonic() - saved_at > CHECKPOINT_SECONDS
+                    if last or due or state.step % CHECK_EVERY.get(where.type, 1) == 0:
+                        state.loss = float(running)
+                        self._check_loss()
+                        bar.set_postfix_str(f"loss {state.loss:.3f}{self._seen()}", refresh=False)
+                    if last:  # before a checkpoint, which must hold all that an uninterrupted training would know
+                        state.history.append(
+                            {"epoch": epoch + 1, "loss": round(float(running), 6), **watch(model, self.data)}
+                        )
+                    if due:
+                        self.check_weights()
+                        self.save()
+                        saved_at = time.monotonic()
+                    if asked:
+                        done = f"stopped after {state.step} of {total} steps; nothing is lost"
+                        raise Interrupted(f"{done}: the same command with --resume continues")
+        self.check_weights()
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Whole batches in the training part; the rows left over differ from epoch to epoch."""
+        return self.data.train.n // batch_rows(self.recipe, self.data.train.n)
+
+    def check_weights(self) -> None:
+        """Raise Diverged where a finite loss has led to weights that are not."""
+        import torch
+
+        if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            raise self._diverged("the weights are no longer finite")
+
+    def _check_loss(self) -> None:
+        if self.state.loss is not None and not math.isfinite(self.state.loss):
+            raise self._diverged(f"the loss is {self.state.loss}")
+
+    def _diverged(self, what: str) -> Diverged:
+        epoch = (self.state.step - 1) // self.steps_an_epoch + 1
+        smaller = f"a smaller rate, such as --lr {self.recipe.lr / 4:.2g}"
+        return Diverged(
+            f"{what} at step {self.state.step} (epoch {epoch}) with learning rate {self.recipe.lr:g}; the last good "
+            f"checkpoint is kept: go on from it with --resume and {smaller}, or start again with --overwrite"
+        )
+
+    def _seen(self) -> str:
+        """The accuracies at the end of the last epoch, for the progress bar."""
+        metric = task_named(self.data.task).metric
+        last = self.state.history[-1] if self.state.history else {}
+        return "".join(f" · {key} {metric.format(last[key])}" for key in last if key not in ("epoch", "loss"))
+
+
+def train_step(
+    model: Elastic, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, cuts: Cuts, loss_of: Loss
+) -> torch.Tensor:
+    """One step of the optimiser on a batch; returns the loss, detached. x: (batch, ...), y: (batch,)."""
+    import torch
+
+    optimizer.zero_grad(set_to_none=True)
+    outputs = model(x, cuts)
+    if cuts.teacher is not None:
+        taught = outputs[cuts.teacher].detach().softmax(-1)
+        losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
+        loss = torch.stack(losses).mean()
+    else:
+        loss = loss_of(torch.cat(outputs), y.repeat(len(outputs)) if cuts.whole_batch else y)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter, 2017)."""
+    warm = max(1, round(recipe.warmup * total))
+    if step < warm:
+        return recipe.lr * (step + 1) / warm
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+
+
+def batch_rows(recipe: Recipe, n: int) -> int:
+    """Rows of a batch: the recipe's, and on small data few enough for at least sixteen steps an epoch."""
+    return min(n, recipe.batch_size or min(500, max(32, n // 16)))
+
+
+def loss_function(task: str) -> Loss:
+    """The task's loss, as torch.nn.functional names it."""
+    from torch.nn import functional as F
+
+    found: Loss = getattr(F, task_named(task).loss)
+    return found
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay on matrices alone: shrinking a bias or a gain only shifts a feature."""
+    import torch
+
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
+
+
+def watch(model: Elastic, data: Dataset) -> dict[str, float]:
+    """The metric on validation rows at three widths, for the progress bar and the history."""
+    import torch
+
+    model.eval()
+    where = next(model.parameters()).device
+    x = torch.from_numpy(np.ascontiguousarray(data.validation.x[:WATCHED_ROWS])).float().to(where)
+    y = torch.from_numpy(np.ascontiguousarray(data.validation.y[:WATCHED_ROWS])).to(where)
+    found = {}
+    with torch.no_grad():
+        for share in (1, 4, 16):
+            cutoff = {name: max(w.lower, w.full // share) for name, w in model.layout.widths.items()}
+            right = (model(x, Cuts((cutoff,), whole_batch=True))[0].argmax(-1) == y).float().mean()
+            found["full" if share == 1 else f"1/{share}"] = round(float(right), 6)
+    return found

@@ -1,0 +1,74 @@
+"""Several people at once, and a server that stays small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from app.store import VARIABLE
+from tests.helpers_app import ROOT, copy_run, figure, go, open_page, slider, texts, well
+
+
+def test_two_visitors_do_not_see_each_others_choice(digits: Path) -> None:
+    one, other = open_page(run="digits-paper", width="9"), open_page(run="digits-stratified", width="77")
+    one = well(one.radio(key="pick-ask").set_value("under").run())
+    one = well(one.number_input(key="pick-limit-under").set_value(7.0).run())
+    other = well(other.run())
+    assert (slider(other)["width"], other.radio(key="pick-ask").value) == (77, "choose")
+    other = well(go(other, "compare", runs="digits-stratified,digits-paper", at="width", value="5"))
+    one = well(go(one, "compare"))
+    assert one.multiselect(key="compare-runs").value == ["digits-paper", "digits-stratified"]
+    assert one.radio(key="compare-at").value == "size"
+    assert well(go(one, "pick")).number_input(key="pick-limit-under").value == 7.0
+    third = well(open_page())
+    assert (third.radio(key="pick-ask").value, third.selectbox(key="pick-run").value) == ("choose", "digits-stratified")
+
+
+def test_what_is_shared_is_not_changed_by_showing_it(digits: Path) -> None:
+    first = figure(well(open_page(run="digits-paper", width="9")))
+    for query in ({"ask": "under", "limit": "5"}, {"axis": "whole"}, {"width": "128"}):
+        well(open_page(run="digits-paper", **query))
+    well(open_page("compare", runs="digits-paper,digits-stratified"))
+    assert figure(well(open_page(run="digits-paper", width="9"))) == first
+
+
+LOOK = """
+import os, sys
+sys.path.insert(0, os.getcwd())
+from tests.helpers_app import go, open_page, well
+at = well(open_page(run="digits-stratified", width="9"))
+at = well(at.radio(key="pick-ask").set_value("under").run())
+at = well(at.radio(key="download-format").set_value("onnx").run())
+at = well(go(at, "compare"))
+heavy = {"torch", "onnx", "onnxruntime", "sklearn", "plotly.graph_objs"} & set(sys.modules)
+print("heavy:", sorted(heavy))
+from app.download import Job
+from core.runs import Run
+job = Job(Run(sys.argv[1]), 9, "safetensors")
+assert len(job()) == job.size > 0
+print("after a download of weights:", sorted({"torch", "onnx"} & set(sys.modules)))
+"""
+
+
+def test_torch_is_not_imported_until_a_download_needs_it(digits: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(digits / "digits-stratified")],
+        cwd=ROOT,
+        env={"PATH": "", VARIABLE: str(digits)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["heavy: []", "after a download of weights: []"]
+
+
+def test_many_runs_open_as_one_does(store: Path) -> None:
+    for k in range(30):
+        copy_run(store, "digits-paper", f"run-{k:02}")
+    copy_run(store, "digits-stratified", "better")
+    at = well(open_page())
+    assert at.selectbox(key="pick-run").value == "better"
+    assert len(at.selectbox(key="pick-run").options) == 31
+    assert "can't be read" not in texts(at)

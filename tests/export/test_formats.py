@@ -1,0 +1,138 @@
+"""What leaves a run is the model that was trained, in every format and at every width."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load as load_safetensors
+
+from core import Run
+from core.export import FORMATS, export, file_name, small_state
+from core.export_graph import _graphs, run_onnx
+from core.models.mlp import mlp
+
+SAMPLES = Path(__file__).parents[2] / "sample_checkpoints"
+TRAINED = ("digits", "image", "table")
+CLOSE = 1e-5
+
+
+def widths_of(run: Run) -> list[int]:
+    """Smallest, middle and full width."""
+    full = max(run.layout.full.values())
+    low = min(w.lower for w in run.layout.widths.values())
+    return [low, (low + full) // 2, full]
+
+
+def plain_model(run: Run, widths: dict[str, int], data: bytes) -> torch.nn.Module:
+    """A person's way: the plain class at the small size, and a strict load."""
+    settings = run.record.family["settings"]
+    sizes = [*widths.values()] * (settings["layers"] // len(widths))
+    model = mlp(settings["inputs"], settings["outputs"], sizes)
+    model.load_state_dict(load_safetensors(data), strict=True)
+    return model.eval()
+
+
+def scores(run: Run, width: int, format: str, x: np.ndarray) -> np.ndarray:
+    data = export(run, width, format).data
+    if format == "onnx":
+        return run_onnx(data, x)
+    model = (
+        plain_model(run, run.widths_at(width), data)
+        if format == "safetensors"
+        else torch.export.load(io.BytesIO(data)).module()
+    )
+    with torch.inference_mode():
+        return model(torch.from_numpy(x)).numpy()
+
+
+@pytest.mark.parametrize("format", ["safetensors", "onnx", "pt2"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_format_gives_the_model_and_its_recorded_predictions(run_of, measure, name, format):
+    run = run_of(name)
+    x = run.dataset.test.x.astype(np.float32)
+    for width in widths_of(run):
+        found = scores(run, width, format, x)
+        assert measure.off(found, measure.reference(run, run.widths_at(width), x)) < CLOSE
+        assert np.array_equal(found.argmax(1), run.predictions(width)[f"w{width}"])
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/run.json")), ids=lambda p: p.parent.name)
+def test_sample_runs(path, measure):
+    run = Run(path.parent)
+    examples = run.examples()
+    x = examples["x"].astype(np.float32)
+    for width in widths_of(run):
+        recorded = run.predictions(width)[f"w{width}"].to_numpy()[examples["index"]]
+        for format in ("safetensors", "onnx", "pt2"):
+            found = scores(run, width, format, x)
+            assert measure.off(found, measure.reference(run, run.widths_at(width), x)) < CLOSE, (width, format)
+            assert np.array_equal(found.argmax(1), recorded), (width, format)
+
+
+def test_widths_by_name_need_not_lie_on_the_sweep(run_of, measure):
+    run = run_of("table")
+    widths = {"hidden1": 11, "hidden2": 1, "hidden3": 5}
+    x = run.dataset.test.x
+    made = export(run, widths, "onnx")
+    assert made.name == "paper-w11x1x5.onnx"
+    assert measure.off(run_onnx(made.data, x), measure.reference(run, widths, x)) < CLOSE
+    assert export(run, {"hidden2": 1}, "onnx").name == "paper-w12x1x12.onnx"
+
+
+def test_the_scale_is_in_the_weights(run_of):
+    run = run_of("digits")
+    raw, folded = run.slice(hidden=6), small_state(run, {"hidden": 6})
+    changed = {name for name in raw if not np.array_equal(raw[name], folded[name])}
+    assert changed == set(run.record.scale["weights"])
+    for name in changed:
+        assert np.allclose(folded[name], raw[name] * np.float32((24 / 6) ** 0.5))
+    full = small_state(run, run.layout.full)
+    assert all(np.array_equal(full[name], value) for name, value in run.weights().items())
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_same_call_same_bytes(run_of, format):
+    run = run_of("digits")
+    first = export(run, 7, format)
+    _graphs.clear()
+    again = export(Run(run.path), 7, format)
+    assert first == again
+    assert first.sha256 == hashlib.sha256(first.data).hexdigest()
+    assert first.name == file_name(run, {"hidden": 7}, format) == f"stratified-w7{FORMATS[format].suffix}"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_weights_file_has_the_size_that_was_promised(run_of, name):
+    run = run_of(name)
+    for width in widths_of(run):
+        assert len(export(run, width).data) == run.layout.file_bytes(run.widths_at(width))
+
+
+def test_a_small_file_holds_no_full_weights(run_of):
+    run = run_of("digits")
+    for format in ("onnx", "pt2"):
+        small, full = (len(export(run, width, format).data) for width in (1, 24))
+        spared = run.layout.file_bytes({"hidden": 24}) - run.layout.file_bytes({"hidden": 1})
+        assert full - small > 0.95 * spared
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_any_batch_size(run_of, format):
+    run = run_of("image")
+    x = run.dataset.test.x
+    data = export(run, 4, format).data
+    if format == "onnx":
+        run_batch = lambda part: run_onnx(data, part)  # noqa: E731
+        (given,) = onnx.load_model_from_string(data).graph.input
+        assert [d.dim_value for d in given.type.tensor_type.shape.dim] == [0, 3, 5, 4]
+    else:
+        module = torch.export.load(io.BytesIO(data)).module()
+        run_batch = lambda part: module(torch.from_numpy(part)).detach().numpy()  # noqa: E731
+    whole = run_batch(x)
+    assert len(whole) > 7
+    for n in (1, 7):
+        assert np.allclose(run_batch(x[:n]), whole[:n], atol=1e-5)

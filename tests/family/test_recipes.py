@@ -1,0 +1,201 @@
+"""How cutoffs are drawn, and what a recipe's settings may be."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dropout import RECIPES, Cuts, Paper, Recipe, Sandwich, Stratified, recipe
+from core.errors import UserError
+from core.layout import Width
+
+ONE = {"hidden": Width(12, lower=3)}
+TWO = {"h1": Width(12, lower=3), "h2": Width(20)}
+ranges = st.integers(1, 300).flatmap(lambda full: st.builds(Width, st.just(full), st.integers(1, full)))
+families = st.dictionaries(st.sampled_from(["a", "b", "c"]), ranges, min_size=1)
+
+
+def draws(chosen: Recipe, widths: dict[str, Width], n: int) -> list[Cuts]:
+    rng = np.random.default_rng(0)
+    return [chosen.draw(rng, widths) for _ in range(n)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(list(RECIPES)), families, st.integers(0, 2**32))
+def test_every_cutoff_is_in_range_and_a_seed_decides_it(name, widths, seed):
+    chosen = recipe(name)
+    cuts = chosen.draw(np.random.default_rng(seed), widths)
+    assert cuts == chosen.draw(np.random.default_rng(seed), widths)
+    for cutoff in cuts.cutoffs:
+        assert cutoff.keys() == widths.keys()
+        for width, size in cutoff.items():
+            assert type(size) is int
+            assert widths[width].lower <= size <= widths[width].full
+
+
+def test_paper_is_uniform_from_the_lower_bound_to_full_both_included():
+    n = 10_000
+    sizes, counts = np.unique([d.cutoffs[0]["hidden"] for d in draws(Paper(), ONE, n)], return_counts=True)
+    assert sizes.tolist() == list(range(3, 13))
+    expected = n / len(sizes)
+    # chi-square with 9 degrees of freedom passes 33.7 once in ten thousand
+    assert ((counts - expected) ** 2 / expected).sum() < 33.7
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 1.0])
+def test_paper_cuts_with_probability_p(p):
+    found = [d.cutoffs[0]["hidden"] for d in draws(Paper(p=p), ONE, 4000)]
+    share = np.mean([size < 12 for size in found])  # a tenth of the cuts keep everything
+    assert share == pytest.approx(0.9 * p, abs=0.03)
+    assert p > 0 or set(found) == {12}
+
+
+@pytest.mark.parametrize("p", [1.0, 0.5])
+def test_paper_draws_independently_for_each_layer_or_once_for_all(p):
+    same = {"h1": Width(50), "h2": Width(50)}
+    pairs = np.array([list(d.cutoffs[0].values()) for d in draws(Paper(p=p), same, 3000)])
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 0.1
+    shared = np.array([list(d.cutoffs[0].values()) for d in draws(Paper(p=p, each_layer=False), same, 300)])
+    assert (shared[:, 0] == shared[:, 1]).all()
+    assert len(np.unique(shared)) > 20
+
+
+def test_paper_takes_one_cutoff_on_the_whole_batch():
+    cuts = draws(Paper(), TWO, 1)[0]
+    assert len(cuts.cutoffs) == 1
+    assert cuts.whole_batch
+    assert cuts.teacher is None
+    assert Paper().independent
+    assert not Paper(each_layer=False).independent
+
+
+@pytest.mark.parametrize("strata", [1, 2, 4, 7])
+def test_stratified_is_the_formula(strata):
+    """The k-th of K is round((full + 0.49) ** ((k + u) / K)), at least the lower bound; widest first."""
+    chosen = Stratified(strata=strata, full_share=0.0)
+    u = np.random.default_rng(5).random(strata)
+    cuts = chosen.draw(np.random.default_rng(5), TWO)
+    for name, width in TWO.items():
+        formula = [round((width.full + 0.49) ** ((k + u[k]) / strata)) for k in range(strata)]
+        assert [c[name] for c in cuts.cutoffs] == [max(width.lower, size) for size in formula[::-1]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(families, st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**32))
+def test_stratified_goes_from_wide_to_narrow(widths, strata, full_share, seed):
+    cuts = Stratified(strata=strata, full_share=full_share).draw(np.random.default_rng(seed), widths)
+    assert len(cuts.cutoffs) == strata
+    for name in widths:
+        sizes = [c[name] for c in cuts.cutoffs]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_stratified_gives_each_stratum_one_cutoff():
+    for cuts in draws(Stratified(strata=4, full_share=0.0), {"hidden": Width(256)}, 200):
+        edges = [round(256.49 ** (k / 4)) for k in range(5)]
+        for k, cutoff in enumerate(reversed(cuts.cutoffs)):
+            assert edges[k] <= cutoff["hidden"] <= edges[k + 1]
+
+
+@pytest.mark.parametrize("share", [0.0, 1 / 3, 1.0])
+def test_stratified_is_full_in_its_share_of_the_steps(share):
+    widths = {"a": Width(10**6), "b": Width(10**5)}
+    found = draws(Stratified(full_share=share), widths, 3000)
+    full = [d.cutoffs[0] == {"a": 10**6, "b": 10**5} for d in found]
+    assert np.mean(full) == pytest.approx(share, abs=0.03)
+    assert share not in (0.0, 1.0) or set(full) == {bool(share)}
+    assert not any(cutoff["a"] == 10**6 for d in found for cutoff in d.cutoffs[1:])
+
+
+def test_stratified_shares_the_batch_unless_told_otherwise():
+    assert not draws(Stratified(), ONE, 1)[0].whole_batch
+    assert draws(Stratified(whole_batch=True), ONE, 1)[0].whole_batch
+
+
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_sandwich_is_full_some_between_and_the_lower_bound(between):
+    for cuts in draws(Sandwich(between=between), TWO, 50):
+        assert len(cuts.cutoffs) == between + 2
+        assert cuts.cutoffs[0] == {"h1": 12, "h2": 20}
+        assert cuts.cutoffs[-1] == {"h1": 3, "h2": 1}
+        assert cuts.whole_batch
+        assert [c["h2"] for c in cuts.cutoffs] == sorted((c["h2"] for c in cuts.cutoffs), reverse=True)
+
+
+def test_sandwich_draws_every_width_between():
+    middle = {d.cutoffs[1]["hidden"] for d in draws(Sandwich(between=1), ONE, 1000)}
+    assert middle == set(range(3, 13))
+
+
+def test_with_distillation_the_full_width_teaches():
+    cuts = draws(Sandwich(distil=True), ONE, 1)[0]
+    assert cuts.cutoffs[cuts.teacher] == {"hidden": 12}
+    assert draws(Sandwich(), ONE, 1)[0].teacher is None
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_frozen_and_survives_json(name):
+    chosen = recipe(name, epochs=3, lr=np.float32(0.25), batch_size=np.int64(7), alpha=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        chosen.epochs = 4
+    written = json.loads(json.dumps(chosen.to_json()))
+    assert written["name"] == name
+    assert recipe(**written) == chosen
+    assert recipe(name) == RECIPES[name]()
+
+
+def test_none_keeps_the_default():
+    assert recipe("paper", epochs=None, p=None, batch_size=None) == Paper()
+
+
+@pytest.mark.parametrize("name", ["Paper", "", None, 3, ["paper"], {"name": "paper"}])
+def test_an_unknown_recipe_is_named_with_the_known_ones(name):
+    with pytest.raises(UserError, match="is not known; choose one of stratified, paper, sandwich"):
+        recipe(name)
+
+
+def test_an_unknown_setting_is_named_with_the_known_ones():
+    with pytest.raises(UserError, match=r"recipe 'paper' has no setting 'strata'; it has alpha, .*each_layer.* p,"):
+        recipe("paper", strata=4)
+
+
+WHOLE = ["epochs", "batch_size", "strata", "between"]
+SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share"]
+FLAGS = ["each_layer", "whole_batch", "distil"]
+NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
+
+
+def cases():
+    for kind in RECIPES.values():
+        for setting in kind.limits:
+            wrong = list(NEVER)
+            wrong += [True, 2.5, 3.0] if setting in WHOLE else [True, 11.5] if setting in SHARES else [0, 1, 0.5, "no"]
+            for value in wrong:
+                yield kind.name, setting, value
+
+
+def test_every_setting_is_looked_at():
+    for kind in RECIPES.values():
+        assert set(kind.limits) == {field.name for field in dataclasses.fields(kind)}
+        assert set(kind.limits) <= {*WHOLE, *SHARES, *FLAGS}
+
+
+@pytest.mark.parametrize(("name", "setting", "value"), cases())
+def test_odd_settings_are_one_clear_sentence(name, setting, value):
+    with pytest.raises(UserError) as error:
+        recipe(name, **{setting: value})
+    message = str(error.value)
+    assert message.startswith(f"{setting} is {value!r}; choose ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("strata", 0), ("strata", 65), ("p", 1.01)]
+)
+def test_the_ends_of_a_range_are_kept(setting, value):
+    name = next(kind.name for kind in RECIPES.values() if setting in kind.limits)
+    with pytest.raises(UserError, match=f"{setting} is .*; choose"):
+        recipe(name, **{setting: value})

@@ -1,0 +1,107 @@
+"""Stores of runs for the tests of the explorer: copies of the sample runs, some of them damaged on purpose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_checkpoints"
+DIGITS = ("digits-paper", "digits-stratified")
+
+
+def copy_run(store: Path, sample: str = "digits-stratified", name: str | None = None) -> Path:
+    """A copy of a sample run under a name of its own."""
+    target = store / (name or sample)
+    shutil.copytree(SAMPLES / sample, target)
+    return target
+
+
+def edit_record(run: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    change(record)
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    return run
+
+
+def edit_metrics(run: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
+    """The run's table changed, its note of how it was made kept."""
+    path = run / "metrics.parquet"
+    table = pq.read_table(path)
+    frame = change(table.to_pandas())
+    changed = pa.Table.from_pandas(frame, preserve_index=False)
+    note = {k: v for k, v in (table.schema.metadata or {}).items() if k != b"pandas"}
+    pq.write_table(changed.replace_schema_metadata({**(changed.schema.metadata or {}), **note}), path)
+    return run
+
+
+def metrics_of(run: Path) -> pd.DataFrame:
+    return pd.read_parquet(run / "metrics.parquet").sort_values("width", ignore_index=True)
+
+
+def open_page(page: str = "pick", /, **query: str) -> AppTest:
+    """A visitor's first look at a page, through a link where `query` is given."""
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    if page == "pick":
+        return _follow(at, query)
+    at.run()  # pages are known by name once the router has run
+    return go(at, page, **query)
+
+
+def go(at: AppTest, page: str, /, **query: str) -> AppTest:
+    """The same visitor on another page. AppTest's own switch knows pages that are files, ours are functions."""
+    by_path = {str(info["url_pathname"]): key for key, info in at._registered_pages.items()}
+    at._page_hash = by_path["" if page == "pick" else page]
+    return _follow(at, query)
+
+
+def _follow(at: AppTest, query: dict[str, str]) -> AppTest:
+    at.query_params.clear()
+    for name, value in query.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def texts(at: AppTest) -> str:
+    """All that the page says outside its widgets, Markdown's marks and joiners taken out."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success", "code")
+    said = [element.value for kind in kinds for element in getattr(at, kind)]
+    return "\n".join(said).replace("\\", "").replace("\u2060", "").replace("**", "")
+
+
+def well(at: AppTest) -> AppTest:
+    """The page, once it is sure that nothing on it failed, foreseen or not."""
+    assert not at.exception, at.exception
+    assert "something in it is not as it should be" not in texts(at)
+    assert "Traceback" not in texts(at)
+    assert at.title
+    return at
+
+
+def slider(at: AppTest) -> dict[str, Any]:
+    """What the live slider was given: `rows`, `width`, `label`."""
+    (component,) = at.get("bidi_component")
+    data: dict[str, Any] = json.loads(component.proto.json)
+    return data
+
+
+def readout(at: AppTest) -> dict[str, Any]:
+    """What the live slider says at the size that the page is on."""
+    data = slider(at)
+    (row,) = (row for row in data["rows"] if row["width"] == data["width"])
+    return row
+
+
+def figure(at: AppTest) -> dict[str, Any]:
+    (chart,) = at.get("plotly_chart")
+    found: dict[str, Any] = json.loads(chart.proto.spec)
+    found["layout"].setdefault("shapes", [])  # nothing is sent for none
+    return found
