@@ -181,13 +181,14 @@ def _outside(metrics: pd.DataFrame, metric: Metric, seen: View, colour: str, hov
     if not len(rows):
         return []
     down = metric.higher_is_better
+    edge = 0.02 * (seen.high - seen.low)  # inside, where a click counts
     return [
         {
             "type": "scatter",
             "mode": "markers",
             "name": "below this view" if down else "above this view",
             "x": metrics["params"].to_numpy(float)[rows].tolist(),
-            "y": [seen.low if down else seen.high] * len(rows),
+            "y": [seen.low + edge if down else seen.high - edge] * len(rows),
             "customdata": metrics["width"].to_numpy()[rows].tolist(),
             "text": [hover[row] for row in rows],
             "hovertemplate": "%{text}<extra></extra>",

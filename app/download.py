@@ -27,11 +27,12 @@ SNIPPETS = {
 }
 LONGEST_WAIT = 300.0  # seconds until a click counts as lost
 POLL = 0.1
+JOBS_KEPT = 4  # of a visitor; a click that meets a page on its way belongs to the button before
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One button's file: built on another thread when it is clicked, and what came of it, for the page to say."""
 
@@ -42,10 +43,12 @@ class Job:
     failure: str = ""
     size: int = 0
     sha256: str = ""
+    told: bool = False
 
     def __call__(self) -> bytes:
         """Build the file. What is raised here reaches the visitor as Streamlit's own words, hence `failure`."""
-        self.failure = ""
+        self.failure, self.told = "", False
+        self.done.clear()
         try:
             data = export(self.run, self.width, self.format).data
         except UserError as error:
@@ -92,9 +95,9 @@ def section(run: Run, width: int) -> None:
 @st.fragment
 def _button(run: Run, width: int, format: str) -> None:
     """The button and what came of it. A fragment: nothing else on the page changes, so nothing else runs again."""
-    state = st.session_state
-    before: Job | None = state.get("download-job")
-    job = state["download-job"] = Job(run, width, format)
+    before: list[Job] = st.session_state.get("download-jobs", [])
+    job = Job(run, width, format)
+    st.session_state["download-jobs"] = [*before, job][-JOBS_KEPT:]
     widths = run.widths_at(width)
     name = file_name(run, widths, format)
     clicked = st.download_button(
@@ -106,29 +109,34 @@ def _button(run: Run, width: int, format: str) -> None:
         type="primary",
         key="download",
     )
-    size = f", {kilobytes(run.layout.file_bytes(widths))}" if format == "safetensors" else ""
-    wait = " The first one takes a few seconds." if FORMATS[format].needs_torch else ""
-    st.caption(f"{safe(short(name, 80))}{size}. Checked against the trained network before it is handed over.{wait}")
-    if clicked and before is not None:  # the click went to the button as it was before this run
+    if FORMATS[format].needs_torch:
+        care = ". Run against the trained network before it is handed over. The first one takes a few seconds."
+    else:
+        care = f", {kilobytes(run.layout.file_bytes(widths))}. Cut from weights whose checksum is compared first."
+    st.caption(safe(short(name, 80) + care))
+    if clicked and before:  # the click went to a button as it was before this run
         _report(before)
 
 
-def _report(job: Job) -> None:
-    """Wait for the file, then say what came of it."""
+def _report(jobs: list[Job]) -> None:
+    """Wait for the file that one of the last buttons was clicked for, then say what came of it."""
     with st.spinner("Making the file and checking it…"):
         waited = 0.0
-        while not job.done.wait(POLL) and waited < LONGEST_WAIT:
+        while (job := next((j for j in jobs if j.done.is_set() and not j.told), None)) is None:
+            if waited > LONGEST_WAIT:
+                st.warning("The download did not start; press the button again.", icon=":material/warning:")
+                return
+            jobs[-1].done.wait(POLL)
             waited += POLL
-            st.session_state.get("download-job")  # reading it lets Streamlit stop this run where another is wanted
+            st.session_state.get("download-jobs")  # reading it lets Streamlit stop this run where another is wanted
+    job.told = True
     if job.failure:
         st.error(f"**The file could not be made:** {safe(job.failure)}", icon=":material/error:")
-    elif job.done.is_set():
+    else:
         st.success(
             f"Handed over: {kilobytes(job.size)}. To check that the copy is whole, compare its SHA-256: `{job.sha256}`",
             icon=":material/check_circle:",
         )
-    else:
-        st.warning("The download did not start; press the button again.", icon=":material/warning:")
 
 
 def _keep_format() -> None:

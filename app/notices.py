@@ -33,7 +33,7 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
                 "The fault is written in the terminal that the explorer was started from. Choose another run above, or "
                 "open the explorer anew:"
             )
-            st.link_button("Start again", "/", icon=":material/restart_alt:")
+            st.link_button("Start again", ".", icon=":material/restart_alt:")
 
     return shown
 

@@ -158,7 +158,8 @@ def _own_width(run: Run, metrics: pd.DataFrame, choice: Choice) -> int:
             f"Recommended: {words.units(suggested)}",
             on_click=choice_of.choose_by_hand,
             args=(run.id, suggested),
-            help="The smallest size that is as good as full size, as far as the validation examples can tell.",
+            help="The smallest size that comes so close to full size that the validation examples leave it open which "
+            "is better.",
         )
         st.button(f"Full size: {words.units(full)}", on_click=choice_of.choose_by_hand, args=(run.id, full))
     measured = metrics["width"].to_numpy()
@@ -200,7 +201,7 @@ def _certainty(run: Run, metrics: pd.DataFrame, width: int) -> None:
         st.markdown(f":material/balance: {text}", help=counts + " A difference this small may be chance.")
     else:
         icon, better_one = ("trending_down", "full") if worse > better else ("trending_up", "this")
-        text = f"The test examples show that {better_one} size is better."
+        text = f"The test examples can tell the difference: {better_one} size is better."
         st.markdown(f":material/{icon}: {text}", help=counts + " Chance alone does this under 1 time in 20.")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import measure  # noqa: F401 (puts the project on the path)
 import numpy as np
 
-import measure  # noqa: F401 (puts the project on the path)
 from core.dropout import Recipe, Stratified
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> nn.Modul
     import torch
 
     from core.models import fit_inputs
-    from core.train import batch_rows, learning_rate, loss_function, make_optimizer
+    from core.steps import batch_rows, learning_rate, loss_function, make_optimizer
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
@@ -68,8 +68,8 @@ def best_of_rates(family: Family, data: Dataset, width: int, seed: int, epochs: 
 
 
 def plain_recipe(epochs: int, lr: float) -> Recipe:
-    """The optimiser's settings of a plain training; nothing of a recipe's cutoffs is used."""
-    return replace(Stratified(), epochs=epochs, lr=lr)
+    """Adam with this learning rate; nothing of a recipe's cutoffs is used."""
+    return replace(Stratified(), epochs=epochs, lr=lr, weight_decay=0.0)
 
 
 def accuracy(module: nn.Module, part: Split) -> float:

@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 def in_turns(functions: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, float]:
     """Median seconds of each function; they take turns, so that a busy moment falls on all of them alike."""
     spent: dict[str, list[float]] = {name: [] for name in functions}
-    for name, function in functions.items():
+    for function in functions.values():
         for _ in range(warm_up):
             function()
     for _ in range(repeats):
@@ -35,10 +35,8 @@ def in_turns(functions: dict[str, Callable[[], Any]], repeats: int, warm_up: int
 def peak_memory() -> Iterator[dict[str, float]]:
     """Fills in `mb`: how far resident memory rose at most, above what it was at the start (1 MB is 1,000,000 bytes)."""
     found: dict[str, float] = {}
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # forget the high-water mark of what came before (Linux, proc(5))
-    except OSError:
-        pass
     before = _status("VmRSS")
     try:
         yield found

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import dedicated
 import numpy as np
 from measure import finish, in_fresh_process, peak_memory
 
-import dedicated
 from core import data as data_sets
 from core.frontier import log_spaced
 

@@ -61,7 +61,7 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
     from core import models
     from core.dropout import recipe as recipe_named
     from core.elastic import Elastic
-    from core.train import make_optimizer, train_step
+    from core.steps import make_optimizer, train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

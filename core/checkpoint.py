@@ -35,6 +35,11 @@ def folder(out: Path) -> Path:
     return out.with_name(out.name + UNFINISHED)
 
 
+def exists(out: Path) -> bool:
+    """Whether there is an unfinished training to go on with."""
+    return (folder(out) / CHECKPOINT).exists()
+
+
 def save(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, plan: str) -> None:
     """Write the whole state, or leave the last one as it was. `plan` identifies the training it belongs to.
 
@@ -66,7 +71,7 @@ def restore(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan:
     Raises RunError for a damaged state or another training's.
     """
     path = folder(out) / CHECKPOINT
-    if not path.exists():
+    if not exists(out):
         return None
     note, tensors = _read(path)
     try:

@@ -30,9 +30,10 @@ class Declaration:
         axis = measured
         if self.order is not None:
             by_width = {s.width: s for s in measured}
-            if len(self.order) != len(measured) or set(self.order) != set(by_width):
+            parts = {width: self.order.count(width) for width in self.order}  # a width may lie in several parts
+            if parts.keys() != by_width.keys() or any(by_width[w].each % n for w, n in parts.items()):
                 return None
-            axis = tuple(by_width[width] for width in self.order)
+            axis = tuple(Segment(width, by_width[width].each // parts[width]) for width in self.order)
         if math.gcd(*(s.each for s in axis)) % self.blocks:
             return None
         return tuple(Segment(s.width, s.each // self.blocks) for s in axis) * self.blocks
@@ -49,8 +50,8 @@ class Declaration:
         return f".declare({', '.join(said)})"
 
 
-def declared(measured: Layout, declarations: Sequence[Declaration]) -> Layout:
-    """The layout with every axis as the last declaration that speaks of it says.
+def declared(measured: Layout, declarations: Sequence[Declaration], known: Sequence[Declaration] = ()) -> Layout:
+    """The layout with every axis as the last declaration that speaks of it says; `known` come before all others.
 
     Raises LayoutError for a declaration that speaks of no axis at all: a mistyped one must not pass in silence.
     """
@@ -59,7 +60,7 @@ def declared(measured: Layout, declarations: Sequence[Declaration]) -> Layout:
             raise LayoutError(f"{declaration} fits no dimension that a width owns; {_what_fits(measured, declaration)}")
     tensors = dict(measured.tensors)
     for name, dim, axis in _places(measured):
-        readings = (d.read(name, dim, axis) for d in reversed(declarations))
+        readings = (d.read(name, dim, axis) for d in reversed((*known, *declarations)))
         reading = next((r for r in readings if r is not None), axis)
         tensor = tensors[name]
         tensors[name] = replace(tensor, axes=(*tensor.axes[:dim], reading, *tensor.axes[dim + 1 :]))

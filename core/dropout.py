@@ -113,18 +113,22 @@ class Stratified(Recipe):
 
     name: ClassVar[str] = "stratified"
     limits = Recipe.limits | {"strata": (int, 1, 64), "full_share": (float, 0.0, 1.0), "whole_batch": (bool, 0, 1)}
+    lr: float = 6e-3
+    weight_decay: float = 0.15
+    alpha: float = 0.15
     strata: int = 4
-    full_share: float = 1 / 3
+    full_share: float = 0.5
     whole_batch: bool = False
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first; the same share of full width in every layer."""
-        positions = (np.arange(self.strata) + rng.random(self.strata)) / self.strata
-        if rng.random() < self.full_share:
+        *inside, full = rng.random(self.strata + 1).tolist()  # plain numbers: a draw is part of every step
+        positions = [(k + u) / self.strata for k, u in enumerate(inside)]
+        if full < self.full_share:
             positions[-1] = 1.0
         cutoffs = tuple(
-            {name: int(np.clip(round((w.full + 0.49) ** u), w.lower, w.full)) for name, w in widths.items()}
-            for u in positions[::-1]
+            {name: min(max(round((w.full + 0.49) ** u), w.lower), w.full) for name, w in widths.items()}
+            for u in reversed(positions)
         )
         return Cuts(cutoffs, self.whole_batch)
 

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.func import functional_call
 
+from core.batch_norm import set_mode
 from core.chain import Chain, Link, find_chain
-from core.elastic import folded_state
+from core.elastic import call, folded_state
 from core.family import Family
 from core.record import path_widths
 from core.scale import Scale
 
 CHUNK_ROWS = 512  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
+MOST_HELD = 256 * 2**20  # bytes of small models' weights kept for the next block; a wide family's would fill the memory
 NEAR_TIE = 1e-5  # relative gap of the two best scores under which the small model itself decides
 
 
@@ -64,6 +65,7 @@ class Evaluator:
         if any(b <= a for a, b in zip(self.widths, self.widths[1:], strict=False)):
             raise ValueError("widths must ascend")
         self._states: dict[int, dict[str, torch.Tensor]] = {}
+        self._held = 0
         self._links = [_in_place(link) for link in self.chain.links] if self.chain else []
         self._plan = self._make_plan() if self.chain else []
         self._classes = len(self.weights[self.chain.links[-1].weight]) if self.chain else 0
@@ -78,8 +80,8 @@ class Evaluator:
         with torch.inference_mode():
             while scores.rows < len(x):
                 rows = slice(scores.rows, min(len(x), scores.rows + CHUNK_ROWS))
-                inputs = torch.from_numpy(np.ascontiguousarray(x[rows])).float()
-                labels = torch.from_numpy(np.ascontiguousarray(y[rows]))
+                inputs = torch.from_numpy(np.array(x[rows])).float()
+                labels = torch.from_numpy(np.array(y[rows]))
                 logits = self._incremental(inputs) if self.chain else self._each(inputs)
                 loss, predictions = _judge(logits, labels)
                 if self.chain:
@@ -93,11 +95,14 @@ class Evaluator:
         """The small model at one width as a function: (batch, ...) to (batch, classes)."""
         widths = path_widths(self.family.layout, width)
         if width not in self._states:
-            if len(self._states) >= 64:  # folded weights are copies; a wide family's would fill the memory
+            state = folded_state(self.family, self.scale, self.weights, widths)
+            self._held += sum(value.nbytes for value in state.values())
+            if self._held > MOST_HELD:
                 self._states.clear()
-            self._states[width] = folded_state(self.family, self.scale, self.weights, widths)
-        state, sibling = self._states[width], self.family.sibling(**widths).eval()
-        return lambda x: functional_call(sibling, state, (x,))
+                self._held = 0
+            self._states[width] = state
+        state, sibling = self._states[width], set_mode(self.family.sibling(**widths), False, by_batch=False)
+        return lambda x: call(sibling, state, x)
 
     def _each(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of every width by running every small model: (widths, classes, batch)."""
@@ -127,6 +132,8 @@ class Evaluator:
                 h = link.activate(torch.addmm(bias, weight, h, alpha=factor))
             if rest:
                 torch.mm(step.rest[-1][0], h, out=output)
+            else:
+                output.copy_(h)  # the same memory, where the activation wrote over it
         if rest:  # scale and bias of the last layer, for all widths in one go
             outputs.mul_(torch.tensor([step.rest[-1][2] for step in self._plan])[:, None, None])
             outputs = rest[-1].activate(outputs.add_(self._plan[-1].rest[-1][1]))

@@ -1,4 +1,8 @@
-"""Why a symmetry check failed, and the line that mends it: other readings of the layout are tried, not guessed."""
+"""What to do where a symmetry check failed: other readings of the layout are tried, and the check decides.
+
+Shapes leave open whether an axis holds blocks or runs, and in which order a concat goes. The few possible readings
+are tried; where one passes it is taken, and where none does a person is told what to declare.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,13 @@ BLOCKS_TRIED = 128
 Place = tuple[str, int, Axis]  # tensor, dimension, and what shapes say of it
 
 
-def explain(probe: Probe, measured: Layout, declarations: Sequence[Declaration], error: float) -> str:
-    """What to tell the user: the declarations that make the check pass, else the axis that shapes leave open."""
+def explain(
+    probe: Probe, measured: Layout, declarations: Sequence[Declaration], mend: Sequence[Declaration], error: float
+) -> str:
+    """What to tell the user: the declarations that make the check pass (`find_mend`), else the axis left open.
+
+    `declarations` are the user's own.
+    """
     if probe.differs_by_itself():
         return (
             "the model gives another output each time, in eval mode too, so its symmetry can't be checked; randomness "
@@ -35,12 +44,12 @@ def explain(probe: Probe, measured: Layout, declarations: Sequence[Declaration],
             f"{found}, and no dimension can be read another way; the features are not unordered: the output, or a "
             "reshape inside the model, depends on their positions"
         )
-    mend = _mend(probe, measured, declarations, places)
     if mend:
         name, dim, axis = next(p for d in mend for p in places if d.read(*p) is not None)
         several = f" and {len(mend) - 1} more" if len(mend) > 1 else ""
         return (
-            f"{found}: dimension {dim} of {name!r} ({words(axis)}){several} has another order; declare it: "
+            f"{found}: dimension {dim} of {name!r} ({words(axis)}){several} has another order than "
+            f"{'declared' if overruled(measured, declarations, mend) else 'shapes say'}; declare it: "
             f"Family(...){''.join(map(str, mend))}"
         )
     name, dim, axis = places[0]
@@ -51,17 +60,19 @@ def explain(probe: Probe, measured: Layout, declarations: Sequence[Declaration],
     )
 
 
-def _mend(
-    probe: Probe, measured: Layout, declarations: Sequence[Declaration], places: Sequence[Place]
+def find_mend(
+    probe: Probe, measured: Layout, declarations: Sequence[Declaration], known: Sequence[Declaration] = ()
 ) -> tuple[Declaration, ...]:
-    """The first declaration that makes the check pass, or the first two; empty if none do."""
+    """The first declaration that makes the check pass, or the first two or three; empty if none do."""
+    places = _open_places(measured)
     singles = ((d,) for d in _candidates(places, (0, 1, 2), dims=True))
     pairs = itertools.combinations(_candidates(places, (1,), dims=False), 2)
-    tried = {_axes(declared(measured, declarations))}
-    for mends in (singles, pairs):
+    triples = itertools.combinations(_candidates(places, (1,), dims=False), 3)
+    tried = {_axes(declared(measured, declarations, known))}
+    for mends in (singles, pairs, triples):
         give_up, tries = time.monotonic() + SECONDS, 0
         for mend in mends:
-            layout = declared(measured, (*declarations, *mend))
+            layout = declared(measured, (*declarations, *mend), known)
             if _axes(layout) not in tried:
                 tried.add(_axes(layout))
                 tries += 1
@@ -89,10 +100,21 @@ def _readings(axis: Axis) -> Iterator[tuple[int, tuple[str | None, ...] | None]]
     """Blocks and orders that an axis of the same size may have, the one that shapes suggest left out."""
     each = math.gcd(*(s.each for s in axis))
     blocks = [n for n in range(1, min(each, BLOCKS_TRIED) + 1) if each % n == 0]
-    orders: list[tuple[str | None, ...] | None] = [None]
+    orders: dict[tuple[str | None, ...] | None, None] = {None: None}
     if 1 < len(axis) <= SEGMENTS_TRIED:
-        orders += [tuple(s.width for s in order) for order in itertools.permutations(axis) if order != axis]
+        plain = tuple(s.width for s in axis)
+        # a width that grows by two entries a feature may lie in two parts, as in a concat of h, x, h
+        for parts in itertools.product(*({1, s.each if s.width else 1} for s in axis)):
+            if sum(parts) <= SEGMENTS_TRIED:
+                names = itertools.chain(*([s.width] * n for s, n in zip(axis, parts, strict=True)))
+                orders |= dict.fromkeys(order for order in itertools.permutations(names) if order != plain)
     return ((n, order) for n in blocks for order in orders if n > 1 or order is not None)
+
+
+def overruled(measured: Layout, declarations: Sequence[Declaration], mend: Sequence[Declaration]) -> bool:
+    """Whether `mend` reads an axis otherwise than a person has declared it."""
+    places = [place for place in _open_places(measured) if any(d.read(*place) for d in declarations)]
+    return any(d.read(*place) is not None for place in places for d in mend)
 
 
 def _open_places(layout: Layout) -> list[Place]:

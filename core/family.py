@@ -11,9 +11,12 @@ from core.errors import LayoutError, UserError
 from core.factory import Factory, reason
 from core.layout import Layout, Width, whole_number
 from core.measure import measure
+from core.torch_modules import known
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from core.symmetry import Probe
 
 SIBLINGS_KEPT = 512  # siblings live on the meta device, so one costs a few kB and no weights
 
@@ -44,6 +47,8 @@ class Family:
         self._factory = Factory(build, self._widths)
         self._declarations: tuple[Declaration, ...] = ()
         self._measured: Layout | None = None  # what shapes say, before any declaration
+        self._known: tuple[Declaration, ...] = ()  # of PyTorch's own modules
+        self._found: tuple[Declaration, ...] = ()  # by trying what shapes leave open
         self._layout: Layout | None = None
         self._siblings: OrderedDict[tuple[int, ...], nn.Module] = OrderedDict()
         self._checked: dict[tuple[Any, ...], float] = {}
@@ -74,7 +79,7 @@ class Family:
         if count is None or count < 1:
             raise UserError(f"blocks is {blocks!r}; it wants a whole number of at least 1")
         self._declarations += (Declaration(pattern, count, None if order is None else tuple(order), dim),)
-        self._layout = None
+        self._layout, self._found = None, ()
         self._checked.clear()
         return self
 
@@ -82,7 +87,7 @@ class Family:
     def layout(self) -> Layout:
         """Which dimension of which tensor belongs to which width. Raises LayoutError where shapes don't tell."""
         if self._layout is None:
-            self._layout = declared(self._shapes(), self._declarations)
+            self._layout = declared(self._shapes(), self._declarations, (*self._known, *self._found))
         return self._layout
 
     def build(self, **widths: int) -> nn.Module:
@@ -154,10 +159,10 @@ class Family:
         """The symmetry check: features are unordered, so reordering them must not change the output.
 
         Runs once for each kind of input (later calls are free) on random weights and buffers, so that a wrong layout
-        can't hide behind zeros or ones. Returns the largest relative error. Raises LayoutError that names the
-        parameter, the dimension and the declaration that mends it.
+        can't hide behind zeros or ones. Where shapes leave the order of an axis open, the few possible readings are
+        tried and one that passes is taken. Returns the largest relative error. Raises LayoutError where none passes,
+        or where the user's own declaration is wrong; it names the parameter, the dimension and the mend.
         """
-        from core.explain import explain
         from core.symmetry import TOLERANCE, Probe
 
         kinds = ((tuple(x.shape), str(x.dtype)) if hasattr(x, "shape") else repr(x) for x in example_inputs)
@@ -166,13 +171,26 @@ class Family:
             probe = Probe(lambda: self._factory(self.layout.full), self.layout, example_inputs, seed)
             error = probe.error(self.layout)
             if not error <= TOLERANCE:
-                raise LayoutError(explain(probe, self._shapes(), self._declarations, error))
+                error = self._mend(probe, error)
             self._checked[key] = error
         return self._checked[key]
+
+    def _mend(self, probe: Probe, error: float) -> float:
+        """Take the reading of the open axes that passes, and give its error. Raises LayoutError where none does."""
+        from core.explain import explain, find_mend, overruled
+
+        shapes, own = self._shapes(), self._declarations
+        mend = () if probe.differs_by_itself() else find_mend(probe, shapes, own, (*self._known, *self._found))
+        if not mend or overruled(shapes, own, mend):
+            raise LayoutError(explain(probe, shapes, own, mend, error))
+        self._found, self._layout = (*self._found, *mend), None
+        self._checked.clear()  # what passed before has to pass again
+        return probe.error(self.layout)
 
     def _shapes(self) -> Layout:
         if self._measured is None:
             self._measured = measure(self._factory, self._widths)
+            self._known = known(self._factory.shapes(self._measured.full))
         return self._measured
 
 

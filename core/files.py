@@ -74,16 +74,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     with _refusals_told(path), _temporary(path, folder=True) as temporary:
         yield temporary
         sync_folder(temporary)
-        if not os.path.lexists(path):
-            os.replace(temporary, path)
-        elif not _exchange(temporary, path):
-            aside = _hidden(path, "old")
-            os.replace(path, aside)
-            try:
-                os.replace(temporary, path)
-            except OSError:
-                os.replace(aside, path)
-                raise
+        _take_place(temporary, path)
         sync_folder(path.parent)
         clear_leftovers(path)
 
@@ -189,10 +180,13 @@ def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
     temporary = _hidden(path, "tmp")
     while True:
         temporary.mkdir() if folder else temporary.touch(exist_ok=False)
-        handle = _lock(temporary, wait=True)
+        try:
+            handle = _lock(temporary, wait=True)
+        except FileNotFoundError:
+            continue  # another's clean-up came before the lock
         if temporary.exists():
             break
-        os.close(handle)  # another's clean-up came before the lock
+        os.close(handle)
     try:
         yield temporary
     finally:
@@ -217,6 +211,27 @@ def _lock(path: Path, *, wait: bool) -> int:
             os.close(handle)
             raise
     return handle
+
+
+def _take_place(folder: Path, path: Path) -> None:
+    """`folder` gets the name `path`; what had it goes under the other name, or away. Raises OSError."""
+    if _exchange(folder, path):
+        return
+    try:
+        os.replace(folder, path)  # nothing is there
+        return
+    except OSError:
+        if not path.is_dir():
+            raise
+    if _exchange(folder, path):  # it came in between
+        return
+    aside = _hidden(path, "old")
+    os.replace(path, aside)
+    try:
+        os.replace(folder, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -217,21 +217,23 @@ class Run:
         state = found and (found.st_mtime_ns, found.st_size, found.st_ino)
         if state is not None and state == self._verified:
             return
-        weights = self._tensors(WEIGHTS)
-        if fingerprint(weights) != self.record.weights_sha256:
+        digest, strange = hashlib.sha256(), []
+        with self._open(WEIGHTS) as file:
+            for name in sorted(file.keys()):
+                value = _tensor(file, WEIGHTS, name)
+                _add(digest, name, value)
+                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                    strange.append(name)
+        if digest.hexdigest() != self.record.weights_sha256:
             raise RunError(f"{WEIGHTS} does not hold the weights that {RECORD} describes; restore it from a copy")
-        for name, value in weights.items():
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise RunError(f"{WEIGHTS}: tensor {name!r} holds values that are not finite; train the run anew")
+        if strange:
+            raise RunError(f"{WEIGHTS}: tensor {strange[0]!r} holds values that are not finite; train the run anew")
         self._verified = state
 
     def _tensors(self, name: str) -> dict[str, np.ndarray]:
         """All tensors of a file. Raises RunError."""
         with self._open(name) as file:
-            try:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            except Exception as error:  # a type that NumPy does not have, a file that shrinks while it is read
-                raise _unreadable(name, "safetensors", error) from None
+            return {key: _tensor(file, name, key) for key in file.keys()}  # noqa: SIM118 (no mapping)
 
     def _open(self, name: str) -> Any:
         from safetensors import safe_open
@@ -364,7 +366,7 @@ class RunStore:
         check_replaceable(target)
         with files.replacing_folder(target) as temporary:
             yield temporary
-            Run(temporary)  # what can't be read again never joins the store
+            Run(temporary)._verify_weights()  # what can't be read again never joins the store
 
 
 def check_id(run_id: str) -> str:
@@ -399,10 +401,23 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of named arrays: names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.data)
+        _add(digest, name, arrays[name])
     return digest.hexdigest()
+
+
+def _add(digest: Any, name: str, value: np.ndarray) -> None:
+    array = np.ascontiguousarray(value)
+    digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+    digest.update(array.data)
+
+
+def _tensor(file: Any, name: str, key: str) -> np.ndarray:
+    """One tensor of an open file. Raises RunError."""
+    try:
+        found: np.ndarray = file.get_tensor(key)
+        return found
+    except Exception as error:  # a type that NumPy does not have, a file that shrinks while it is read
+        raise _unreadable(name, "safetensors", error) from None
 
 
 def _unreadable(name: str, kind: str, error: Exception) -> RunError:

@@ -9,9 +9,7 @@ which sizes are chosen.
 
 from __future__ import annotations
 
-import json
 import operator
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,21 +22,21 @@ from core.family import Family
 from core.frontier import log_spaced
 from core.interrupt import Interrupted, stop_requests
 from core.latency import machine_name, measure
-from core.record import path_range, path_widths
-from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run, fingerprint
+from core.partial import Partial
+from core.record import path_range
+from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
 from core.scale import Scale
-from core.tables import write_table
-from core.tasks import wilson_interval
+from core.sweep_table import NUMBERS, metrics_table, predictions_table
+from core.tables import check_numbers, write_table
 from core.train import as_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data import Dataset, Split
-    from core.evaluate import Evaluator, Scores
+    from core.data import Dataset
+    from core.evaluate import Scores
 
 VERSION = 2  # of what is computed; a new one makes cached metrics stale
-SAVE_SECONDS = 5.0  # at most so much work is lost to a kill
 ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
 WIDTHS_OF_OTHERS = 64
 SAME_SCORES = 1e-3  # of the largest; what another machine may differ by from the scores a run is known by
@@ -147,7 +145,10 @@ def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame] |
             return None
     try:
         metrics, predictions = run.metrics(), run.predictions()
+        check_numbers(METRICS, metrics, [*NUMBERS, *(f"width_{name}" for name in run.layout.widths)])
     except RunError:
+        return None
+    if "per_class_accuracy" not in metrics:
         return None
     both = [f"w{width}" in predictions for width in metrics["width"]]
     return metrics[both].reset_index(drop=True), predictions
@@ -173,7 +174,7 @@ def _evaluate(
 
     evaluator = Evaluator(family, Scale.from_json(run.record.scale, run.layout), run.weights(), widths, plain)
     found: dict[str, Scores] = {}
-    partial = _Partial(run.path / PARTIAL, {**key, "widths": widths})
+    partial = Partial(run.path / PARTIAL, {**key, "widths": widths})
     total = data.validation.n + data.test.n
     with tqdm(total=total, disable=not progress, unit="example", desc="validating widths", dynamic_ncols=True) as bar:
         for name in ("validation", "test"):
@@ -190,127 +191,14 @@ def _evaluate(
                     again = f"python -m core sweep {run.path} continues"
                     raise Interrupted(f"stopped after {done} of {total} examples; nothing is lost: {again}")
             found[name] = scores
-    frame = _table(run, family, data, widths, found, evaluator)
+    frame = metrics_table(run, family, data, widths, found, evaluator)
     columns = dict(zip(widths, found["test"].predictions.T, strict=True))
     if known is not None:
         frame = pd.concat([known[0], frame], ignore_index=True).sort_values("width", ignore_index=True)
         columns |= {width: known[1][f"w{width}"].to_numpy() for width in known[0]["width"]}
     note = {**key, "widths": [int(width) for width in frame["width"]]}
-    write_table(run.path / PREDICTIONS, _predictions(data.test, columns), note)
+    write_table(run.path / PREDICTIONS, predictions_table(data.test, columns), note)
     write_table(run.path / METRICS, frame, note)
-
-
-class _Partial:
-    """What an interrupted sweep knows already, in one file that belongs to one set of weights, data and widths."""
-
-    def __init__(self, path: Path, note: dict[str, Any]) -> None:
-        self.path, self.key = path, json.dumps(note, sort_keys=True)
-        self._kept: dict[str, Scores] = {}
-        self._saved_at = time.monotonic()
-        self._found = self._read()
-
-    def restore(self, name: str, empty: Scores) -> Scores:
-        """What was known of a part of the data, else `empty`."""
-        rows = int(self._found.get(f"{name}.rows", np.zeros(1))[0])
-        if rows:
-            empty.predictions[:rows] = self._found[f"{name}.predictions"]
-            empty.loss[:] = self._found[f"{name}.loss"]
-            empty.rows = rows
-        self._kept[name] = empty
-        return empty
-
-    def keep(self, name: str, scores: Scores, *, at_once: bool = False) -> None:
-        """Save now and then, or at once."""
-        self._kept[name] = scores
-        if time.monotonic() - self._saved_at < SAVE_SECONDS and not at_once:
-            return
-        from safetensors.numpy import save
-
-        tensors = {}
-        for part, known in self._kept.items():
-            tensors[f"{part}.rows"] = np.array([known.rows], np.int64)
-            tensors[f"{part}.predictions"] = known.predictions[: known.rows]
-            tensors[f"{part}.loss"] = known.loss
-        files.write_bytes(self.path, save(tensors, {"key": self.key, "sha256": fingerprint(tensors)}))
-        self._saved_at = time.monotonic()
-
-    def _read(self) -> dict[str, np.ndarray]:
-        from safetensors import safe_open
-
-        if not self.path.exists():
-            return {}
-        try:
-            with safe_open(self.path, framework="numpy") as file:
-                note = file.metadata() or {}
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except Exception:  # a partial sweep is only a saving of time: what can't be read is done again
-            return {}
-        return found if note.get("key") == self.key and note.get("sha256") == fingerprint(found) else {}
-
-
-def _table(
-    run: Run, family: Family, data: Dataset, widths: list[int], found: dict[str, Scores], evaluator: Evaluator
-) -> pd.DataFrame:
-    import pandas as pd
-
-    y, n, validation_n = data.test.y, data.test.n, data.validation.n
-    right = found["test"].predictions == y[:, None]  # (n, widths)
-    correct = right.sum(0)
-    members = np.bincount(y, minlength=len(data.labels)).astype(float)
-    order = np.argsort(y, kind="stable")
-    # correct answers by class: sums of runs of rows once the rows are sorted by class
-    by_class = np.zeros((len(data.labels), len(widths)))
-    present = np.flatnonzero(members)
-    starts = np.concatenate([[0], np.cumsum(members[present])[:-1]]).astype(int)
-    by_class[present] = np.add.reduceat(right[order].astype(np.int64), starts, axis=0)
-    with np.errstate(invalid="ignore"):
-        per_class = by_class / members[:, None]
-    intervals = [wilson_interval(int(c), n) for c in correct]
-    validation_right = (found["validation"].predictions == data.validation.y[:, None]).sum(0)
-    named = [path_widths(run.layout, width) for width in widths]
-    return pd.DataFrame(
-        {
-            "width": widths,
-            **{f"width_{name}": [w[name] for w in named] for name in run.layout.widths},
-            "params": [run.layout.params(w) for w in named],
-            "macs": _macs(family, data, named, evaluator),
-            "bytes": [run.layout.file_bytes(w) for w in named],
-            "n": n,
-            "loss": found["test"].loss / n,
-            "accuracy": correct / n,
-            "accuracy_low": [low for low, _ in intervals],
-            "accuracy_high": [high for _, high in intervals],
-            "per_class_accuracy": list(per_class.T),
-            "validation_n": validation_n,
-            "validation_loss": found["validation"].loss / validation_n,
-            "validation_accuracy": validation_right / validation_n,
-            "validation_accuracy_low": [wilson_interval(int(c), validation_n)[0] for c in validation_right],
-            "validation_accuracy_high": [wilson_interval(int(c), validation_n)[1] for c in validation_right],
-        }
-    )
-
-
-def _macs(family: Family, data: Dataset, named: list[dict[str, int]], evaluator: Evaluator) -> list[int]:
-    """Multiply-accumulates of one example at each width; in closed form for a chain."""
-    import torch
-
-    example = torch.zeros((1, *data.input.shape))
-    if evaluator.chain is None:
-        return [family.macs(example, **widths) for widths in named]
-    fixed = family.macs(example) - evaluator.chain.macs(family.layout, family.layout.full)
-    return [fixed + evaluator.chain.macs(family.layout, widths) for widths in named]
-
-
-def _predictions(test: Split, found: dict[int, np.ndarray]) -> pd.DataFrame:
-    """Example, label, and a column for each width; likely-alike rows together, which makes the file far smaller."""
-    import pandas as pd
-
-    widths = sorted(found)
-    by_size = [found[width] for width in widths]
-    order = np.lexsort((*by_size[:: max(1, len(widths) // 8)], by_size[-1], test.y))
-    columns = {f"w{width}": found[width][order] for width in widths}
-    label = test.y[order].astype(by_size[0].dtype)
-    return pd.DataFrame({"example": order.astype(np.int32), "label": label, **columns})
 
 
 def _latency(run: Run, family: Family, *, progress: bool, stopped: Callable[[], bool]) -> None:

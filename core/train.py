@@ -18,6 +18,7 @@ from core.dropout import recipe as recipe_named
 from core.errors import RunError, UserError
 from core.family import Family
 from core.interrupt import Interrupted, stop_requests
+from core.layout import whole_number
 from core.record import RunRecord
 from core.runs import Run, RunStore, check_id, check_replaceable, fingerprint
 from core.steps import Diverged, Training, batch_rows, learning_rate, loss_function, make_optimizer, train_step
@@ -79,7 +80,8 @@ def train(
     from core.models import fit_inputs
 
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    _check_settings(chosen, seed)
+    _check_recipe(chosen)
+    seed = _seed(seed)
     dataset = as_dataset(data)
     out = Path(out).absolute()
     _claim(out, resume=resume, overwrite=overwrite)
@@ -87,8 +89,10 @@ def train(
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
     _check_family(family, example)
     plan = _plan(family, dataset, chosen, seed, where)
-    if resume and out.exists() and not (overwrite and checkpoint.folder(out).exists()):
-        return _finished(out, plan, family, dataset, chosen, seed)
+    if resume and out.exists() and not (overwrite and checkpoint.exists(out)):
+        run = _finished(out, plan, family, dataset, chosen, seed, overwrite=overwrite)
+        if run is not None:
+            return run
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
         model = Elastic(family, chosen.alpha)
@@ -127,8 +131,13 @@ def as_dataset(data: Any) -> Dataset:
     return from_arrays(*data)
 
 
-def _finished(out: Path, plan: str, family: Family, data: Dataset, recipe: Recipe, seed: int) -> Run:
-    """The run at `out`, where it is what this training would give; so a command can be repeated until it is through."""
+def _finished(
+    out: Path, plan: str, family: Family, data: Dataset, recipe: Recipe, seed: int, *, overwrite: bool
+) -> Run | None:
+    """The run at `out`, if it is what this training would give; so a command can be repeated until it is through.
+
+    Raises RunError for another run, unless it may be overwritten.
+    """
     from core import checkpoint
 
     run = Run(out)
@@ -142,6 +151,8 @@ def _finished(out: Path, plan: str, family: Family, data: Dataset, recipe: Recip
     other = [name for name in same if not same[name]]
     if not other and training.get("plan") != plan:
         other = ["model or device"]
+    if other and overwrite:
+        return None
     if other:
         raise RunError(
             f"{out.name} in {out.parent} is a finished run with another {' and '.join(other)}, so there is nothing to "
@@ -157,11 +168,16 @@ def _recipe_used(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     return {**recipe.to_json(), "batch_size": batch_rows(recipe, data.train.n)}
 
 
-def _check_settings(recipe: Recipe, seed: int) -> None:
+def _check_recipe(recipe: Recipe) -> None:
     if not isinstance(recipe, Recipe):
         raise UserError(f"the recipe is {recipe!r}; give a recipe or its name, such as 'stratified'")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise UserError(f"seed is {seed!r}; choose a whole number from 0 to {2**63 - 1}")
+
+
+def _seed(given: Any) -> int:
+    seed = whole_number(given)
+    if seed is None or not 0 <= seed < 2**63:
+        raise UserError(f"seed is {given!r}; choose a whole number from 0 to {2**63 - 1}")
+    return seed
 
 
 def _check_family(family: Family, example: torch.Tensor) -> None:
@@ -225,7 +241,7 @@ def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
     elif out.exists() and not resume:
         raise RunError(f"{out.name} exists in {out.parent}; choose another --out, or replace it with --overwrite")
     if unfinished.exists() and not resume:
-        if not overwrite:
+        if checkpoint.exists(out) and not overwrite:
             raise RunError(
                 f"an unfinished training of {out.name} is in {out.parent}; continue it with --resume, "
                 "or start anew with --overwrite"

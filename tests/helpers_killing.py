@@ -123,7 +123,7 @@ def moment(work: str, draw: random.Random, late: bool) -> Callable[[], None]:
         ],
         "sweep": [
             lambda: at_call(core_of["evaluate"], "_judge", n),
-            lambda: at_call(core_of["sweep"].files, "write_bytes", n, after=True),
+            lambda: at_call(core_of["files"], "write_bytes", n, after=True),
         ],
         "sweep's tables": [
             lambda: at_call(core_of["sweep"], "write_table", 1 + n % 2),
@@ -152,7 +152,7 @@ def main(work: str, folder: str, seed: int, deaths: int) -> None:
 
     def work_once() -> None:
         sys.modules["core.steps"].CHECKPOINT_SECONDS = 0.0  # type: ignore[attr-defined]
-        sys.modules["core.sweep"].SAVE_SECONDS = 0.0  # type: ignore[attr-defined]
+        sys.modules["core.partial"].SAVE_SECONDS = 0.0  # type: ignore[attr-defined]
         sys.modules["core.evaluate"].CHUNK_ROWS = 4  # type: ignore[attr-defined]
         if work == "train":
             train(small_family(dropout=True), data, resume=True, **{**settings, "recipe": LONG})

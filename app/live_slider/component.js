@@ -43,6 +43,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   const tell = () => {
     clearTimeout(state.timer);
+    state.timer = null;
     state.moving = false;
     const width = state.data.rows[state.index].width;
     if (width !== state.data.width) state.setTriggerValue("picked", width);
@@ -68,9 +69,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
       event.preventDefault();
       moveByKey(target());
     });
-    input.addEventListener("pointerdown", () => { state.byHand = true; });
+    const release = () => {
+      state.byHand = state.moving = false;
+      for (const end of ["pointerup", "pointercancel"]) window.removeEventListener(end, release);
+    };
+    input.addEventListener("pointerdown", () => {
+      if (state.timer) tell(); // what a key picked a moment ago; its answer must not move the thumb in the hand
+      state.byHand = state.moving = true;
+      for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release);
+    });
     input.addEventListener("input", () => {
-      state.moving = true;
       fill();
       const place = Number(input.value);
       const index = nearest(place);
@@ -79,7 +87,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
       else show(index);
     });
     input.addEventListener("change", () => {
-      state.byHand = false;
       settle(state.index);
       tell();
     });

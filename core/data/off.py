@@ -19,6 +19,7 @@ import numpy as np
 from core.data.arrays import natural_order, split_by_class
 from core.data.dataset import Split
 from core.errors import UserError
+from core.layout import whole_number
 
 MOST_BYTES = 2**27  # of a mesh file; text of such a length takes a few GB to read
 MOST_COORDINATE = 1e30  # far above any unit of length, and its cube is still a number
@@ -102,8 +103,8 @@ def sample_surface(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndar
 def unit_sphere(points: np.ndarray) -> np.ndarray:
     """Points (n, 3) moved and scaled alike, so that their mean is 0 and the farthest is at distance 1."""
     centred = points - points.mean(axis=0)
-    radius = float(np.linalg.norm(centred, axis=1).max())
-    return np.asarray(centred / (radius or 1.0))
+    centred = centred / (np.abs(centred).max() or 1.0)  # first, so that no square is too small or too large
+    return np.asarray(centred / (np.linalg.norm(centred, axis=1).max() or 1.0))
 
 
 def load_meshes(root: Path | str, *, points: int = 256, validation: float = 0.15, seed: int = 0) -> Clouds:
@@ -117,9 +118,9 @@ def load_meshes(root: Path | str, *, points: int = 256, validation: float = 0.15
     files = _find(root)
     labels = tuple(files)
     count = sum(len(paths) for parts in files.values() for paths in parts.values())
-    if not isinstance(points, int) or not 1 <= points <= MOST_VALUES // (3 * count):
+    if whole_number(points) is None or not 1 <= points <= MOST_VALUES // (3 * count):
         raise UserError(
-            f"{count:,} meshes of {points:,} points can't be held; choose 1 to {MOST_VALUES // (3 * count):,} points"
+            f"points is {points!r}; for {count:,} meshes choose a whole number from 1 to {MOST_VALUES // (3 * count):,}"
         )
     found = {}
     for part in ("train", "test"):
@@ -186,16 +187,16 @@ def _numbers(lines: list[str], columns: int, path: Path, what: str) -> np.ndarra
 
 def _triangles(lines: list[str], vertices: int, path: Path) -> np.ndarray:
     """Faces `k i1 ... ik` as triangles (i1, i2, i3), (i1, i3, i4), ...: exact where a face is convex."""
-    by_corners: dict[str, list[str]] = {}
+    by_corners: dict[int, list[str]] = {}
     for line in lines:
-        by_corners.setdefault(line.split(None, 1)[0], []).append(line)
-    fans = [np.empty((0, 3), np.int64)]
-    for corners, group in by_corners.items():
-        if not corners.isdecimal() or not int(corners[:9]) <= MOST_CORNERS:
+        corners = line.split(None, 1)[0]
+        if not corners.isdecimal() or len(corners) > 9 or int(corners) > MOST_CORNERS:
             raise UserError(
                 f"{path} has a face of {corners[:20]!r} corners; want a number up to {MOST_CORNERS:,}; save it again"
             )
-        k = int(corners)
+        by_corners.setdefault(int(corners), []).append(line)
+    fans = [np.empty((0, 3), np.int64)]
+    for k, group in by_corners.items():
         faces = _numbers(group, 1 + k, path, "a face")[:, 1:]
         # asked so that what is no number fails too
         if not ((faces >= 0) & (faces < vertices) & (faces == np.floor(faces))).all():

@@ -1,7 +1,7 @@
 """Ten classes of parametric solids as OFF files in ModelNet's layout, for where ModelNet itself can't be fetched.
 
 Each solid has proportions of its own, tapers and leans a little, is turned about the z axis and has a rough surface.
-Neighbouring classes are meant to be confused at times: a blunt cone with a cylinder, a column of eight sides too, a
+Neighbouring classes are meant to be confused at times: a blunt cone with a cylinder, a prism of six sides too, a
 table on one foot with a lamp, a chair with a low back with a table.
 """
 
@@ -17,8 +17,9 @@ import numpy as np
 from core import files
 from core.data.off import Mesh
 from core.errors import UserError
+from core.layout import whole_number
 
-ROUGH = 0.015  # deviation of a vertex, where the solid's longest side is 1
+ROUGH = 0.01  # deviation of a vertex, where the solid's longest side is 1
 MOST_MESHES = 10_000  # of a class, in each part
 PARTS = ("train", "test")
 
@@ -33,7 +34,7 @@ def write_solids(folder: Path | str, *, train: int = 80, test: int = 40, seed: i
     """
     folder = Path(folder)
     for name, count in (("train", train), ("test", test)):
-        if not isinstance(count, int) or not 1 <= count <= MOST_MESHES:
+        if whole_number(count) is None or not 1 <= count <= MOST_MESHES:
             raise UserError(f"{name} is {count!r}; choose a whole number of solids from 1 to {MOST_MESHES:,}")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} already holds something; choose another folder, or remove it first")
@@ -55,7 +56,7 @@ def solid(label: str, rng: Rng) -> Mesh:
     vertices = mesh.vertices - (mesh.vertices.max(axis=0) + mesh.vertices.min(axis=0)) / 2
     vertices /= np.ptp(vertices, axis=0).max()
     x, y, z = vertices.T
-    taper, lean = 1 + rng.uniform(-0.3, 0.3) * z, rng.uniform(-0.15, 0.15, 2)
+    taper, lean = 1 + rng.uniform(-0.2, 0.2) * z, rng.uniform(-0.15, 0.15, 2)
     x, y = taper * x + lean[0] * z, taper * y + lean[1] * z
     angle = rng.uniform(0, 2 * math.pi)
     x, y = math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y
@@ -134,9 +135,9 @@ def _wall(low: int, high: int, sides: int) -> np.ndarray:
 def _column(rng: Rng, sides: int, blunt: tuple[float, float]) -> Mesh:
     """A solid on a base of `sides` sides whose top is `blunt` times as wide."""
     height, top = rng.uniform(0.6, 1.6), rng.uniform(*blunt)
-    profile = [(0, 0), *((0.5 * (1 + (top - 1) * share), height * share) for share in (0, 1 / 3, 2 / 3, 1)), (0, height)]
-    mesh = revolved(profile, sides)
-    return Mesh(mesh.vertices * (1, rng.uniform(0.7, 1), 1), mesh.triangles)
+    wall = [((1 + (top - 1) * share) / 2, height * share) for share in (0, 1 / 3, 2 / 3, 1)]
+    mesh = revolved([(0, 0), *wall, (0, height)], sides)
+    return Mesh(mesh.vertices * (1, rng.uniform(0.8, 1), 1), mesh.triangles)
 
 
 def _box(rng: Rng) -> Mesh:
@@ -193,11 +194,11 @@ def _lamp(rng: Rng) -> Mesh:
 CLASSES: dict[str, Callable[[Rng], Mesh]] = {
     "box": _box,
     "chair": _chair,
-    "cone": lambda rng: _column(rng, 16, (0.05, 0.6)),
+    "cone": lambda rng: _column(rng, 16, (0.05, 0.5)),
     "cylinder": lambda rng: _column(rng, 16, (0.8, 1.0)),
     "lamp": _lamp,
-    "prism": lambda rng: _column(rng, int(rng.choice([3, 5, 6, 8])), (0.8, 1.0)),
-    "pyramid": lambda rng: _column(rng, 4, (0.05, 0.6)),
+    "prism": lambda rng: _column(rng, int(rng.choice([3, 3, 5, 6])), (0.8, 1.0)),
+    "pyramid": lambda rng: _column(rng, 4, (0.05, 0.5)),
     "sphere": _sphere,
     "table": _table,
     "torus": _torus,

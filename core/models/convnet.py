@@ -38,7 +38,7 @@ class Block(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """A strided first convolution, a residual block for each stage at half the size of the one before, a mean, scores."""
+    """A strided convolution, a residual block a stage, each at half the size of the one before, a mean, scores."""
 
     def __init__(self, size: int, channels: list[int], classes: int) -> None:
         super().__init__()
@@ -46,8 +46,11 @@ class ConvNet(nn.Module):
         self.normalise = Normalise(size * size)
         self.first = nn.Conv2d(1, channels[0], 5, stride=2, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(channels[0])
-        stages = zip([channels[0], *channels], channels, strict=False)
-        self.stages = nn.Sequential(*(Block(a, b, 2 if k else 1, k > 0) for k, (a, b) in enumerate(stages)))
+        blocks, inputs = [], channels[0]
+        for stage, outputs in enumerate(channels):
+            blocks.append(Block(inputs, outputs, stride=2 if stage else 1, project=stage > 0))
+            inputs = outputs
+        self.stages = nn.Sequential(*blocks)
         self.head = nn.Linear(channels[-1], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -56,7 +59,8 @@ class ConvNet(nn.Module):
         x = torch.relu(self.norm(self.first(x)))  # (batch, channels[0], size / 2, size / 2)
         x = x.contiguous(memory_format=torch.channels_last)  # same numbers, in the order that CPUs convolve faster
         x = self.stages(x)  # (batch, channels[-1], size / 8, size / 8)
-        return self.head(x.mean((2, 3)))
+        scores: torch.Tensor = self.head(x.mean((2, 3)))
+        return scores
 
 
 def convnet(channels: list[int], classes: int = 10, size: int = 28) -> nn.Module:

@@ -1,74 +1,88 @@
-"""PointNet (Qi et al., 2017): a set of points in space becomes scores, whatever the order of the points."""
+"""PointNet (Qi et al., 2017): a set of points in space becomes scores, whatever the order of the points.
+
+Unlike the paper's, layers over points are followed by layer normalisation, which needs no statistics over a batch.
+"""
 
 import torch
 from torch import nn
 
 
-class Normalise(nn.Module):
-    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
-
-    scale: torch.Tensor
-    shift: torch.Tensor
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.ones(features))
-        self.register_buffer("shift", torch.zeros(features))
+class UnitSphere(nn.Module):
+    """Raw points to their mean at 0 and the farthest at distance 1, each cloud by itself: there is nothing to fit."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, features) to the same."""
-        return torch.addcmul(self.shift, x, self.scale)
+        """Shapes: (batch, points, 3) to the same."""
+        x = x - x.mean(1, keepdim=True)
+        return x / x.square().sum(-1).amax(1).sqrt().clamp_min(1e-12)[:, None, None]
 
 
-def shared(norm: str, *sizes: int) -> nn.Sequential:
+def over_points(inputs: int, *sizes: int) -> nn.Sequential:
+    """Layers that treat every point alike, (batch, points, inputs) to (batch, points, sizes[-1])."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        layers += [nn.Linear(inputs, outputs)]
-        if norm == "layer":
-            layers += [nn.LayerNorm(outputs)]
-        if norm == "batch":
-            layers += [PointBatchNorm(outputs)]
-        layers += [nn.ReLU()]
+    for outputs in sizes:
+        layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()]
+        inputs = outputs
     return nn.Sequential(*layers)
 
-class PointBatchNorm(nn.BatchNorm1d):
-    def forward(self, x):
-        return super().forward(x.flatten(0, 1)).view_as(x)
+
+def over_cloud(features: int, hidden: int) -> nn.Sequential:
+    """Two fully-connected layers on what is known of a cloud, (batch, features) to (batch, hidden)."""
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+
 
 class TNet(nn.Module):
-    def __init__(self, norm, k: int, features: int, hidden: int) -> None:
+    """A k x k matrix for each cloud, from the cloud; the identity as long as nothing is learned."""
+
+    def __init__(self, k: int, features: int, hidden: int) -> None:
         super().__init__()
         self.k = k
-        self.points = shared(norm, k, 64, 128, features)
-        self.full = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.points = over_points(k, 64, 128, features)
+        self.cloud = over_cloud(features, hidden)
         self.matrix = nn.Linear(hidden, k * k)
         nn.init.zeros_(self.matrix.weight)
         with torch.no_grad():
             self.matrix.bias.copy_(torch.eye(k).flatten())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.points(x).amax(1)
-        return self.matrix(self.full(x)).view(-1, self.k, self.k)
+        """Shapes: (batch, points, k) to (batch, k, k)."""
+        entries: torch.Tensor = self.matrix(self.cloud(self.points(x).amax(1)))
+        return entries.view(-1, self.k, self.k)
 
 
 class PointNet(nn.Module):
-    def __init__(self, hidden: int, transform: int, classes: int, features: int, norm: str, drop=0.3, t=True) -> None:
+    """Points and then their features aligned by a T-net, the largest value of each feature over the points, scores.
+
+    In training, `penalty` is what the last forward pass adds to the loss (section 3.3): 0.001 ||I - A A^T||^2, which
+    keeps the 64 x 64 matrix A close to a rotation.
+    """
+
+    def __init__(self, hidden: int, transform: int, classes: int, features: int) -> None:
         super().__init__()
-        self.t=t
-        self.rotate = TNet(norm, 3, features, transform)
-        self.low = shared(norm, 3, 64, 64)
-        self.align = TNet(norm, 64, features, transform)
-        self.high = shared(norm, 64, 64, 128, features)
-        self.head = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(drop), nn.Linear(hidden, classes))
-        self.penalty = None
+        self.normalise = UnitSphere()
+        self.turn = TNet(3, features, transform)
+        self.low = over_points(3, 64, 64)
+        self.align = TNet(64, features, transform)
+        self.high = over_points(64, 64, 128, features)
+        self.cloud = over_cloud(features, hidden)
+        self.head = nn.Linear(hidden, classes)
+        self.penalty: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.t: x = x @ self.rotate(x)
-        x = self.low(x)
-        if self.t:
-            matrix = self.align(x)
-            x = x @ matrix
-            if self.training:
-                left = matrix @ matrix.transpose(1, 2) - torch.eye(64)
-                self.penalty = 0.001 * left.square().sum((1, 2)).mean()
-        return self.head(self.high(x).amax(1))
+        """Raw points (batch, points, 3) to scores (batch, classes)."""
+        x = self.normalise(x)
+        x = self.low(x @ self.turn(x))  # (batch, points, 64)
+        matrix = self.align(x)
+        if self.training:
+            identity = torch.eye(64, dtype=x.dtype, device=x.device)
+            self.penalty = 0.001 * (identity - matrix @ matrix.transpose(1, 2)).square().sum((1, 2)).mean()
+        x = self.high(x @ matrix)  # (batch, points, features)
+        scores: torch.Tensor = self.head(self.cloud(x.amax(1)))
+        return scores
+
+
+def pointnet(hidden: int, transform: int, classes: int = 10, features: int = 256) -> nn.Module:
+    """Raw points (batch, points, 3), any number of them, to scores (batch, classes).
+
+    `hidden` features in the head's fully-connected layers, `transform` in those of the T-nets, `features` of a cloud.
+    """
+    return PointNet(hidden, transform, classes, features)

@@ -22,7 +22,7 @@ class Normalise(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention with separate queries, keys and values; heads are unordered, what is in one head stays together."""
+    """Self-attention with separate queries, keys and values; heads have no order, what is in a head stays together."""
 
     def __init__(self, dim: int, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -39,7 +39,8 @@ class Attention(nn.Module):
             for part in (self.query, self.key, self.value)
         )
         y = F.scaled_dot_product_attention(q, k, v)
-        return self.out(y.transpose(1, 2).flatten(2))
+        out: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return out
 
 
 class Block(nn.Module):
@@ -55,7 +56,8 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shapes: (batch, tokens, dim) to the same."""
         x = x + self.attention(self.norm1(x))
-        return x + self.feed_forward(self.norm2(x))
+        y: torch.Tensor = self.feed_forward(self.norm2(x))
+        return x + y
 
 
 class ViT(nn.Module):
@@ -78,12 +80,13 @@ class ViT(nn.Module):
         x = self.normalise(x.flatten(1)).view(-1, self.side, self.patch, self.side, self.patch)
         x = x.transpose(2, 3).flatten(3).flatten(1, 2)  # (batch, tokens, patch * patch)
         x = self.blocks(self.embed(x) + self.positions)  # (batch, tokens, dim)
-        return self.head(self.norm(x).mean(1))
+        scores: torch.Tensor = self.head(self.norm(x).mean(1))
+        return scores
 
 
 def vit(
-    heads: int, hidden: int, classes: int = 10, size: int = 28, patch: int = 7, dim: int = 64, depth: int = 4,
-    head_dim: int = 16,
+    heads: int, hidden: int, classes: int = 10, size: int = 28, patch: int = 7, dim: int = 64, depth: int = 2,
+    head_dim: int = 8,
 ) -> nn.Module:  # fmt: skip
     """Raw pixels (batch, size, size) to scores (batch, classes).
 

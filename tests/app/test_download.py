@@ -20,7 +20,7 @@ from tests.helpers_app import open_page, slider, texts, well
 
 def clicked(at: AppTest) -> AppTest:
     """AppTest makes no file, so it is made here, on a thread of its own as in the server."""
-    job = at.session_state["download-job"]
+    job = at.session_state["download-jobs"][-1]
 
     def build() -> None:
         try:
@@ -42,7 +42,7 @@ def weights(**query: str) -> AppTest:
 
 def test_the_file_is_that_of_the_size_on_the_page(digits: Path) -> None:
     at = weights(run="digits-stratified", width="21")
-    job = at.session_state["download-job"]
+    job = at.session_state["download-jobs"][-1]
     data = job()
     run = Run(digits / "digits-stratified")
     shapes = {name: tuple(value.shape) for name, value in load(data).items()}
@@ -53,7 +53,7 @@ def test_the_file_is_that_of_the_size_on_the_page(digits: Path) -> None:
     assert not at.error
     at = well(next(b for b in at.button if b.label.startswith("Full size")).click().run())
     assert "Handed over" not in texts(at), "of another size nothing was handed over"
-    assert at.session_state["download-job"].width == slider(at)["width"] == 128
+    assert at.session_state["download-jobs"][-1].width == slider(at)["width"] == 128
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,22 @@ def test_damaged_weights_are_not_handed_over(digits: Path) -> None:
 
 
 def test_a_click_that_brings_no_file_is_said(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(download, "LONGEST_WAIT", -1.0)
     monkeypatch.setattr(download, "POLL", 0.0)
     at = weights(run="digits-paper")
     at = well(at.download_button(key="download").click().run())
     assert "press the button again" in at.warning[0].value
+
+
+def test_a_click_that_meets_a_page_on_its_way_is_answered_too(digits: Path) -> None:
+    at = weights(run="digits-paper")
+    clicked_job = at.session_state["download-jobs"][-1]
+    at = well(at.run())  # the page ran again between the click and its message
+    assert at.session_state["download-jobs"][-1] is not clicked_job
+    clicked_job()
+    at = well(at.download_button(key="download").click().run())
+    assert "Handed over" in texts(at)
+    assert not at.warning
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -13,9 +13,8 @@ from tests.helpers_app import copy_run, figure, go, open_page, slider, texts, we
 
 FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.sampled_from(
-    ["0", "-1", "1", "7", "128", "129", "007", "1.5", "0.0001", "100.1", "1e3", "1e999", "nan", "-inf", "0x10"]
-    + ["٣", "²", "1_000", "9" * 30, "99.99999"]
-)
+    ["0", "-1", "1", "7", "128", "129", "007", "1.5", "0.0001", "100.1", "1e3", "1e999", "nan", "-inf", "0x10", "1_000"]
+) | st.sampled_from(["٣", "²", "9" * 30, "99.99999"])
 ODD = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | NUMBERS
 RUNS = st.sampled_from(["digits-paper", "digits-stratified", "../digits-paper", "bad", "digits-paper/", ""]) | ODD
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app import charts
 from app.store import VARIABLE
 from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, readout, slider, texts, well
 
@@ -164,6 +165,24 @@ def test_labels_and_sources_are_text(store: Path) -> None:
     assert "\n" not in raw
     at = well(go(at, "compare"))
     assert "…" in texts(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_nobody_foresaw_is_a_sentence_too(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, page: str
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("a secret of /the/machine")
+
+    at = open_page(page)
+    with monkeypatch.context() as patch:
+        patch.setattr(charts, "size_curve" if page == "pick" else "comparison", fail)
+        at = at.run()
+    assert not at.exception
+    assert "something in it is not as it should be" in texts(at)
+    assert "secret" not in texts(at)
+    assert "a secret of /the/machine" in caplog.text, "who runs the explorer can find the fault"
+    well(at.run())
 
 
 def test_a_store_that_changes_while_it_is_open_is_noticed(digits: Path) -> None:

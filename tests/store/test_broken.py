@@ -189,6 +189,13 @@ def test_examples_of_the_wrong_kind(put, change, reason):
         Run(path).examples()
 
 
+def test_a_recipe_of_another_version_is_still_a_run(put):
+    """What a recipe did is in the weights and the scale, so its name need not be known."""
+    path = put("a")
+    edit(path, lambda plain: plain.update(recipe={"name": "of-tomorrow", "epochs": 3, "waves": [1, 2]}))
+    assert read_all(path).record.recipe["name"] == "of-tomorrow"
+
+
 def test_the_whole_run_can_be_read(put):
     assert read_all(put("a"))
     with pytest.raises(UserError, match="'third' is not known"):

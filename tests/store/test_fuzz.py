@@ -22,7 +22,7 @@ EASY = settings(
 LITTLE = settings(EASY, max_examples=150)
 STRANGE = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.floats(), st.text(max_size=5),
-    st.sampled_from([[], {}, [[]], [None], {"": None}, "x" * 9999, 10**400, -(10**30), 1e308, "\ud800", "\n", "\x1b[2J"]),
+    st.sampled_from([[], {}, [[]], [None], {"": None}, "x" * 9999, 10**400, -(10**30), 1e308, "\ud800", "\n"]),
     st.recursive(st.none(), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner)),
 )  # fmt: skip
 
@@ -32,10 +32,13 @@ def answers(path) -> bool:
     try:
         read_all(path)
     except UserError as error:
-        assert str(error)
-        assert len(str(error).splitlines()) == 1
+        one_line(error)
         return False
     return True
+
+
+def one_line(error: Exception) -> None:
+    assert len(str(error).splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -127,7 +130,7 @@ def test_run_json_of_wrong_types(whole, tmp_path, data):
         try:
             assert export(run, 3).data
         except UserError as error:
-            assert len(str(error).splitlines()) == 1
+            one_line(error)
         assert RunRecord.from_json(json.loads(json.dumps(run.record.to_json()))).to_json() == run.record.to_json()
     (entry,) = RunStore(tmp_path).list()
     assert isinstance(entry, BrokenRun) == (not _opens(path))
@@ -153,7 +156,7 @@ def test_every_entry_of_run_json_of_every_wrong_type(whole):
                 RunRecord.from_json(changed(plain, spot, how))
             except UserError as error:
                 refused += 1
-                assert len(str(error).splitlines()) == 1
+                one_line(error)
     assert refused > 1000
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from core import Family, Run, RunError, UserError, evaluate, sweep
 from core.evaluate import Evaluator
 from core.interrupt import Interrupted
+from core.tables import write_table
 from tests.helpers_training import RECIPES, clusters, left_in, small_data, small_family, small_run
 
 sweeping = importlib.import_module("core.sweep")
@@ -127,6 +128,13 @@ def test_a_damaged_table_is_made_again(run, tmp_path, name, how):
     swept(run)  # as the message says
     assert_frame_equal(run.metrics(), first[0])
     assert_frame_equal(run.predictions(), first[1])
+
+
+def test_a_table_that_lacks_a_column_is_made_again(run):
+    first, note = swept(run), run.note("metrics.parquet")
+    for column in first.columns:
+        write_table(run.path / "metrics.parquet", first.drop(columns=column), note)
+        assert_frame_equal(swept(run), first)
 
 
 def stop_at(monkeypatch, block: int) -> None:

@@ -175,3 +175,23 @@ def test_lower_bound_is_kept(tmp_path):
     run = train(family, small_data(), out=tmp_path / "a", recipe=RECIPES["stratified"], progress=False)
     assert sweep(run, latency=False, progress=False)["width"].tolist() == [3, 4, 5, 6, 7, 8]
     assert weights_of(run)
+
+
+@pytest.mark.parametrize("place", ["before", "between"])
+@pytest.mark.parametrize("norm", [False, True])
+def test_every_cutoff_sees_the_examples_as_they_are(norm, place):
+    """A model may write over what it reads: a cutoff's output is the same whatever ran before it on the same rows."""
+
+    def build(hidden: int) -> nn.Module:
+        own = nn.LeakyReLU(0.5, inplace=True)
+        return nn.Sequential(
+            *([own] if place == "before" else []), nn.Linear(6, hidden), *([nn.LayerNorm(hidden)] if norm else []),
+            *([own] if place == "between" else [nn.ReLU()]), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 3)
+        )  # fmt: skip
+
+    model = Elastic(Family(build, hidden=8), 0.0)
+    x = torch.from_numpy(clusters()[0])
+    before = x.clone()
+    first, *others = model(x, steps.Cuts(({"hidden": 5},) * 3, whole_batch=True))
+    assert all(torch.allclose(other, first, atol=1e-6) for other in others)
+    assert torch.equal(x, before)

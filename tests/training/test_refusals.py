@@ -56,7 +56,7 @@ def test_inputs_that_do_not_fit(tmp_path):
 
 
 def images_family() -> Family:
-    return Family(lambda h: nn.Sequential(nn.Conv2d(1, h, 3), nn.Flatten(), nn.LazyLinear(3)), h=6)
+    return Family(lambda h: nn.Sequential(nn.Conv2d(1, h, 3), nn.Flatten(), nn.Linear(16 * h, 3)), h=6)
 
 
 def test_features_that_are_ordered(tmp_path):

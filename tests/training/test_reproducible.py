@@ -92,6 +92,13 @@ def test_resume_of_a_finished_run_only_opens_it(tmp_path, monkeypatch):
     assert again.dataset is not None
 
 
+def test_resume_and_overwrite_start_where_there_is_nothing_to_resume(tmp_path):
+    whole = run_at(tmp_path / "whole", "paper", seed=2)
+    run_at(tmp_path / "a", "paper", seed=1)
+    assert weights_of(run_at(tmp_path / "a", "paper", seed=2, resume=True, overwrite=True)) == weights_of(whole)
+    assert told(run_at(tmp_path / "a", "paper", seed=np.int64(2), resume=True)) == told(whole)
+
+
 def test_weights_do_not_hang_on_when_checkpoints_are_written(tmp_path, monkeypatch):
     rarely = run_at(tmp_path / "rarely", "stratified", "dropout")
     monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", 0.0)

@@ -1,0 +1,74 @@
+"""Statistics of normalisation over a batch, which differ from width to width. Imports torch.
+
+A feature's mean and variance depend on the features before it, so on how many of those there are: one running
+average would be wrong for all widths but one. In training each slice normalises by its own batch; afterwards each
+evaluated width gets statistics of its own, estimated on training examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+ROWS = 5_000  # training examples that the statistics of a width are estimated on
+BATCH = 500
+
+
+def tracked(module: nn.Module) -> dict[str, _NormBase]:
+    """The normalisations, by name, that keep running statistics of their own width.
+
+    One whose gain is frozen belongs to a part that is not trained (a backbone) and keeps the statistics it came with.
+    """
+    return {
+        name: part
+        for name, part in module.named_modules()
+        if isinstance(part, _NormBase)
+        and part.running_mean is not None
+        and (part.weight is None or part.weight.requires_grad)
+    }
+
+
+def frozen(module: nn.Module) -> list[_NormBase]:
+    """The normalisations that stay as they are."""
+    own = set(map(id, tracked(module).values()))
+    return [part for part in module.modules() if isinstance(part, _NormBase) and id(part) not in own]
+
+
+def buffers(module: nn.Module) -> list[str]:
+    """Names of the buffers that are estimated anew at each width."""
+    return [f"{name}.{key}" if name else key for name, part in tracked(module).items() for key in part._buffers]
+
+
+def set_mode(module: nn.Module, training: bool, *, by_batch: bool) -> nn.Module:
+    """Training or evaluation; `by_batch`: normalise by the batch at hand in both. Frozen parts stay as they are."""
+    # a walk through a deep model costs as much as a step
+    if getattr(module, "mode_set", None) != (training, by_batch):
+        module.train(training)
+        for part in frozen(module):
+            part.eval()
+        for part in tracked(module).values():
+            part.train(training or by_batch)
+        module.mode_set = (training, by_batch)  # type: ignore[assignment]
+    return module
+
+
+@torch.no_grad()
+def estimate(module: nn.Module, batches: Iterable[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Mean and variance of every tracked normalisation over `batches`, averaged; by the names of its buffers.
+
+    Everything else runs as in evaluation, so that what is normalised is what will be.
+    """
+    module.eval()
+    parts = tracked(module)
+    for part in parts.values():
+        part.reset_running_stats()
+        part.momentum = None  # a plain average
+        part.train()
+    for x in batches:
+        module(x)
+    module.eval()
+    state = module.state_dict()
+    return {name: state[name] for name in buffers(module)}

@@ -1,0 +1,101 @@
+"""What matters to you? Each question gets its answer, and picking by hand takes over from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.helpers_app import metrics_of
+from tests.helpers_browser import Open, Visitor
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def ask(visitor: Visitor, question: str) -> None:
+    visitor.page.get_by_role("radiogroup", name="What matters to you?").get_by_text(question).click()
+
+
+def answer(visitor: Visitor, label: str, value: str) -> None:
+    field = visitor.page.get_by_role("spinbutton", name=label, exact=True)
+    field.fill(value)
+    field.press("Enter")
+
+
+def test_let_me_choose(desk: Visitor) -> None:
+    ask(desk, "Let me choose")
+    desk.page.get_by_role("button", name="Full size: 128 units").click()
+    desk.expect_link(run="digits-paper", width="128")
+    expect(desk.page.get_by_text("Your choice: full size, 128 units.")).to_be_visible()
+    desk.page.get_by_role("button", name=re.compile("Recommended")).click()
+    expect(desk.page.get_by_text("Your choice: full size")).to_be_hidden()
+    expect(desk.page).not_to_have_url(re.compile("ask="))
+
+
+def test_stay_under_a_file_size(desk: Visitor, store: Path) -> None:
+    ask(desk, "Stay under a file size")
+    answer(desk, "Largest file, in kB", "20")
+    desk.expect_link(ask="under", limit="20")
+    sentence = desk.page.get_by_text("Best model that stays under 20 kB:")
+    expect(sentence).to_be_visible()
+    row = metrics_of(store / "digits-paper").set_index("width").loc[desk.width]
+    assert row["bytes"] <= 20_000
+    assert f"{desk.width} units" in sentence.inner_text()
+    expect(desk.page.get_by_text("Too big")).to_have_count(0)
+    answer(desk, "Largest file, in kB", "0.5")
+    desk.expect_link(ask="under", limit="0.5", width="1")
+    expect(desk.page.get_by_text("Too big")).to_be_visible()
+    expect(desk.page.get_by_text("No size here stays under 0.5 kB. The closest is 1 unit")).to_be_visible()
+    expect(sentence).to_have_count(0)
+
+
+def test_keep_at_least_an_accuracy_then_take_over_by_hand(desk: Visitor, store: Path) -> None:
+    ask(desk, "Keep at least a certain accuracy")
+    answer(desk, "Least accuracy, in %", "85")
+    desk.expect_link(ask="keep", limit="85")
+    metrics = metrics_of(store / "digits-paper")
+    smallest = int(metrics[metrics["validation_accuracy"] >= 0.85]["width"].iloc[0])
+    expect(desk.page.get_by_text(f"Smallest model that keeps at least 85.0 %: {smallest} units")).to_be_visible()
+    assert desk.width == smallest
+    desk.slider.press("ArrowRight")
+    desk.expect_link(width=str(smallest + 1))
+    expect(desk.page.get_by_role("radio", name="Let me choose")).to_be_checked()
+    expect(desk.page).not_to_have_url(re.compile("ask=|limit="))
+    ask(desk, "Keep at least a certain accuracy")
+    desk.expect_link(ask="keep", limit="85", width=str(smallest))
+    answer(desk, "Least accuracy, in %", "100")
+    expect(desk.page.get_by_text("Out of reach")).to_be_visible()
+    expect(desk.page.get_by_text("Too big")).to_have_count(0)
+
+
+def test_an_emptied_field_keeps_what_was_asked_for(desk: Visitor) -> None:
+    ask(desk, "Stay under a file size")
+    answer(desk, "Largest file, in kB", "33.5")
+    desk.expect_link(limit="33.5")
+    answer(desk, "Largest file, in kB", "")
+    field = desk.page.get_by_role("spinbutton", name="Largest file, in kB", exact=True)
+    expect(field).to_have_value("33.5")
+    desk.expect_link(limit="33.5")
+    expect(desk.page.get_by_text("Too big")).to_have_count(0)
+
+
+def test_a_shared_link_opens_the_same_for_another_person(desk: Visitor, visit: Open) -> None:
+    ask(desk, "Stay under a file size")
+    answer(desk, "Largest file, in kB", "12.5")
+    desk.expect_link(ask="under", limit="12.5")
+    other = visit(desk.page.url.removeprefix(desk.url))
+    for part in ("value", "interval", "size", "params", "units"):
+        assert other.shown(part) == desk.shown(part)
+    expect(other.page.get_by_role("radio", name="Stay under a file size")).to_be_checked()
+    expect(other.page.get_by_text("Best model that stays under 12.5 kB:")).to_be_visible()
+    assert other.page.url == desk.page.url
+    other.slider.press("Home")
+    other.expect_link(width="1")
+    other.page.go_back()
+    other.expect_link(ask="under", limit="12.5")
+    expect(other.page.get_by_text("Best model that stays under 12.5 kB:")).to_be_visible()
+    assert "limit=12.5" in desk.page.url, "what one does is not seen by the other"
+    expect(desk.page.get_by_role("radio", name="Stay under a file size")).to_be_checked()
+    assert not other.errors

@@ -1,0 +1,159 @@
+"""A real server and a real browser for the tests of the explorer, and for its screenshot."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Response, WebSocket, expect
+
+from app.store import VARIABLE
+from tests.helpers_app import ROOT
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage",
+)  # fmt: skip
+START_SECONDS = 60.0
+IDLE = '.stApp[data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """CHROME_PATH, an installed Chromium or Chrome, or Playwright's own."""
+    path = os.environ.get("CHROME_PATH") or next((found for name in NAMES if (found := shutil.which(name))), None)
+    return playwright.chromium.launch(executable_path=path, args=list(QUIET))
+
+
+@contextmanager
+def serving(store: Path, home: Path) -> Iterator[str]:
+    """The explorer on a free port, as a person starts it; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = home / "server.log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+        environment = {**os.environ, VARIABLE: str(store), "HOME": str(home)}
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        waited = 0.0
+        while not _healthy(url):
+            try:
+                server.wait(0.1)
+            except subprocess.TimeoutExpired:
+                waited += 0.1
+                assert waited < START_SECONDS, f"the server did not start: {log.read_text()}"
+            else:
+                raise AssertionError(f"the server ended: {log.read_text()}")
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+class Visitor:
+    """One person's window: what it sent to the server, what it asked of others, and what went wrong in it."""
+
+    def __init__(self, browser: Browser, url: str, **context: Any) -> None:
+        options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True, **context}
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.url = url
+        self.sent = 0  # messages to the server
+        self.elsewhere: list[str] = []  # requests that left this machine
+        self.errors: list[str] = []
+        self.page.on("websocket", self._follow)
+        self.page.on("request", self._note)
+        self.page.on("response", self._judge)
+        self.page.on("console", self._listen)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _follow(self, socket: WebSocket) -> None:
+        def count(_: object) -> None:
+            self.sent += 1
+
+        socket.on("framesent", count)
+
+    def _note(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):  # those are judged
+            self.errors.append(message.text)
+
+    def _judge(self, response: Response) -> None:
+        # on a page's own address Streamlit looks for its server there first, and then at the root
+        if response.status >= 400 and "/_stcore/" not in response.url:
+            self.errors.append(f"{response.status} {response.url}")
+
+    def open(self, path: str = "/") -> Visitor:
+        self.page.goto(self.url + path)
+        expect(self.page.get_by_role("heading", level=1)).to_be_visible()
+        self.settle()
+        return self
+
+    def settle(self) -> None:
+        """Wait until nothing is on its way. Only after a state that shows that the server has heard."""
+        expect(self.page.locator(IDLE)).to_be_attached()
+
+    @property
+    def slider(self) -> Locator:
+        return self.page.get_by_role("slider", name="Size")
+
+    def shown(self, part: str) -> str:
+        """A part of the readout: value, interval, change, size, params, units."""
+        found = self.page.locator(f'.live [data-part="{part}"]')
+        expect(found).not_to_be_empty()
+        return found.inner_text()
+
+    @property
+    def width(self) -> int:
+        """The size that the readout is about."""
+        return int(self.page.locator(".live").get_attribute("data-width") or -1)
+
+    def expect_link(self, **wanted: str) -> None:
+        """Wait until the address says what is on the screen."""
+        for name, value in wanted.items():
+            expect(self.page).to_have_url(re.compile(rf"[?&]{name}={re.escape(value)}(&|$)"))
+        self.settle()
+
+    def at(self, share: float) -> tuple[float, float]:
+        """A point on the slider, from its left end to its right."""
+        box = self.slider.bounding_box()
+        assert box
+        return box["x"] + share * box["width"], box["y"] + box["height"] / 2
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than its window."""
+        found: int = self.page.evaluate(
+            "Math.max(document.documentElement.scrollWidth, document.querySelector('.stMain').scrollWidth) - innerWidth"
+        )
+        return found
+
+
+Open = Callable[..., Visitor]  # `visit(path, **how the window is)`
