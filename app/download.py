@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from app import links
 from app.words import safe, short, units
 from core.errors import UserError
 from core.export import FORMATS, export, file_name
@@ -140,4 +141,5 @@ def _report(jobs: list[Job]) -> None:
 
 
 def _keep_format() -> None:
+    links.touch("pick")
     st.session_state["download-format-kept"] = st.session_state["download-format"]

@@ -31,6 +31,7 @@ class Elastic(nn.Module):
         self.full = family.build()
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
         self.scale = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
+        self.penalty: torch.Tensor | None = None  # a term of the loss that the model adds to it
         self._estimated = buffers(self.full)
         self._places = [_place(self.full, name) for name in self.layout.tensors]
         self._runs = {  # tensors whose leading part is one run in every axis: they can be sliced from a wider slice
@@ -40,8 +41,11 @@ class Elastic(nn.Module):
         }
 
     def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
-        """Output at each cutoff: of the whole batch, or of its k-th of K equal parts (`parts`)."""
-        outputs = []
+        """Output at each cutoff: of the whole batch, or of its k-th of K equal parts (`parts`).
+
+        `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
+        """
+        outputs, penalties = [], []
         kept, state = self.layout.full, self._state()
         entered = self.chain.enter(x, state) if self.chain else None
         first: torch.Tensor | None = None
@@ -55,6 +59,8 @@ class Elastic(nn.Module):
                 # a module writes its running statistics; those of one slice are no other's, so it writes to a copy
                 folded |= {name: folded[name].clone() for name in self._estimated}
                 outputs.append(call(sibling, folded, x[rows]))
+                if self.training and isinstance(penalty := getattr(sibling, "penalty", None), torch.Tensor):
+                    penalties.append(penalty)
             elif cuts.whole_batch and len(cuts.cutoffs) > 1:
                 # every cutoff reads the same rows, so a narrower first layer is the prefix of the wider one's product
                 link = self.chain.links[0]
@@ -65,6 +71,7 @@ class Elastic(nn.Module):
                 outputs.append(self.chain.run(link.activate(first), folded, start=1))
             else:
                 outputs.append(self.chain.run(entered[rows], folded))
+        self.penalty = torch.stack(penalties).mean() if penalties else None
         return outputs
 
     def _state(self) -> dict[str, torch.Tensor]:

@@ -60,7 +60,9 @@ class Training:
         y = torch.from_numpy(np.ascontiguousarray(self.data.train.y))
         if where.type == "cuda":  # whole on the GPU: picking a batch from the host would cost more than the step
             x, y = x.to(where), y.to(where)
-        loss_of = loss_function(self.data.task)
+        deviation = torch.from_numpy(self.data.target_statistics()[1]).to(where)
+        loss_of = loss_function(self.data.task, deviation)
+        soften = soft_targets(self.data.task)
         started, saved_at, seconds_before = time.monotonic(), time.monotonic(), state.seconds
         running = None if state.loss is None else torch.tensor(state.loss, device=where)
         with tqdm(
@@ -77,7 +79,10 @@ class Training:
                     rows = order[index * batch : (index + 1) * batch]
                     for group in self.optimizer.param_groups:
                         group["lr"] = learning_rate(recipe, state.step, total)
-                    loss = train_step(model, self.optimizer, x[rows].float(), y[rows], draws[index], loss_of)
+                    inputs = x[rows].float()
+                    if self.data.augment is not None:  # drawn from seed and step alone, as all else
+                        inputs = self.data.augment(inputs, np.random.default_rng([self.seed, 4, state.step]))
+                    loss = train_step(model, self.optimizer, inputs, y[rows], draws[index], loss_of, soften)
                     running = loss if running is None else 0.95 * running + 0.05 * loss
                     state.step += 1
                     state.seconds = seconds_before + time.monotonic() - started
@@ -133,19 +138,30 @@ class Training:
 
 
 def train_step(
-    model: Elastic, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, cuts: Cuts, loss_of: Loss
+    model: Elastic,
+    optimizer: torch.optim.Optimizer,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    cuts: Cuts,
+    loss_of: Loss,
+    soften: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """One step of the optimiser on a batch; returns the loss, detached. x: (batch, ...), y: (batch,)."""
+    """One step of the optimiser on a batch; returns the loss, detached.
+
+    x: (batch, ...), y: (batch,) or (batch, outputs). `soften` makes a teacher's output a target (softmax by default).
+    """
     import torch
 
     optimizer.zero_grad(set_to_none=True)
     outputs = model(x, cuts)
     if cuts.teacher is not None:
-        taught = outputs[cuts.teacher].detach().softmax(-1)
+        taught = (soften or _probabilities)(outputs[cuts.teacher].detach())
         losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
         loss = torch.stack(losses).mean()
     else:
-        loss = loss_of(torch.cat(outputs), y.repeat(len(outputs)) if cuts.whole_batch else y)
+        loss = loss_of(torch.cat(outputs), torch.cat([y] * len(outputs)) if cuts.whole_batch else y)
+    if model.penalty is not None:
+        loss = loss + model.penalty
     loss.backward()
     optimizer.step()
     return loss.detach()
@@ -164,12 +180,27 @@ def batch_rows(recipe: Recipe, n: int) -> int:
     return min(n, recipe.batch_size or min(500, max(32, n // 16)))
 
 
-def loss_function(task: str) -> Loss:
-    """The task's loss, as torch.nn.functional names it."""
+def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
+    """The task's loss, as torch.nn.functional names it.
+
+    Numbers that are predicted are compared in units of their `deviation`, (outputs,), so that the learning rate does
+    not depend on what they are counted in.
+    """
     from torch.nn import functional as F
 
     found: Loss = getattr(F, task_named(task).loss)
-    return found
+    if task_named(task).classes or deviation is None:
+        return found
+    return lambda output, target: found(output / deviation, target / deviation)
+
+
+def soft_targets(task: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What another width's output is as a target: probabilities of the classes, or the numbers themselves."""
+    return _probabilities if task_named(task).classes else lambda output: output
+
+
+def _probabilities(output: torch.Tensor) -> torch.Tensor:
+    return output.softmax(-1)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -189,11 +220,12 @@ def watch(model: Elastic, data: Dataset) -> dict[str, float]:
     model.eval()
     where = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(data.validation.x[:WATCHED_ROWS])).float().to(where)
-    y = torch.from_numpy(np.ascontiguousarray(data.validation.y[:WATCHED_ROWS])).to(where)
-    found = {}
+    y, task = data.validation.y[:WATCHED_ROWS], task_named(data.task)
+    variance, found = task.variance(y), {}
     with torch.no_grad():
         for share in (1, 4, 16):
             cutoff = {name: max(w.lower, w.full // share) for name, w in model.layout.widths.items()}
-            right = (model(x, Cuts((cutoff,), whole_batch=True))[0].argmax(-1) == y).float().mean()
-            found["full" if share == 1 else f"1/{share}"] = round(float(right), 6)
+            output = model(x, Cuts((cutoff,), whole_batch=True))[0]
+            scores = task.score((output.argmax(-1) if task.classes else output).cpu().numpy(), y)
+            found["full" if share == 1 else f"1/{share}"] = round(task.metric.measure(scores, variance)[0], 6)
     return found

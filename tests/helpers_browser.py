@@ -114,6 +114,9 @@ class Visitor:
     def open(self, path: str = "/") -> Visitor:
         self.page.goto(self.url + path)
         expect(self.page.get_by_role("heading", level=1)).to_be_visible()
+        expect(self.page.locator(".stPlotlyChart .legendtext").first).to_be_visible()
+        if "compare" not in path:  # the slider's script comes after its shape
+            expect(self.page.locator(".live")).to_have_attribute("data-width", re.compile(r"\d+"))
         self.settle()
         return self
 

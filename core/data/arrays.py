@@ -11,6 +11,7 @@ import numpy as np
 
 from core.data.dataset import Dataset, InputFormat, Split
 from core.errors import UserError
+from core.tasks import task as task_named
 
 MOST_CLASSES = 1000
 
@@ -28,23 +29,27 @@ def from_arrays(
     columns: Sequence[str] = (),
     kind: str | None = None,
     source: str = "",
+    task: str = "classification",
 ) -> Dataset:
-    """Split examples by class, at random but always the same for one seed.
+    """Split examples (by class, where there are classes), at random but always the same for one seed.
 
     Parameters
     ----------
     x
         (n, ...) anything NumPy can take, a DataFrame or a tensor included; kept if uint8, else made float32.
     y
-        (n,) labels of any kind that compares: whole numbers, texts.
+        (n,) labels of any kind that compares: whole numbers, texts. For `regression` (n,) or (n, outputs) numbers.
     labels
-        Names for the classes, in the order of the sorted labels (numbers by value, also where they are texts).
+        Names for the classes, in the order of the sorted labels (numbers by value, also where they are texts); for
+        `regression` names of the numbers that are predicted.
     validation, test
         Shares of the examples; a class with three examples or more is in every part.
     test_arrays
         `(x, y)` for the test part as it is; then only the validation part is split off `x`.
     columns
         Names of a table's columns; a DataFrame's own by default.
+    task
+        `classification`, `regression` (numbers), or `image` (the colours of a picture's pixels, each in [0, 1]).
 
     Raises UserError where lengths differ, a value is missing, or there are fewer than two classes.
 
@@ -56,23 +61,32 @@ def from_arrays(
     """
     if not len(columns) and hasattr(x, "columns"):
         columns = [str(column) for column in x.columns]
-    values, found = _inputs(x, columns, "x"), _labels(y, "y")
-    codes, classes = _codes(found, values, "")
+    values = _inputs(x, columns, "x")
     shares = {"validation": validation} if test_arrays is not None else {"test": test, "validation": validation}
-    rows = split_by_class(codes, shares, seed)
+    if task_named(task).classes:
+        codes, classes = _codes(_labels(y, "y"), values, "")
+        rows = split_by_class(codes, shares, seed)
+    else:
+        named = [y.name] if labels is None and isinstance(getattr(y, "name", None), str) else labels
+        codes = _targets(y, values, "")
+        classes = list(named if named is not None else _output_names(y, codes.shape[1]))
+        rows = split_by_class(np.zeros(len(codes), np.int64), shares, seed)
     parts = {part: Split(x=np.ascontiguousarray(values[r]), y=codes[r]) for part, r in rows.items()}
     total = len(codes)
     if test_arrays is not None:
-        parts["test"] = _given_test(*test_arrays, classes, columns, values)
+        parts["test"] = _given_test(*test_arrays, classes, columns, values, task)
         total += parts["test"].n
     names = tuple(str(label) for label in (labels if labels is not None else classes))
-    if len(names) != len(classes):
-        raise UserError(f"{len(names)} labels are named, the examples have {len(classes)}; name each, or leave it out")
+    if len(names) != (len(classes) if task_named(task).classes else codes.shape[1]):
+        count = len(classes) if task_named(task).classes else codes.shape[1]
+        raise UserError(f"{len(names)} labels are named, the examples have {count}; name each, or leave it out")
     shape, is_byte = values.shape[1:], values.dtype == np.uint8
     return Dataset(
         name=name,
-        task="classification",
-        **parts,
+        task=task,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
         labels=names,
         input=InputFormat(
             kind=kind or ("table" if len(columns) else "array"),
@@ -114,20 +128,26 @@ def split_by_class(y: np.ndarray, shares: dict[str, float], seed: int) -> dict[s
     return found
 
 
-def _given_test(x: Any, y: Any, classes: list[Any], columns: Sequence[str], like: np.ndarray) -> Split:
+def _given_test(x: Any, y: Any, classes: list[Any], columns: Sequence[str], like: np.ndarray, task: str) -> Split:
     """The test part from a person's own arrays, with the classes of the training part."""
-    values, found = _inputs(x, columns, "the test part's x"), _labels(y, "the test part's y")
-    codes, names = _codes(found, values, "the test part's ", at_least=1)
-    known = {label: code for code, label in enumerate(classes)}
-    strange = [label for label in names if label not in known]
-    if strange:
-        raise UserError(f"the test part has label {strange[0]!r}, which no training example has; leave it out there")
+    values = _inputs(x, columns, "the test part's x")
+    if task_named(task).classes:
+        codes, names = _codes(_labels(y, "the test part's y"), values, "the test part's ", at_least=1)
+        known = {label: code for code, label in enumerate(classes)}
+        strange = [label for label in names if label not in known]
+        if strange:
+            raise UserError(
+                f"the test part has label {strange[0]!r}, which no training example has; leave it out there"
+            )
+        targets = np.array([known[label] for label in names], np.int64)[codes]
+    else:
+        targets = _targets(y, values, "the test part's ")
     if values.shape[1:] != like.shape[1:] or values.dtype != like.dtype:
         raise UserError(
             f"the test part's examples are {values.dtype} of shape {values.shape[1:]}, the training part's "
             f"{like.dtype} of shape {like.shape[1:]}; prepare both the same way"
         )
-    return Split(x=np.ascontiguousarray(values), y=np.array([known[label] for label in names], np.int64)[codes])
+    return Split(x=np.ascontiguousarray(values), y=targets)
 
 
 def _array(given: Any, what: str) -> np.ndarray:
@@ -174,6 +194,30 @@ def _labels(y: Any, what: str) -> np.ndarray:
     return found.astype(str) if found.dtype.kind == "S" else found
 
 
+def _targets(y: Any, x: np.ndarray, whose: str) -> np.ndarray:
+    """`y` as finite numbers, (n, outputs) float32."""
+    found = _array(y, f"{whose}y")
+    try:
+        found = found.astype(np.float32)
+    except (TypeError, ValueError):
+        raise UserError(f"{whose}y holds values that are missing or no numbers; give the numbers to predict") from None
+    found = found[:, None] if found.ndim == 1 else found
+    if found.ndim != 2 or not found.shape[1]:
+        raise UserError(f"{whose}y has shape {found.shape}; want (n,) or (n, outputs)")
+    if len(x) != len(found):
+        raise UserError(f"{whose}x has {len(x):,} examples and {whose}y {len(found):,} targets; want as many of each")
+    if not np.isfinite(found).all():
+        raise UserError(f"{whose}y holds values that are missing, infinite or too large; drop those examples first")
+    return np.ascontiguousarray(found)
+
+
+def _output_names(y: Any, count: int) -> list[str]:
+    """Names of the numbers that are predicted: a DataFrame's columns, else `value` or `value 1`, `value 2`, ..."""
+    if hasattr(y, "columns"):
+        return [str(column) for column in y.columns]
+    return ["value"] if count == 1 else [f"value {k + 1}" for k in range(count)]
+
+
 def _codes(y: np.ndarray, x: np.ndarray, whose: str, at_least: int = 2) -> tuple[np.ndarray, list[Any]]:
     """Labels as codes 0.. (int64) in their natural order, and the labels in that order."""
     if len(x) != len(y):
@@ -185,7 +229,7 @@ def _codes(y: np.ndarray, x: np.ndarray, whose: str, at_least: int = 2) -> tuple
             f"{whose}y holds labels that are missing or can't be compared; use only numbers or only texts"
         ) from None
     if not at_least <= len(found) <= MOST_CLASSES:
-        hint = "; this looks like a quantity, not a label" if len(found) > MOST_CLASSES else ""
+        hint = "; for a quantity say task='regression'" if len(found) > MOST_CLASSES else ""
         raise UserError(f"{whose}y holds {len(found)} different labels; want {at_least} to {MOST_CLASSES}{hint}")
     whole = y.dtype.kind == "f" and all(float(value).is_integer() for value in found)
     labels = [int(value) if whole else value for value in found.tolist()]

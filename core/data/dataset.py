@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from core.tasks import task
 
 PARTS = ("train", "validation", "test")
 KINDS = ("image", "table", "array")
@@ -77,7 +78,7 @@ class InputFormat:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """One part: `x` (n, *shape) raw values, `y` (n,) classes as int64."""
+    """One part: `x` (n, *shape) raw values; `y` (n,) classes as int64, or (n, outputs) numbers as float32."""
 
     x: np.ndarray
     y: np.ndarray
@@ -107,17 +108,28 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # of the classes, or of the numbers that are predicted
     input: InputFormat
     source: str  # one sentence: where the examples come from
+    #: Changes a batch of training inputs, as in augmentation: `(batch, generator)` to the same shape.
+    augment: Callable[[Any, np.random.Generator], Any] | None = None
+    picture: tuple[int, int] | None = None  # height and width, where the test part is every pixel of one, in row order
 
     def __post_init__(self) -> None:
         for name in PARTS:
             self._check(self.part(name), f"the {name} part of {self.name}")
+        if self.picture is not None and math.prod(self.picture) != self.test.n:
+            raise UserError(f"the test part of {self.name} has {self.test.n:,} pixels; a picture wants {self.picture}")
 
     def _check(self, part: Split, what: str) -> None:
-        if part.y.ndim != 1 or part.y.dtype != np.int64:
+        classes = task(self.task).classes
+        if classes and (part.y.ndim != 1 or part.y.dtype != np.int64):
             raise UserError(f"{what} has classes of shape {part.y.shape} and type {part.y.dtype}; want (n,) and int64")
+        if not classes and (part.y.shape[1:] != (len(self.labels),) or part.y.dtype != np.float32):
+            raise UserError(
+                f"{what} has targets of shape {part.y.shape} and type {part.y.dtype}; {len(self.labels)} named "
+                f"{'number wants' if len(self.labels) == 1 else 'numbers want'} (n, {len(self.labels)}) and float32"
+            )
         if part.n < 1:
             raise UserError(f"{what} is empty; give more examples")
         if part.x.shape != (part.n, *self.input.shape):
@@ -126,7 +138,9 @@ class Dataset:
             )
         if part.x.dtype != np.dtype(self.input.dtype):
             raise UserError(f"{what} has inputs of type {part.x.dtype}; its input format says {self.input.dtype}")
-        if part.y.min() < 0 or part.y.max() >= len(self.labels):
+        if not classes and not np.isfinite(part.y).all():
+            raise UserError(f"{what} holds targets that are not finite; replace them first")
+        if classes and (part.y.min() < 0 or part.y.max() >= len(self.labels)):
             raise UserError(
                 f"{what} has classes {part.y.min()} to {part.y.max()}; {len(self.labels)} labels want "
                 f"0 to {len(self.labels) - 1}"
@@ -136,8 +150,19 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """Number of labels."""
+        """Number of labels: of classes, or of numbers that are predicted."""
         return len(self.labels)
+
+    def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each number that is predicted, over the training part, float32, (outputs,).
+
+        Classes have none: 0 and 1.
+        """
+        if task(self.task).classes:
+            return np.zeros(self.classes, np.float32), np.ones(self.classes, np.float32)
+        y = self.train.y.astype(np.float64)
+        std = y.std(axis=0).astype(np.float32)
+        return y.mean(axis=0).astype(np.float32), np.where(std > 0, std, np.float32(1))
 
     @property
     def features(self) -> int:
@@ -172,7 +197,8 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over name, labels, columns and all three parts."""
-        digest = hashlib.sha256(json.dumps([self.name, self.task, self.labels, self.input.columns]).encode())
+        about = [self.name, self.task, self.labels, self.input.columns, *([self.picture] if self.picture else [])]
+        digest = hashlib.sha256(json.dumps(about).encode())
         for name in PARTS:
             digest.update(self.split_fingerprint(name).encode())
         return digest.hexdigest()

@@ -105,10 +105,12 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
     rows = {"train": np.sort(order[:-held]), "validation": np.sort(order[-held:])}
     y = arrays["train_y"].astype(np.int64)
     height, width = arrays["train_x"].shape[1:]
+    parts = {part: Split(x=arrays["train_x"][r], y=y[r]) for part, r in rows.items()}
     return Dataset(
         name=name,
         task="classification",
-        **{part: Split(x=arrays["train_x"][r], y=y[r]) for part, r in rows.items()},
+        train=parts["train"],
+        validation=parts["validation"],
         test=Split(x=arrays["test_x"], y=arrays["test_y"].astype(np.int64)),
         labels=labels,
         input=InputFormat(

@@ -149,12 +149,16 @@ def _cut(picture: np.ndarray, place: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def _random_queries(regions: list[np.ndarray], count: int, patch: int, rng: np.random.Generator) -> Split:
-    """`count` queries in a few hundred groups, each of one region (the larger the likelier) and one scale."""
+    """`count` queries in a few hundred groups, each of one region, turned or mirrored, and of one scale.
+
+    The larger a region, the likelier it is.
+    """
     shares = np.array([region.shape[0] * region.shape[1] for region in regions], float)
     groups = np.array_split(np.arange(count), min(count, 256))
     found = []
     for group in groups:
-        region = regions[rng.choice(len(regions), p=shares / shares.sum())]
+        region = np.rot90(regions[rng.choice(len(regions), p=shares / shares.sum())], rng.integers(4))
+        region = region[:, ::-1] if rng.random() < 0.5 else region
         rows, columns = (rng.integers(0, size, len(group)) for size in region.shape[:2])
         found.append(_queries(region, rng.uniform(1, LARGEST_SCALE), rows, columns, patch))
     return Split(x=np.concatenate([part.x for part in found]), y=np.concatenate([part.y for part in found]))

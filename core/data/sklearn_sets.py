@@ -29,10 +29,13 @@ def digits() -> Dataset:
     found = load_digits()
     x, y = found.images.astype(np.uint8), found.target.astype(np.int64)
     rows = split_by_class(y, SHARES, seed=0)
+    parts = {part: Split(x=x[r], y=y[r]) for part, r in rows.items()}
     return Dataset(
         name="digits",
         task="classification",
-        **{part: Split(x=x[r], y=y[r]) for part, r in rows.items()},
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
         labels=tuple(str(k) for k in range(10)),
         input=InputFormat(
             kind="image", shape=(8, 8), dtype="uint8", low=0.0, high=16.0,

@@ -126,7 +126,7 @@ def with_value(value: float) -> np.ndarray:
     [
         (numbered(20), [0, 1] * 9, {}, "x has 20 examples and y 18 labels"),
         (numbered(20), [1] * 20, {}, "y holds 1 different labels; want 2 to 1000"),
-        (numbered(3000), np.linspace(0, 1, 3000), {}, "looks like a quantity"),
+        (numbered(3000), np.linspace(0, 1, 3000), {}, "for a quantity say task='regression'"),
         (with_value(np.nan), [0, 1] * 10, {"columns": ["a", "b"]}, "row 4, column 'b'; fill in or drop"),
         (with_value(1e300), [0, 1] * 10, {}, "too large in row 4, value 1"),
         ([["a", "b"]] * 20, [0, 1] * 10, {}, "give numbers"),
