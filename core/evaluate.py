@@ -30,7 +30,7 @@ NEAR_TIE = 1e-5  # relative gap of the two best scores under which the small mod
 class Scores:
     """What a sweep knows of one part of the data after `rows` rows; plain arrays, so that it can be saved."""
 
-    predictions: np.ndarray  # (n, widths) class
+    predictions: np.ndarray  # (n, widths) class, or (n, outputs, widths) numbers
     loss: np.ndarray  # (widths,) sum over rows, float64
     rows: int = 0
 
@@ -50,13 +50,16 @@ class _Step:
 
 @dataclass
 class Evaluator:
-    """All widths of one set of weights. `scores` yields after each block of rows, so a sweep can stop and go on."""
+    """All widths of one set of weights. `advance` yields after each block of rows, so a sweep can stop and go on."""
 
     family: Family
     scale: Scale
     weights: Mapping[str, Any]  # arrays or tensors, made tensors at the start
     widths: Sequence[int]
     plain: bool = False
+    classes: bool = True  # whether a prediction is a class; else it is a number for each output
+    deviation: np.ndarray | None = None  # (outputs,) units in which the errors of numbers are counted
+    statistics: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # by width, of normalisation over batches
     chain: Chain | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,23 +73,28 @@ class Evaluator:
         self._plan = self._make_plan() if self.chain else []
         self._classes = len(self.weights[self.chain.links[-1].weight]) if self.chain else 0
 
-    def start(self, n: int, classes: int) -> Scores:
-        """Nothing known yet of `n` rows."""
-        dtype = np.uint8 if classes <= 256 else np.int32
-        return Scores(np.zeros((n, len(self.widths)), dtype), np.zeros(len(self.widths)))
+    def start(self, n: int, outputs: int) -> Scores:
+        """Nothing known yet of `n` rows; `outputs` is the number of classes, or of numbers that are predicted."""
+        dtype = np.uint8 if outputs <= 256 else np.int32
+        shape = (n, len(self.widths)) if self.classes else (n, outputs, len(self.widths))
+        return Scores(np.zeros(shape, dtype if self.classes else np.float32), np.zeros(len(self.widths)))
 
     def advance(self, scores: Scores, x: np.ndarray, y: np.ndarray) -> Iterator[Scores]:
-        """The rest of the rows, block by block, in place. x: (n, ...) raw, y: (n,) classes."""
+        """The rest of the rows, block by block, in place. x: (n, ...) raw, y: (n,) classes or (n, outputs) numbers."""
         with torch.inference_mode():
             while scores.rows < len(x):
                 rows = slice(scores.rows, min(len(x), scores.rows + CHUNK_ROWS))
                 inputs = torch.from_numpy(np.array(x[rows])).float()
-                labels = torch.from_numpy(np.array(y[rows]))
-                logits = self._incremental(inputs) if self.chain else self._each(inputs)
-                loss, predictions = _judge(logits, labels)
-                if self.chain:
-                    self._decide_ties(logits, predictions, inputs)
-                scores.predictions[rows] = predictions.numpy().T
+                targets = torch.from_numpy(np.array(y[rows]))
+                outputs = self._incremental(inputs) if self.chain else self._each(inputs)
+                if self.classes:
+                    loss, predictions = _judge(outputs, targets)
+                    if self.chain:
+                        self._decide_ties(outputs, predictions, inputs)
+                    scores.predictions[rows] = predictions.numpy().T
+                else:
+                    loss = self._error(outputs, targets.T)
+                    scores.predictions[rows] = outputs.permute(2, 1, 0).numpy()
                 scores.loss += loss.double().sum(1).numpy()
                 scores.rows = rows.stop
                 yield scores
@@ -95,7 +103,7 @@ class Evaluator:
         """The small model at one width as a function: (batch, ...) to (batch, classes)."""
         widths = path_widths(self.family.layout, width)
         if width not in self._states:
-            state = folded_state(self.family, self.scale, self.weights, widths)
+            state = folded_state(self.family, self.scale, self.weights, widths, self.statistics.get(width))
             self._held += sum(value.nbytes for value in state.values())
             if self._held > MOST_HELD:
                 self._states.clear()
@@ -138,6 +146,13 @@ class Evaluator:
             outputs.mul_(torch.tensor([step.rest[-1][2] for step in self._plan])[:, None, None])
             outputs = rest[-1].activate(outputs.add_(self._plan[-1].rest[-1][1]))
         return outputs  # (widths, classes, batch)
+
+    def _error(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean squared error over the outputs: (widths, outputs, batch) and (outputs, batch) to (widths, batch)."""
+        error = outputs - targets
+        if self.deviation is not None:
+            error /= torch.from_numpy(self.deviation)[:, None]
+        return error.square_().mean(1)
 
     def _make_plan(self) -> list[_Step]:
         """What each width adds to the one before, as views of the weights."""
@@ -223,7 +238,7 @@ def evaluate(
     family: Family, scale: Scale, weights: dict[str, Any], x: np.ndarray, y: np.ndarray, widths: Sequence[int],
     *, classes: int, plain: bool = False,
 ) -> Scores:  # fmt: skip
-    """Predictions and summed loss of every width on all rows at once; `plain` forces the loop over small models."""
+    """Classes and summed loss of every width on all rows at once; `plain` forces the loop over small models."""
     evaluator = Evaluator(family, scale, weights, widths, plain)
     scores = evaluator.start(len(x), classes)
     for _ in evaluator.advance(scores, x, y):

@@ -46,6 +46,7 @@ class RunRecord:
     scale: dict[str, Any]  # exponent, and the tensors it applies to
     training: dict[str, Any]  # seed, plan, device, threads, seconds, history, scores it is known by
     weights_sha256: str
+    statistics: tuple[str, ...] = ()  # buffers that are estimated anew at each width
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
 
@@ -60,6 +61,7 @@ class RunRecord:
             "schema": SCHEMA,
             **plain,
             "labels": list(self.labels),
+            "statistics": list(self.statistics),
             "metrics": metrics,
             "input": self.input.to_json(),
             "layout": self.layout.to_json(),
@@ -87,6 +89,7 @@ class RunRecord:
             entries = {key: data[key] for key in ENTRIES}
             layout = Layout.from_json(data["layout"])
             entries |= {"labels": _labels(data["labels"]), "layout": layout}
+            entries["statistics"] = _statistics(data.get("statistics", []), layout)
             entries["input"] = InputFormat.from_json(data["input"])
             if not layout.widths:
                 raise RunError("the layout has no width")
@@ -116,6 +119,12 @@ def _is(value: Any, kind: Any) -> bool:
 def _labels(found: list[Any]) -> tuple[str, ...]:
     if not found or not all(isinstance(label, str) for label in found):
         raise RunError("labels must be a list of texts; restore it from a copy")
+    return tuple(found)
+
+
+def _statistics(found: Any, layout: Layout) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(n, str) and n in layout.tensors for n in found):
+        raise RunError("statistics must be a list of names of the layout's tensors; restore it from a copy")
     return tuple(found)
 
 

@@ -4,6 +4,7 @@ A run is a folder:
 
     run.json             what it is and how it was made (`RunRecord`)
     model.safetensors    the full-width weights
+    statistics.safetensors  of normalisation over batches at each width, where the model has any
     examples.safetensors held-out examples to show, to try and to check exports on
     metrics.parquet      a row for each width, written by the sweep
     predictions.parquet  test examples x widths, written by the sweep
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 EXAMPLES = "examples.safetensors"
+STATISTICS = "statistics.safetensors"
 METRICS = "metrics.parquet"
 PREDICTIONS = "predictions.parquet"
 LATENCY = "latency.parquet"
-FILES = (RECORD, WEIGHTS, EXAMPLES, METRICS, PREDICTIONS, LATENCY)
+FILES = (RECORD, WEIGHTS, EXAMPLES, STATISTICS, METRICS, PREDICTIONS, LATENCY)
 UNFINISHED = ".unfinished"  # suffix of the folder of a training that goes on or was interrupted
 CHECKPOINT, DIVERGED = "checkpoint.safetensors", "diverged"  # files in it
 PARTIAL = "sweep.partial.safetensors"  # of a sweep that goes on or was interrupted
@@ -114,12 +116,13 @@ class Run:
     def predictions(self, *widths: int) -> pd.DataFrame:
         """Test examples' `label`, and the prediction of each of `widths` (all when none is named) as `w<width>`.
 
-        In the order of the test part. Only the columns asked for are read. Raises RunError.
+        Where numbers are predicted, a column for each output: `label.0`, `w8.0`; see `predicted`. In the order of the
+        test part. Only the columns asked for are read. Raises RunError.
         """
-        columns = ["example", "label", *(f"w{width}" for width in widths)] if widths else None
+        named = [column for name in ("label", *(f"w{width}" for width in widths)) for column in self._columns(name)]
         with self._remade_by_sweep(PREDICTIONS):
-            frame = read_table(self.path / PREDICTIONS, columns)
-            check_numbers(PREDICTIONS, frame, columns or ["example", "label"])
+            frame = read_table(self.path / PREDICTIONS, ["example", *named] if widths else None)
+            check_numbers(PREDICTIONS, frame, ["example", *named])
         return frame.sort_values("example", ignore_index=True).drop(columns="example")
 
     def latency(self) -> pd.DataFrame | None:
@@ -161,6 +164,85 @@ class Run:
                     raise RunError(f"tensor {name!r} can't be cut: {error}; restore {RECORD} from a copy") from None
             return parts
 
+    def statistics(self, widths: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """What replaces the slice's statistics of normalisation over batches at `widths`; empty where there are none.
+
+        Raises RunError where they were not estimated at these widths.
+        """
+        if not self.record.statistics or dict(widths) == self.layout.full:
+            return {}
+        known = self.width_statistics()
+        for width, found in known.items():
+            if path_widths(self.layout, width) == dict(widths):
+                return found
+        listed = ", ".join(map(str, sorted(known))) or "none yet"
+        raise RunError(
+            f"run {self.id} has no batch statistics at {dict(widths)}; they are there at {listed}; "
+            f"others want its data: sweep(run, data, widths=[...])"
+        )
+
+    def width_statistics(self) -> dict[int, dict[str, np.ndarray]]:
+        """Statistics of normalisation over batches by width, as the sweep has estimated them. Raises RunError."""
+        found: dict[int, dict[str, np.ndarray]] = {}
+        if not (self.path / STATISTICS).exists():
+            return found
+        for key, value in self._tensors(STATISTICS).items():
+            text, _, name = key.partition("/")
+            if not text.isdecimal() or len(text) > 9 or name not in self.record.statistics:
+                raise RunError(f"{STATISTICS} holds {key!r}, which is no statistic of this run; remove the file")
+            found.setdefault(int(text), {})[name] = value
+        low, high = path_range(self.layout)
+        for width, tensors in found.items():
+            shapes = self.layout.shapes(path_widths(self.layout, width)) if low <= width <= high else {}
+            if {name: value.shape for name, value in tensors.items()} != {
+                name: shapes.get(name) for name in self.record.statistics
+            } or not all(np.isfinite(value).all() for value in tensors.values()):
+                raise RunError(f"{STATISTICS} is not what the layout wants at width {width}; remove the file")
+        return found
+
+    def write_width_statistics(self, known: Mapping[int, Mapping[str, np.ndarray]]) -> None:
+        """Keep statistics by width with the run, whole or not at all. Raises RunError."""
+        from safetensors.numpy import save
+
+        tensors = {
+            f"{width}/{name}": np.asarray(v, order="C") for width, part in known.items() for name, v in part.items()
+        }
+        files.write_bytes(self.path / STATISTICS, save(tensors))
+
+    def targets(self) -> np.ndarray:
+        """What was to be predicted of each test example: (n,) classes, or (n, outputs) numbers. Raises RunError."""
+        return self._answers("label")
+
+    def predicted(self, width: int) -> np.ndarray:
+        """What the model at `width` predicts of each test example, like `targets`. Raises RunError."""
+        return self._answers(f"w{width}")
+
+    def scores(self, width: int) -> np.ndarray:
+        """Each test example's score at `width`, (n,): whether it is right, or its squared error. Raises RunError."""
+        return self.task.score(self.predicted(width), self.targets())
+
+    def answers(self, predictions: pd.DataFrame, name: str) -> np.ndarray | None:
+        """`label` or `w<width>` of a predictions table as an array, in its order; None where it is not there."""
+        columns = self._columns(name)
+        if not set(columns) <= set(predictions):
+            return None
+        found: np.ndarray = predictions[columns].to_numpy()
+        if self.task.classes:
+            return found[:, 0]
+        return found.astype(np.float32) / (255 if found.dtype == np.uint8 else 1)  # colours are kept as bytes
+
+    def _answers(self, name: str) -> np.ndarray:
+        columns = ["example", *self._columns(name)]
+        with self._remade_by_sweep(PREDICTIONS):
+            frame = read_table(self.path / PREDICTIONS, columns)
+            check_numbers(PREDICTIONS, frame, columns)
+        found = self.answers(frame.sort_values("example"), name)
+        assert found is not None
+        return found
+
+    def _columns(self, name: str) -> list[str]:
+        return [name] if self.task.classes else [f"{name}.{k}" for k in range(len(self.record.labels))]
+
     def widths_at(self, width: int) -> dict[str, int]:
         """All named widths at the row of the sweep called `width`. Raises UserError where it is out of range."""
         if len(self.layout.widths) == 1:
@@ -180,12 +262,17 @@ class Run:
         if set(found) != {"x", "y", "index"}:
             raise RunError(f"{wrong}: it holds {', '.join(sorted(found)) or 'nothing'}, wanted x, y and index")
         x, y, index = found["x"], found["y"], found["index"]
+        outputs = len(self.record.labels)
         shape, dtype = tuple(self.record.input.shape), self.record.input.dtype
-        if x.shape[1:] != shape or str(x.dtype) != dtype or x.shape[:1] != y.shape or y.shape != index.shape:
+        y_shape = x.shape[:1] if self.task.classes else (len(x), outputs)
+        if x.shape[1:] != shape or str(x.dtype) != dtype or y.shape != y_shape or index.shape != x.shape[:1]:
             raise RunError(
                 f"{wrong}: x is {x.dtype} {x.shape}, y {y.shape}, index {index.shape}; wanted n of {dtype} {shape} each"
             )
-        if y.dtype.kind not in "iu" or (len(y) and not 0 <= y.min() <= y.max() < len(self.record.labels)):
+        if not self.task.classes:
+            if y.dtype != np.float32 or not np.isfinite(y).all():
+                raise RunError(f"{wrong}: y holds something other than finite numbers; restore it from a copy")
+        elif y.dtype.kind not in "iu" or (len(y) and not 0 <= y.min() <= y.max() < outputs):
             raise RunError(f"{wrong}: y is not one of {len(self.record.labels)} labels; restore it from a copy")
         return found
 

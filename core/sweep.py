@@ -1,10 +1,14 @@
 """Every width of a run, validated once: metrics.parquet and predictions.parquet.
 
 metrics.parquet has one row a width: `width`, each named width as `width_<name>`, `params`, `macs` (one example),
-`bytes` (the safetensors file), then for the test part `n`, `loss`, the metric with its 95 % interval (`accuracy`,
-`accuracy_low`, `accuracy_high`, fractions) and `per_class_accuracy` (in the order of the labels; NaN where a class
-has no example), and `validation_n`, `validation_loss`, `validation_accuracy` with its interval, by
-which sizes are chosen.
+`bytes` (the safetensors file), then for the test part `n`, `loss`, each of the task's metrics with its 95 % interval
+(`accuracy`, `accuracy_low`, `accuracy_high`, fractions) and, for classes, `per_class_accuracy` (in the order of the
+labels; NaN where a class has no example), and `validation_n`, `validation_loss`, `validation_accuracy` with its
+interval, by which sizes are chosen.
+
+predictions.parquet has one row a test example: its number (`example`), what it is (`label`) and what each width
+predicts (`w<width>`). Where numbers are predicted there is a column for each output (`label.0`, `w8.0`), for colours
+as bytes of 0 to 255.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from core.partial import Partial
 from core.record import path_range
 from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
 from core.scale import Scale
-from core.sweep_table import NUMBERS, metrics_table, predictions_table
+from core.sweep_table import metrics_table, number_columns, predictions_table
 from core.tables import check_numbers, write_table
 from core.train import as_dataset
 
@@ -34,11 +38,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.data import Dataset
-    from core.evaluate import Scores
+    from core.evaluate import Evaluator, Scores
 
 VERSION = 2  # of what is computed; a new one makes cached metrics stale
 ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
 WIDTHS_OF_OTHERS = 64
+WIDTHS_OF_PICTURES = 24  # every pixel of a picture is kept at each
 SAME_SCORES = 1e-3  # of the largest; what another machine may differ by from the scores a run is known by
 
 
@@ -73,6 +78,9 @@ def sweep(
     stopped. Raises UserError for data that the run was not trained on or widths outside its range, RunError for a run
     that can't be read or written, and Interrupted after Ctrl-C.
     """
+    from core.evaluate import Evaluator
+    from core.width_statistics import ensure
+
     run = run if isinstance(run, Run) else Run(Path(run))
     family = family_of(run, family)
     chosen = _widths(run, family, widths)
@@ -85,10 +93,15 @@ def sweep(
     }
     _check_data(run, key)
     with stop_requests() as stopped:
+        statistics = ensure(run, family, given, chosen, progress=progress, stopped=stopped)
         known = _known(run, key)
         todo = [width for width in chosen if known is None or width not in set(known[0]["width"])]
         if todo:
-            _evaluate(run, family, given, todo, key, known, plain=plain, progress=progress, stopped=stopped)
+            scale, weights = Scale.from_json(run.record.scale, run.layout), run.weights()
+            evaluator = Evaluator(
+                family, scale, weights, todo, plain, run.task.classes, given.target_statistics()[1], statistics
+            )
+            _evaluate(run, evaluator, given, key, known, progress=progress, stopped=stopped)
         files.remove_file(run.path / PARTIAL)
         if latency:
             _latency(run, family, progress=progress, stopped=stopped)
@@ -101,6 +114,8 @@ def family_of(run: Run, family: Family | None = None) -> Family:
 
     Raises UserError where it has to be given, RunError where it is not the one that the run was trained with.
     """
+    import torch
+
     from core import models
 
     found = family or run.family
@@ -113,6 +128,8 @@ def family_of(run: Run, family: Family | None = None) -> Family:
         found = models.family(name, **settings)
     if found is not run.family:
         other = f"the family is not the one that run {run.id} was trained with"
+        if found.layout != run.layout:  # what shapes leave open is found by trying
+            found.check(torch.from_numpy(run.examples()["x"][:2]).float())
         if found.layout != run.layout:
             raise RunError(f"{other}: its layout differs; check its factory and its widths")
         if not _gives_probe(run, found):
@@ -137,7 +154,7 @@ def _gives_probe(run: Run, family: Family) -> bool:
     return scores.shape == wanted.shape and bool(np.abs(scores - wanted).max() <= SAME_SCORES * np.abs(wanted).max())
 
 
-def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[int, np.ndarray]] | None:
     """Metrics and predictions at the widths that were validated before; None where none were, or can't be read."""
     for name in (METRICS, PREDICTIONS):
         note = run.note(name)
@@ -145,24 +162,22 @@ def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame] |
             return None
     try:
         metrics, predictions = run.metrics(), run.predictions()
-        check_numbers(METRICS, metrics, [*NUMBERS, *(f"width_{name}" for name in run.layout.widths)])
+        check_numbers(METRICS, metrics, [*number_columns(run.task), *(f"width_{name}" for name in run.layout.widths)])
     except RunError:
         return None
-    if "per_class_accuracy" not in metrics:
+    if run.task.classes and f"per_class_{run.task.metric.name}" not in metrics:
         return None
-    both = [f"w{width}" in predictions for width in metrics["width"]]
-    return metrics[both].reset_index(drop=True), predictions
+    both = {int(w): found for w in metrics["width"] if (found := run.answers(predictions, f"w{w}")) is not None}
+    return metrics[metrics["width"].isin(both)].reset_index(drop=True), both
 
 
 def _evaluate(
     run: Run,
-    family: Family,
+    evaluator: Evaluator,
     data: Dataset,
-    widths: list[int],
     key: dict[str, Any],
-    known: tuple[pd.DataFrame, pd.DataFrame] | None,
+    known: tuple[pd.DataFrame, dict[int, np.ndarray]] | None,
     *,
-    plain: bool,
     progress: bool,
     stopped: Callable[[], bool],
 ) -> None:
@@ -170,9 +185,7 @@ def _evaluate(
     import pandas as pd
     from tqdm import tqdm
 
-    from core.evaluate import Evaluator
-
-    evaluator = Evaluator(family, Scale.from_json(run.record.scale, run.layout), run.weights(), widths, plain)
+    widths = list(evaluator.widths)
     found: dict[str, Scores] = {}
     partial = Partial(run.path / PARTIAL, {**key, "widths": widths})
     total = data.validation.n + data.test.n
@@ -191,13 +204,13 @@ def _evaluate(
                     again = f"python -m core sweep {run.path} continues"
                     raise Interrupted(f"stopped after {done} of {total} examples; nothing is lost: {again}")
             found[name] = scores
-    frame = metrics_table(run, family, data, widths, found, evaluator)
-    columns = dict(zip(widths, found["test"].predictions.T, strict=True))
+    frame = metrics_table(run, data, found, evaluator)
+    columns = {width: found["test"].predictions[..., k] for k, width in enumerate(widths)}
     if known is not None:
         frame = pd.concat([known[0], frame], ignore_index=True).sort_values("width", ignore_index=True)
-        columns |= {width: known[1][f"w{width}"].to_numpy() for width in known[0]["width"]}
+        columns |= known[1]
     note = {**key, "widths": [int(width) for width in frame["width"]]}
-    write_table(run.path / PREDICTIONS, predictions_table(data.test, columns), note)
+    write_table(run.path / PREDICTIONS, predictions_table(run.task, data.test, columns), note)
     write_table(run.path / METRICS, frame, note)
 
 
@@ -234,6 +247,8 @@ def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
             )
         return chosen
     limit = ALL_WIDTHS_OF_A_CHAIN if find_chain(family.sibling(), family.layout) else WIDTHS_OF_OTHERS
+    if run.task.bounded:
+        limit = WIDTHS_OF_PICTURES
     if high - low < limit:
         return list(range(low, high + 1))
     return sorted({round(w) for w in np.geomspace(low, high, limit)})

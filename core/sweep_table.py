@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.family import Family
 from core.record import path_widths
 from core.runs import Run
-from core.tasks import wilson_interval
+from core.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,53 +17,55 @@ if TYPE_CHECKING:
     from core.data import Dataset, Split
     from core.evaluate import Evaluator, Scores
 
-NUMBERS = [
-    "params", "macs", "bytes", "n", "loss", "accuracy", "accuracy_low", "accuracy_high", "validation_n",
-    "validation_loss", "validation_accuracy", "validation_accuracy_low", "validation_accuracy_high",
-]  # fmt: skip
+
+def number_columns(task: Task) -> list[str]:
+    """The columns of metrics.parquet that hold one number a width, for a task."""
+    judged = [f"{metric.name}{end}" for metric in task.metrics for end in ("", "_low", "_high")]
+    part = ["n", "loss", *judged]
+    return ["params", "macs", "bytes", *part, *(f"validation_{name}" for name in part)]
 
 
-def metrics_table(
-    run: Run, family: Family, data: Dataset, widths: list[int], found: dict[str, Scores], evaluator: Evaluator
-) -> pd.DataFrame:
-    """A row for each of `widths`; `found` holds what they predicted of the validation and the test part."""
+def metrics_table(run: Run, data: Dataset, found: dict[str, Scores], evaluator: Evaluator) -> pd.DataFrame:
+    """A row for each of the evaluator's widths; `found` is what they predicted of the validation and the test part."""
     import pandas as pd
 
-    y, n, validation_n = data.test.y, data.test.n, data.validation.n
-    right = found["test"].predictions == y[:, None]  # (n, widths)
-    correct = right.sum(0)
-    members = np.bincount(y, minlength=len(data.labels)).astype(float)
-    order = np.argsort(y, kind="stable")
-    # correct answers by class: sums of runs of rows once the rows are sorted by class
-    by_class = np.zeros((len(data.labels), len(widths)))
-    present = np.flatnonzero(members)
-    starts = np.concatenate([[0], np.cumsum(members[present])[:-1]]).astype(int)
-    by_class[present] = np.add.reduceat(right[order].astype(np.int64), starts, axis=0)
-    with np.errstate(invalid="ignore"):
-        per_class = by_class / members[:, None]
-    intervals = [wilson_interval(int(c), n) for c in correct]
-    validation_right = (found["validation"].predictions == data.validation.y[:, None]).sum(0)
+    widths = list(evaluator.widths)
     named = [path_widths(run.layout, width) for width in widths]
+    judged: dict[str, Any] = {}
+    for name, prefix in (("test", ""), ("validation", "validation_")):
+        part, scores = data.part(name), found[name]
+        each = run.task.score(scores.predictions, part.y)  # (n, widths)
+        judged |= {f"{prefix}n": part.n, f"{prefix}loss": scores.loss / part.n}
+        variance = run.task.variance(part.y)
+        for metric in run.task.metrics:
+            values = np.array([metric.measure(each[:, k], variance) for k in range(len(widths))])
+            judged |= {f"{prefix}{metric.name}{end}": values[:, k] for k, end in enumerate(("", "_low", "_high"))}
+        if name == "test" and run.task.classes:
+            judged[f"per_class_{run.task.metric.name}"] = list(_by_class(each, part.y, len(data.labels)))
     return pd.DataFrame(
         {
             "width": widths,
             **{f"width_{name}": [w[name] for w in named] for name in run.layout.widths},
             "params": [run.layout.params(w) for w in named],
-            "macs": _macs(family, data, named, evaluator),
+            "macs": _macs(evaluator.family, data, named, evaluator),
             "bytes": [run.layout.file_bytes(w) for w in named],
-            "n": n,
-            "loss": found["test"].loss / n,
-            "accuracy": correct / n,
-            "accuracy_low": [low for low, _ in intervals],
-            "accuracy_high": [high for _, high in intervals],
-            "per_class_accuracy": list(per_class.T),
-            "validation_n": validation_n,
-            "validation_loss": found["validation"].loss / validation_n,
-            "validation_accuracy": validation_right / validation_n,
-            "validation_accuracy_low": [wilson_interval(int(c), validation_n)[0] for c in validation_right],
-            "validation_accuracy_high": [wilson_interval(int(c), validation_n)[1] for c in validation_right],
+            **judged,
         }
     )
+
+
+def _by_class(right: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
+    """Share of right answers by class: (n, widths) flags to (widths, classes); NaN where a class has no example."""
+    members = np.bincount(y, minlength=classes).astype(float)
+    order = np.argsort(y, kind="stable")
+    found = np.zeros((classes, right.shape[1]))
+    present = np.flatnonzero(members)
+    # sums of runs of rows once the rows are sorted by class
+    starts = np.concatenate([[0], np.cumsum(members[present])[:-1]]).astype(int)
+    found[present] = np.add.reduceat(right[order].astype(np.int64), starts, axis=0)
+    with np.errstate(invalid="ignore"):
+        shares: np.ndarray = (found / members[:, None]).T
+    return shares
 
 
 def _macs(family: Family, data: Dataset, named: list[dict[str, int]], evaluator: Evaluator) -> list[int]:
@@ -77,12 +79,22 @@ def _macs(family: Family, data: Dataset, named: list[dict[str, int]], evaluator:
     return [fixed + evaluator.chain.macs(family.layout, widths) for widths in named]
 
 
-def predictions_table(test: Split, found: dict[int, np.ndarray]) -> pd.DataFrame:
-    """Example, label, and a column for each width; likely-alike rows together, which makes the file far smaller."""
+def predictions_table(task: Task, test: Split, found: dict[int, np.ndarray]) -> pd.DataFrame:
+    """Example, what it is (`label`) and what each width says (`w<width>`); see `core.sweep`.
+
+    `found` holds (n,) classes or (n, outputs) numbers by width.
+    """
     import pandas as pd
 
     widths = sorted(found)
+    if not task.classes:
+        kept = {"label": test.y, **{f"w{width}": found[width] for width in widths}}
+        if task.bounded:  # as they are shown, in a quarter of the space
+            kept = {name: np.round(255 * np.clip(value, 0, 1)).astype(np.uint8) for name, value in kept.items()}
+        split = {f"{name}.{k}": value[:, k] for name, value in kept.items() for k in range(value.shape[1])}
+        return pd.DataFrame({"example": np.arange(test.n, dtype=np.int32), **split})
     by_size = [found[width] for width in widths]
+    # likely-alike rows together, which makes the file far smaller
     order = np.lexsort((*by_size[:: max(1, len(widths) // 8)], by_size[-1], test.y))
     columns = {f"w{width}": found[width][order] for width in widths}
     label = test.y[order].astype(by_size[0].dtype)

@@ -181,7 +181,7 @@ def _seed(given: Any) -> int:
 
 
 def _check_family(family: Family, example: torch.Tensor) -> None:
-    """Whether the model runs on the data, its features are unordered, and every width of it can be right."""
+    """Whether the model runs on the data and its features are unordered."""
     try:
         family.check(example)
     except UserError:
@@ -191,13 +191,6 @@ def _check_family(family: Family, example: torch.Tensor) -> None:
             f"the model can't be run on examples of shape {tuple(example.shape[1:])}: {files.first_line(error)}; "
             "make its first layer fit the data"
         ) from error
-    for name, tensor in family.layout.tensors.items():
-        # batch statistics differ from width to width, so one running average would be wrong for all but one
-        if tensor.kind == "buffer" and name.endswith(("running_mean", "running_var")) and tensor.widths():
-            raise UserError(
-                f"{name!r} is a running statistic of batch normalisation, which differs from width to width and is "
-                "not supported; use LayerNorm, GroupNorm or RMSNorm in its place"
-            )
 
 
 def _check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None:
@@ -271,6 +264,11 @@ def _write(
 ) -> Run:
     import torch
 
+    from core.batch_norm import buffers, estimate
+    from core.width_statistics import batches
+
+    if buffers(model.full):
+        estimate(model.full, (x.to(where) for x in batches(data, seed)))
     weights = {name: value.detach().cpu().numpy() for name, value in model.full.state_dict().items()}
     rows = np.sort(np.random.default_rng([seed, 3]).permutation(data.test.n)[:EXAMPLES_KEPT])
     examples = {"x": data.test.x[rows], "y": data.test.y[rows], "index": rows.astype(np.int64)}
@@ -289,6 +287,7 @@ def _write(
             "train_n": data.train.n,
             "validation_n": data.validation.n,
             "test_n": data.test.n,
+            **({"picture": list(data.picture)} if data.picture else {}),
         },
         recipe=_recipe_used(recipe, data),
         scale=model.scale.to_json(),
@@ -304,6 +303,7 @@ def _write(
             **({"rates": state.rates} if state.rates else {}),
         },
         weights_sha256=fingerprint(weights),
+        statistics=tuple(buffers(model.full)),
         versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

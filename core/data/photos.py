@@ -133,7 +133,8 @@ def bilinear(x: np.ndarray, patch: int) -> np.ndarray:
 def area_means(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """A picture (h, w, 3) made smaller, each new pixel the mean of the area that it covers, parts of pixels too."""
     down, across = _overlaps(picture.shape[0], height), _overlaps(picture.shape[1], width)
-    return np.asarray(np.einsum("ah,hwc,bw->abc", down, picture, across, optimize=True))
+    rows = (down @ picture.reshape(len(picture), -1)).reshape(height, -1, 3)
+    return np.asarray(across @ rows)
 
 
 def _overlaps(old: int, new: int) -> np.ndarray:
@@ -157,7 +158,7 @@ def _random_queries(regions: list[np.ndarray], count: int, patch: int, rng: np.r
     groups = np.array_split(np.arange(count), min(count, 256))
     found = []
     for group in groups:
-        region = np.rot90(regions[rng.choice(len(regions), p=shares / shares.sum())], rng.integers(4))
+        region = np.rot90(regions[rng.choice(len(regions), p=shares / shares.sum())], int(rng.integers(4)))
         region = region[:, ::-1] if rng.random() < 0.5 else region
         rows, columns = (rng.integers(0, size, len(group)) for size in region.shape[:2])
         found.append(_queries(region, rng.uniform(1, LARGEST_SCALE), rows, columns, patch))
