@@ -18,9 +18,10 @@ def switch(page: str, close: View, metric: Metric, whole: bool) -> None:
         return
     out, edge = sum(close.outside), close.low if metric.higher_is_better else close.high
     key, side = f"{page}-whole", "below" if metric.higher_is_better else "above"
+    reach = "starts" if metric.higher_is_better else "ends"
     st.session_state[key] = whole
     st.toggle(
-        f"Show every size (the close-up starts at {edge:.{metric.decimals}f}{metric.unit} and leaves {out:,} "
+        f"Show every size (the close-up {reach} at {metric.format(edge / metric.scale)} and leaves {out:,} "
         f"size{'' if out == 1 else 's'} {side} it)",
         key=key,
         on_change=_chosen,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from app import words
 from app.scales import View, log_ticks, shown, view
 from app.words import short, units
 from core.frontier import frontier
@@ -243,7 +244,7 @@ def _layout(metric: Metric, seen: View, x: Sequence[float] | np.ndarray, title: 
             "fixedrange": True,
         },
         "yaxis": {
-            "title": {"text": f"{metric.label}{f' ({metric.unit.strip()})' if metric.unit.strip() else ''}"},
+            "title": {"text": words.axis(metric)},
             "range": [seen.low, seen.high],
             "automargin": True,
             "fixedrange": True,

@@ -9,12 +9,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import links
+from app import limits, links
 from core.runs import Run
 from core.tasks import Metric
 
 CHOOSE, UNDER, KEEP = "choose", "under", "keep"  # the questions
-LEAST, MOST_KB = 0.1, 1e9  # of a limit that can be asked for
 
 
 @dataclass
@@ -24,7 +23,7 @@ class Choice:
     run: str | None = None
     widths: dict[str, int] = field(default_factory=dict)  # run -> the size shown last
     ask: str = CHOOSE
-    limits: dict[str, float] = field(default_factory=dict)  # question -> what was asked for, in shown units
+    limits: dict[str, float] = field(default_factory=dict)  # `limit_name` -> what was asked for, in shown units
     whole: bool = False  # the chart's axis
 
 
@@ -34,9 +33,9 @@ def kept() -> Choice:
     return choice
 
 
-def highest(ask: str, metric: Metric) -> float:
-    """The highest limit that can be meant."""
-    return 100.0 if ask == KEEP and metric.unit.strip() == "%" else MOST_KB
+def limit_name(ask: str, metric: Metric) -> str:
+    """Under what a limit is kept: 95 per cent of one network is no 95 decibels of the next."""
+    return f"{ask}-{metric.name}" if ask == KEEP else ask
 
 
 def run_chosen() -> None:
@@ -51,13 +50,13 @@ def ask_chosen() -> None:
     kept().ask = st.session_state["pick-ask"]
 
 
-def limit_chosen() -> None:
+def limit_chosen(metric: Metric) -> None:
     """The figure that goes with the question was changed."""
     links.touch("pick")
     choice = kept()
     value = st.session_state[f"pick-limit-{choice.ask}"]
     if value is not None:  # an emptied field keeps what was asked for before
-        choice.limits[choice.ask] = value
+        choice.limits[limit_name(choice.ask, metric)] = value
 
 
 def picked(run_id: str) -> None:
@@ -111,9 +110,11 @@ def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: C
         if ask != CHOOSE:
             links.broken("asks a question that is not known", ask)
         return
-    limit = links.number(link.get("limit", ""), LEAST, highest(ask, run.task.metric))
+    metric = run.task.metric
+    low, high = limits.bounds(metric) if ask == KEEP else (limits.LEAST, limits.MOST)
+    limit = links.number(link.get("limit", ""), low, high)
     if limit is not None:
-        choice.limits[ask] = limit
+        choice.limits[limit_name(ask, metric)] = limit
     elif "limit" in link:
         links.broken("asks for a limit that can't be", link["limit"])
         return

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 import streamlit as st
 
-from app import axis, charts, download, links, notices, store, words
+from app import axis, charts, download, examples, limits, links, notices, store, words
 from app import choice as choice_of
-from app.choice import CHOOSE, KEEP, LEAST, UNDER, Choice
+from app.choice import CHOOSE, KEEP, UNDER, Choice
 from app.live_slider import live_slider
+from app.paired import paired
 from app.scales import view
 from core.errors import RunError, UserError
 from core.frontier import log_spaced, recommended
 from core.record import path_range
 from core.report import Reply, reply
 from core.runs import Run
-from core.tasks import Metric, paired_test
+from core.tasks import Metric
 
 BADGES = {
     "fits": ("Fits", ":material/check_circle:", "green"),
@@ -45,18 +44,20 @@ def page() -> None:
         return
     if link.get("run", run.id) == run.id:
         choice_of.follow_size(link, run, metrics, choice)
-    answered, limits = _question(run, metrics, choice)
+    answered, budget = _question(run, metrics, choice)
     width = answered.answer.width if answered else _own_width(run, metrics, choice)
     choice.widths[run.id] = width
     _say(run, metrics, width, answered, choice)
     live_slider(
         words.readouts(metrics, run.task.metric, store.milliseconds(run)),
         width,
-        run.task.metric.label,
+        words.heading(run.task.metric),
         key=f"slider-{run.id}",
         on_pick=lambda: choice_of.picked(run.id),
     )
-    _curve(run, metrics, width, limits, choice)
+    examples.picture(run, metrics, width)
+    _curve(run, metrics, width, budget, choice)
+    examples.section(run, width)
     download.section(run, width)
     _about(run, metrics)
     if len(runs) > 1:
@@ -97,7 +98,7 @@ def _question(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[Reply | 
     asks = {
         CHOOSE: "Let me choose",
         UNDER: "Stay under a file size",
-        KEEP: f"Keep {'at least' if metric.higher_is_better else 'at most'} a certain {metric.label.lower()}",
+        KEEP: limits.question(metric),
     }
     st.session_state["pick-ask"] = choice.ask
     st.radio(
@@ -123,27 +124,26 @@ def _question(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[Reply | 
 
 def _limit(metrics: pd.DataFrame, metric: Metric, choice: Choice) -> float:
     """The figure that goes with the question; it starts where the recommended size fits."""
-    key, unit = f"pick-limit-{choice.ask}", metric.unit.strip()
+    key = f"pick-limit-{choice.ask}"
     middle = metrics.iloc[recommended(metrics, metric)]
     if choice.ask == UNDER:
-        label, step = "Largest file, in kB", 1.0
-        start, help_text = float(math.ceil(middle["bytes"] / 1e3)), "1 kB is 1,000 bytes; a photo has thousands of kB."
+        label, field = "Largest file, in kB", limits.size_field(float(middle["bytes"]))
+        help_text = "1 kB is 1,000 bytes; a photo has thousands of kB."
     else:
-        label, step = f"{'Least' if metric.higher_is_better else 'Most'} {metric.label.lower()}, in {unit}", 0.5
-        figure = middle[f"validation_{metric.name}"] * metric.scale
-        start, help_text = float(math.floor(figure) if metric.higher_is_better else math.ceil(figure)), metric.meaning
-    high = choice_of.highest(choice.ask, metric)
-    st.session_state[key] = min(max(choice.limits.get(choice.ask, start), LEAST), high)
+        label, help_text = limits.field_label(metric), metric.meaning
+        field = limits.metric_field(metric, float(middle[f"validation_{metric.name}"]))
+    st.session_state[key] = field.clip(choice.limits.get(choice_of.limit_name(choice.ask, metric), field.start))
     st.number_input(
         label,
         value=None,  # so that an emptied field comes as None and not as the lowest limit
-        min_value=LEAST,
-        max_value=high,
-        step=step,
+        min_value=field.low,
+        max_value=field.high,
+        step=field.step,
         format="%g",
         key=key,
         help=help_text,
         on_change=choice_of.limit_chosen,
+        args=(metric,),
         width=260,
     )
     return float(st.session_state[key])
@@ -183,34 +183,29 @@ def _say(run: Run, metrics: pd.DataFrame, width: int, answered: Reply | None, ch
 
 
 def _certainty(run: Run, metrics: pd.DataFrame, width: int) -> None:
-    """Whether the test examples can tell the picked size from full size (paired test on the same examples)."""
+    """Whether what was tested on can tell the picked size from full size (paired test on the same examples)."""
     full = int(metrics["width"].iloc[-1])
     if width == full:
         return
-    mine, theirs = store.correct(run, width), store.correct(run, full)
+    mine, theirs = store.scores(run, width), store.scores(run, full)
     if mine is None or theirs is None:
         return
-    worse, better = int((theirs & ~mine).sum()), int((mine & ~theirs).sum())
-    p = paired_test(mine, theirs)
-    counts = (
-        f"Of {len(mine):,} test examples, full size alone gets {worse:,} right and this size alone {better:,}; "
-        f"p = {p:.2g}."
-    )
-    if p >= 0.05:
-        text = "The test examples can't tell this size from full size."
-        st.markdown(f":material/balance: {text}", help=counts + " A difference this small may be chance.")
+    test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
+    if test.told:
+        icon, better_one = ("trending_up", "this") if test.first_is_better else ("trending_down", "full")
+        text, care = f"{who} can tell the difference: {better_one} size is better.", "Chance does this under 1 in 20."
+        st.markdown(f":material/{icon}: {text}", help=f"{test.counts} {care}")
     else:
-        icon, better_one = ("trending_down", "full") if worse > better else ("trending_up", "this")
-        text = f"The test examples can tell the difference: {better_one} size is better."
-        st.markdown(f":material/{icon}: {text}", help=counts + " Chance alone does this under 1 time in 20.")
+        text, care = f"{who} can't tell this size from full size.", "A difference this small may be chance."
+        st.markdown(f":material/balance: {text}", help=f"{test.counts} {care}")
 
 
-def _curve(run: Run, metrics: pd.DataFrame, width: int, limits: charts.Limits, choice: Choice) -> None:
+def _curve(run: Run, metrics: pd.DataFrame, width: int, budget: charts.Limits, choice: Choice) -> None:
     """The curve; a click on a point picks it. The table says the same."""
     metric = run.task.metric
     st.subheader(f"{metric.label} at every size", anchor="curve")
     st.plotly_chart(
-        charts.size_curve(metrics, metric, width, limits, st.context.theme.type == "dark", whole=choice.whole),
+        charts.size_curve(metrics, metric, width, budget, st.context.theme.type == "dark", whole=choice.whole),
         key=f"curve-{run.id}",
         on_select=lambda: choice_of.clicked(run.id),
         selection_mode="points",
@@ -219,7 +214,7 @@ def _curve(run: Run, metrics: pd.DataFrame, width: int, limits: charts.Limits, c
     )
     st.caption(
         "Click a point to pick that size. The band is the 95 % interval: how far a figure may be off because it was "
-        f"measured on {int(metrics['n'].iloc[0]):,} examples and not on all there could be."
+        f"measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all there could be."
     )
     close = view([metrics], metric, [width])
     axis.switch("pick", close, metric, choice.whole)
@@ -235,8 +230,7 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
     data, training = record.data, record.training
     lines = [
         f"Data: {words.safe(str(data.get('source')))}",
-        f"Shown figures: measured on {int(metrics['n'].iloc[0]):,} test examples that were used neither to train nor "
-        f"to choose a size. Sizes are chosen on {int(metrics['validation_n'].iloc[0]):,} other examples.",
+        _measured_on(run, metrics),
         f"{run.task.metric.label}: {run.task.metric.meaning}",
         f"Trained once with the recipe {words.safe(words.setting(record.recipe.get('name')))}: "
         f"{words.safe(words.setting(record.recipe.get('epochs')))} passes over {words.count(data.get('train_n'))} "
@@ -248,3 +242,14 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
         lines.append(f"Only sizes up to {words.units(int(metrics['width'].iloc[-1]))} were measured.")
     with st.expander("Where these figures come from", icon=":material/science:"):
         st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+def _measured_on(run: Run, metrics: pd.DataFrame) -> str:
+    """What the shown figures were measured on; the pixels of a picture may be those that it was painted from."""
+    what, n, chosen = run.task.example, *(int(metrics[column].iloc[0]) for column in ("n", "validation_n"))
+    if "picture" in run.record.data:
+        return f"Shown figures: measured on all {n:,} {what}s of one picture. Sizes are chosen on {chosen:,} {what}s."
+    return (
+        f"Shown figures: measured on {n:,} test {what}s that were used neither to train nor to choose a size. Sizes "
+        f"are chosen on {chosen:,} other {what}s."
+    )

@@ -52,7 +52,7 @@ def view(curves: Sequence[pd.DataFrame], metric: Metric, picked: Sequence[int | 
     few = all(len(frame) < FEW_SIZES for frame in curves)
     if whole or few or best - floor > WORTH_CROPPING * (best - worst):
         floor = worst
-    pad = 0.04 * (best - floor) or 0.5
+    pad = 0.04 * (best - floor) or (0.05 * abs(best) if metric.significant else 0) or 0.5
     bottom, top = float(floor - pad), float(best + pad)
     outside = tuple(int((value < bottom).sum()) for value in values)
     return View(low=min(sign * bottom, sign * top), high=max(sign * bottom, sign * top), outside=outside)
@@ -79,4 +79,5 @@ def _tick(value: float) -> str:
 
 def shown(values: pd.Series, metric: Metric) -> np.ndarray:
     """A column of the metric in the units that people read."""
-    return np.round(values.to_numpy(float) * metric.scale, 6)
+    found = values.to_numpy(float) * metric.scale
+    return found if metric.significant else np.round(found, 6)

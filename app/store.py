@@ -46,10 +46,10 @@ def metrics(run: Run) -> pd.DataFrame:
     return _metrics(run.path, run.stamp)
 
 
-def correct(run: Run, width: int) -> np.ndarray | None:
-    """Which test examples the run gets right at `width`, (n,) bool; None where that is not known."""
+def scores(run: Run, width: int) -> np.ndarray | None:
+    """Each test example's score at `width`, (n,), see `Task.score`; None where that is not known."""
     try:
-        return _correct(run.path, run.stamp, width)
+        return _scores(run.path, run.stamp, width)
     except (RunError, KeyError, TypeError, ValueError):
         return None
 
@@ -144,11 +144,9 @@ def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
     return frame
 
 
-@lru_cache(maxsize=512)
-def _correct(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
-    frame = Run(path).predictions(width)
-    found: np.ndarray = (frame[f"w{width}"] == frame["label"]).to_numpy(bool)
-    return found
+@lru_cache(maxsize=128)
+def _scores(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
+    return Run(path).scores(width)
 
 
 @lru_cache(maxsize=64)

@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from app import links, store, words
+from app.paired import paired
 from core.runs import Run
-from core.tasks import Metric, paired_test
+from core.tasks import Metric
 
 Measured = list[tuple[Run, pd.DataFrame]]
 
@@ -42,13 +43,10 @@ def _name(run: Run) -> str:
 def _difference_is_real(a: Run, at_a: pd.Series, b: Run, at_b: pd.Series, metric: Metric) -> tuple[bool, str]:
     """Paired test where both were tested on the same examples, else whether their intervals are apart."""
     if store.same_examples(a, b):
-        mine, theirs = store.correct(a, int(at_a["width"])), store.correct(b, int(at_b["width"]))
+        mine, theirs = store.scores(a, int(at_a["width"])), store.scores(b, int(at_b["width"]))
         if mine is not None and theirs is not None and len(mine) == len(theirs):
-            p = paired_test(mine, theirs)
-            return p < 0.05, (
-                f"On the same {len(mine):,} test examples, {_name(a)} alone is right on "
-                f"{int((mine & ~theirs).sum()):,} and {_name(b)} alone on {int((theirs & ~mine).sum()):,}; p = {p:.2g}."
-            )
+            test = paired(a.task, mine, theirs, (_name(a), _name(b)))
+            return test.told, test.counts
     low, high = f"{metric.name}_low", f"{metric.name}_high"
     apart = bool(at_a[low] > at_b[high] or at_b[low] > at_a[high])
     return apart, f"The 95 % intervals {'do not overlap' if apart else 'overlap'}."

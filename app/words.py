@@ -11,16 +11,17 @@ import pandas as pd
 from core.record import RunRecord
 from core.report import kilobytes, printable
 from core.runs import Run
-from core.tasks import Metric
+from core.tasks import Metric, task
 
 JOINER = "\u2060"  # no width, no break
+SAID_AS_THEY_ARE = ("the same", "not known")  # what `Metric.format_difference` says without a direction
 LONGEST_NAME = 40  # in a chart or a sentence; names may have a hundred characters
 
 SETTINGS = {  # what run.json calls it: what people read
     "name": "recipe",
     "hidden": "units at full size",
     "inputs": "values of an example",
-    "outputs": "labels",
+    "outputs": "labels, or numbers predicted",
     "layers": "hidden layers",
     "lower": "smallest size trained",
     "epochs": "passes over the data (epochs)",
@@ -102,6 +103,7 @@ def nearest_time(times: dict[int, float], width: int) -> str:
 
 def purpose(record: RunRecord) -> str:
     """What the network does, as Markdown: `It tells 10 kinds apart (Trouser, Bag and 8 more)`."""
+    its = task(record.task)
     labels = [safe(short(label, 24)) for label in record.labels]
     listed = ", ".join(labels[:4])
     if len(labels) == 2:
@@ -109,8 +111,8 @@ def purpose(record: RunRecord) -> str:
     elif len(labels) > 4:
         listed += f" and {len(labels) - 4:,} more"
     source = record.data.get("source") or record.data.get("name") or "examples that are not described"
-    one = len(labels) == 1
-    return f"It tells {len(labels):,} kind{'' if one else 's'} apart ({listed}). It learned from {safe(str(source))}\\."
+    does = f"tells {len(labels):,} kind{'' if len(labels) == 1 else 's'} apart" if its.classes else its.goal
+    return f"It {does} ({listed}). It learned from {safe(str(source))}\\."
 
 
 def share(part: float, full: float) -> str:
@@ -124,16 +126,45 @@ def gap(metric: Metric, value: float, reference: float) -> str:
     return metric.format_difference(value, reference).rsplit(" ", 1)[0]
 
 
+def difference(metric: Metric, value: float, reference: float) -> str:
+    """How a figure differs: `1.1 points below`; `0.12 worse than` where less is better, since `above` misleads there."""
+    change = metric.format_difference(value, reference)
+    if metric.higher_is_better or change in SAID_AS_THEY_ARE:
+        return change
+    return f"{change.rsplit(' ', 1)[0]} {'worse' if value > reference else 'better'} than"
+
+
 def against_full(metric: Metric, value: float, full: float) -> str:
     """`1.1 points below full size`, or `as good as full size`."""
-    change = metric.format_difference(value, full)
-    return "as good as full size" if change == "the same" else f"{change} full size"
+    change = difference(metric, value, full)
+    if change in SAID_AS_THEY_ARE:
+        return "as good as full size" if change == "the same" else f"{change} against full size"
+    return f"{change} full size"
+
+
+def axis(metric: Metric) -> str:
+    """An axis' title: `Accuracy (%)`, `Typical error (less is better)`."""
+    notes = [metric.unit.strip(), "" if metric.higher_is_better else "less is better"]
+    said = ", ".join(note for note in notes if note)
+    return f"{metric.label} ({said})" if said else metric.label
+
+
+def heading(metric: Metric) -> str:
+    """Over a single figure: `Accuracy`, `Typical error (less is better)`."""
+    return metric.label if metric.higher_is_better else f"{metric.label} (less is better)"
+
+
+def figure_of(metric: Metric, value: float) -> str:
+    """A figure in a sentence: `97.1 % accuracy`, `picture quality 28.1 dB`, `typical error 54.2`."""
+    name = metric.label.lower()
+    return f"{metric.format(value)} {name}" if metric.percent else f"{name} {metric.format(value)}"
 
 
 def choice(row: pd.Series, full: pd.Series, metric: Metric) -> str:
     """A size that was picked by hand and its price, as Markdown."""
     width, name = int(row["width"]), metric.name
-    figures = f"{metric.format(row[name])} {metric.label.lower()} in {kilobytes(row['bytes'])}"
+    figures = f"{figure_of(metric, row[name])} in {kilobytes(row['bytes'])}"
+    figures = figures[0].upper() + figures[1:]
     if width == int(full["width"]):
         return f"**Your choice: full size, {units(width)}.** {safe(figures)}\\."
     price = f"{share(row['bytes'], full['bytes'])} of full size's file; {against_full(metric, row[name], full[name])}."

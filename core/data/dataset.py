@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.tasks import task
 
 PARTS = ("train", "validation", "test")
-KINDS = ("image", "table", "array")
+KINDS = ("image", "table", "array", "points")
 DTYPES = ("uint8", "float32")
 MOST_FEATURES = 10**8
 BLOCK = 2**20  # values looked at in one go, so that no pass over the examples copies them all
@@ -26,7 +26,7 @@ BLOCK = 2**20  # values looked at in one go, so that no pass over the examples c
 class InputFormat:
     """What one example is, as the model takes it: raw values, not normalised. Raises UserError for what can't be."""
 
-    kind: str  # "image", "table" or "array"
+    kind: str  # "image", "table", "array", or "points": a cloud of points in space, (points, 3)
     shape: tuple[int, ...]  # of one example
     dtype: str  # "uint8" or "float32", as stored
     low: float | None = None  # range of the raw values, where it is known
@@ -41,6 +41,8 @@ class InputFormat:
             raise UserError(f"inputs of type {self.dtype!r} are not known; choose one of {', '.join(DTYPES)}")
         if not all(n > 0 for n in self.shape) or math.prod(self.shape) > MOST_FEATURES:
             raise UserError(f"an example of shape {self.shape} can't be used; want 1 to {MOST_FEATURES:,} values")
+        if self.kind == "points" and (len(self.shape) != 2 or self.shape[1] != 3):
+            raise UserError(f"a cloud of points of shape {self.shape} can't be used; want (points, 3)")
         if self.columns and self.shape != (len(self.columns),):
             raise UserError(f"{len(self.columns)} columns are named, an example has shape {self.shape}; name each once")
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.data.arrays import natural_order, split_by_class
-from core.data.dataset import Split
+from core.data.dataset import Dataset, InputFormat, Split
 from core.errors import UserError
 from core.layout import whole_number
 
@@ -138,6 +138,25 @@ def load_meshes(root: Path | str, *, points: int = 256, validation: float = 0.15
     rows = split_by_class(y, {"validation": validation}, seed)
     kept = {part: Split(x=np.ascontiguousarray(x[r]), y=y[r]) for part, r in rows.items()}
     return Clouds(**kept, test=found["test"], labels=labels)
+
+
+def meshes_dataset(root: Path | str, name: str, source: str, *, points: int = 128) -> Dataset:
+    """A folder of meshes as clouds of points that are turned about the up axis, at random, while they are learned."""
+    found = load_meshes(root, points=points)
+    return Dataset(
+        name=name,
+        task="classification",
+        train=found.train,
+        validation=found.validation,
+        test=found.test,
+        labels=found.labels,
+        input=InputFormat(
+            kind="points", shape=(points, 3), dtype="float32", low=-1.0, high=1.0,
+            meaning=f"{points} points on a surface, as x, y and z, with z up",
+        ),
+        source=f"{found.train.n + found.validation.n + found.test.n:,} {source}",
+        augment=rotate_up,
+    )  # fmt: skip
 
 
 def rotate_up(x: Any, rng: np.random.Generator) -> Any:

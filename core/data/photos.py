@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.data.dataset import Split
+from core.data.dataset import Dataset, InputFormat, Split
 from core.errors import UserError
 from core.layout import whole_number
 
 PHOTOS = ("china.jpg", "flower.jpg")
 LARGEST_SCALE = 4.0
 PATCHES = (3, 5, 7, 9, 11)
+COLOURS = ("red", "green", "blue")
 MOST_QUERIES = 1_000_000
 
 # Where super-resolution trains and is tested, in the photographs at half size (213 x 320): top, left, height, width.
@@ -119,6 +120,50 @@ def super_resolution(
         scale=float(scale),
         patch=patch,
     )
+
+
+def photo_dataset(name: str) -> Dataset:
+    """One photograph to be learned by heart (`photo:<name>`): places in, colours out."""
+    found = fitted_picture(f"{name}.jpg")
+    whole = Split(x=found.x, y=found.y)
+    rows = np.sort(np.random.default_rng(0).permutation(whole.n)[: whole.n // 8])
+    return Dataset(
+        name=f"photo:{name}",
+        task="image",
+        train=whole,
+        validation=Split(x=found.x[rows], y=found.y[rows]),
+        test=whole,
+        labels=COLOURS,
+        input=InputFormat(
+            kind="table", shape=(2,), dtype="float32", columns=("row", "column"), low=0.0,
+            high=float(max(found.height, found.width) - 1), meaning="row and column of a pixel",
+        ),
+        source=f"The photograph {name}.jpg of scikit-learn at {found.height} x {found.width} pixels, to be learned by "
+        "heart: every pixel is trained on, every pixel is tested, and sizes are chosen on a random eighth of them",
+        picture=(found.height, found.width),
+    )  # fmt: skip
+
+
+def super_resolution_dataset() -> Dataset:
+    """Pixels between the pixels of photographs (`super-resolution`); the test part is one whole picture."""
+    found = super_resolution()
+    side = found.patch
+    return Dataset(
+        name="super-resolution",
+        task="image",
+        train=found.train,
+        validation=found.validation,
+        test=found.test,
+        labels=COLOURS,
+        input=InputFormat(
+            kind="array", shape=(3 * side * side + 4,), dtype="float32",
+            meaning=f"{side} x {side} low-resolution pixels around the nearest one, red, green and blue from 0 to 255, "
+            "then the place across that pixel and the size of what is asked",
+        ),
+        source=f"Queries at scales from 1 to 4 on regions of scikit-learn's two photographs; tested on every pixel of "
+        f"another region, {found.height} x {found.width} pixels, made {found.scale:g} times larger",
+        picture=(found.height, found.width),
+    )  # fmt: skip
 
 
 def bilinear(x: np.ndarray, patch: int) -> np.ndarray:

@@ -45,6 +45,25 @@ def digits() -> Dataset:
     )  # fmt: skip
 
 
+def diabetes() -> Dataset:
+    """442 patients, ten measurements each, and how far their diabetes had gone a year later; in scikit-learn."""
+    from sklearn.datasets import load_diabetes
+
+    found = load_diabetes(scaled=False)
+    return from_arrays(
+        found.data,
+        found.target,
+        name="diabetes",
+        task="regression",
+        labels=["disease progression"],
+        columns=found.feature_names,
+        test=SHARES["test"],
+        validation=SHARES["validation"],
+        source="442 patients with diabetes, ten measurements each, and how far the disease had gone a year later "
+        "(Efron et al., 2004, as in scikit-learn)",
+    )
+
+
 def openml(name: str, data_home: str | None = None) -> Dataset:
     """A table from OpenML by name or number: numeric columns as they are, a 0/1 column for each category.
 

@@ -1,7 +1,7 @@
 """Plain factories by name, so that a run can be rebuilt from its settings and from no code of its own.
 
-To add a model: its plain module in a file here, a function from settings to a family, one from settings and widths to
-the call that builds it, and its line in `MODELS`.
+To add a model: its plain module in a file here; a function from settings to a family, one from settings and widths to
+the call that builds it and one from data to the settings that they decide, in `families.py`; and its line in `MODELS`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import ast
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import UserError
-from core.family import Family
-from core.layout import Width
+from core.models import families as f
 
 if TYPE_CHECKING:
     from torch import nn
 
-MOST_FEATURES = 10**8
+    from core.data.dataset import Dataset
+    from core.family import Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,74 +31,95 @@ class Model:
 
     family: Callable[..., Family]
     module: str  # where its plain PyTorch lies; that file may import torch alone
-    call: Callable[..., str]  # the expression that builds it, from its settings and `widths`
+    call: Callable[[Mapping[str, Any], Mapping[str, int]], str]  # the expression that builds it, from settings, widths
+    fit: Callable[[Dataset], dict[str, Any]]  # the settings that data decide; UserError for data it is not made for
+    meaning: str  # one plain phrase
+    width: str = "hidden"  # the setting that is its largest width
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # settings that suit it better than a recipe's own
 
 
-def mlp_family(
-    *, inputs: int, outputs: int, hidden: int = 128, layers: int = 2, lower: int = 1, each_layer: bool = False
-) -> Family:
-    """A multilayer perceptron of `layers` equal hidden layers; one width for all, or one for `each_layer`."""
-    _whole("inputs", inputs, 1, MOST_FEATURES)
-    _whole("outputs", outputs, 1, MOST_FEATURES)
-    _whole("layers", layers, 1, 64)
-    _whole("lower", lower, 1, _whole("hidden", hidden, 2, 65_536))
-    if not isinstance(each_layer, bool):
-        raise UserError(f"each_layer is {each_layer!r}; choose true or false")
-    names = _mlp_widths(layers, each_layer)
-
-    def build(**widths: int) -> nn.Module:
-        from core.models.mlp import mlp
-
-        return mlp(inputs, outputs, [widths[name] for name in names])
-
-    return Family(build, **{name: Width(hidden, lower) for name in names})
-
-
-def mlp_call(
-    *, inputs: int, outputs: int, widths: Mapping[str, int], layers: int = 2, each_layer: bool = False, **_: Any
-) -> str:
-    """The call of `core.models.mlp.mlp` that builds it at `widths`."""
-    hidden = [int(widths[name]) for name in _mlp_widths(layers, each_layer)]
-    return f"mlp(inputs={inputs}, outputs={outputs}, hidden={hidden})"
-
-
-def _mlp_widths(layers: int, each_layer: bool) -> list[str]:
-    """The name of each hidden layer's width, in the layers' order."""
-    return [f"hidden{k + 1}" for k in range(layers)] if each_layer else ["hidden"] * layers
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UserError(f"{name} is {value!r}; choose a whole number from {low:,} to {high:,}")
-    return value
-
-
-MODELS: dict[str, Model] = {"mlp": Model(family=mlp_family, module="core.models.mlp", call=mlp_call)}
+MODELS: dict[str, Model] = {
+    "mlp": Model(
+        family=f.mlp_family, module="core.models.mlp", call=f.mlp_call, fit=f.mlp_fit,
+        meaning="a stack of linear layers, for any data",
+    ),
+    "convnet": Model(
+        family=f.convnet_family, module="core.models.convnet", call=f.convnet_call, fit=f.picture_fit,
+        meaning="a residual convolutional net, for pictures", width="channels", recipe={"lr": 4e-3, "epochs": 6},
+    ),
+    "vit": Model(
+        family=f.vit_family, module="core.models.vit", call=f.vit_call, fit=f.picture_fit,
+        meaning="a vision transformer, for pictures", recipe={"lr": 3e-3, "epochs": 10},
+    ),
+    "pointnet": Model(
+        family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
+        meaning="PointNet, for clouds of points", recipe={"lr": 2e-3, "epochs": 40},
+    ),
+    "coordinates": Model(
+        family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
+        meaning="a coordinate network, for one picture", recipe={"weight_decay": 0.0, "epochs": 40},
+    ),
+    "liif": Model(
+        family=f.liif_family, module="core.models.liif", call=f.liif_call, fit=f.liif_fit,
+        meaning="a local implicit image function, for super-resolution", recipe={"weight_decay": 0.0, "lr": 2e-3},
+    ),
+}  # fmt: skip
+SUITED = ("pointnet", "coordinates", "liif")  # made for one kind of data, and so first choice for it
 
 
 def family(name: str, **settings: Any) -> Family:
     """The family called `name` with `settings`; it remembers both. Raises UserError for an unknown name or setting."""
-    if not isinstance(name, str) or name not in MODELS:
-        raise UserError(f"model {name!r} is not known; choose one of {', '.join(MODELS)}")
-    try:
-        found = MODELS[name].family(**settings)
-    except TypeError as error:
-        raise UserError(f"model {name!r} does not take these settings: {error}") from None
+    model = _named(name)
+    known = inspect.signature(model.family).parameters
+    for setting in settings:
+        if setting not in known:
+            raise UserError(f"model {name!r} has no setting {setting!r}; it has {', '.join(known)}")
+    for setting, parameter in known.items():
+        if parameter.default is parameter.empty and setting not in settings:
+            raise UserError(f"model {name!r} wants the setting {setting!r}, which its data decide")
+    found = model.family(**settings)
     found.source = {"name": name, "settings": settings}
     return found
 
 
+def family_for(data: Dataset, name: str | None = None, **settings: Any) -> Family:
+    """The family called `name` that fits the data, or the one made for such data where no name is given.
+
+    Raises UserError for data that the model is not made for, and what `family` raises.
+    """
+    name = suited(data) if name is None else name
+    model = _named(name)
+    try:
+        decided = model.fit(data)
+    except UserError as error:
+        raise UserError(f"model {name!r} can't learn {data.name}: {error}; choose --model {suited(data)}") from None
+    return family(name, **{**decided, **settings})
+
+
+def suited(data: Dataset) -> str:
+    """The name of the model made for such data."""
+    for name in SUITED:
+        try:
+            MODELS[name].fit(data)
+            return name
+        except UserError:
+            continue
+    return "mlp"
+
+
 def fit_inputs(module: nn.Module, mean: np.ndarray, std: np.ndarray) -> None:
-    """Put the training part's statistics into every `Normalise` of a model; a model without one is left as it is."""
+    """Put the training part's statistics into every `Normalise` of a model; a model without one is left as it is.
+
+    Each model's file has a `Normalise` of its own; one that is somebody else's may mean something else by its buffers.
+    """
     import torch
 
-    from core.models.mlp import Normalise
-
     for part in module.modules():
-        if isinstance(part, Normalise):
+        if type(part).__name__ == "Normalise" and type(part).__module__.startswith(f"{__name__}."):
+            normalise: Any = part
             with torch.no_grad():
-                part.scale.copy_(torch.from_numpy(1.0 / std.reshape(-1)))
-                part.shift.copy_(torch.from_numpy(-mean.reshape(-1) / std.reshape(-1)))
+                normalise.scale.copy_(torch.from_numpy(1.0 / std.reshape(-1)))
+                normalise.shift.copy_(torch.from_numpy(-mean.reshape(-1) / std.reshape(-1)))
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,8 @@ def source(name: str | None, settings: Mapping[str, Any], widths: Mapping[str, i
         return None
     family(name, **settings)  # settings come from anybody's run.json: only what builds a model may become a program
     model = MODELS[name]
+    bound = inspect.signature(model.family).bind(**settings)
+    bound.apply_defaults()
     text = inspect.getsource(importlib.import_module(model.module))
     lines, imports, start = text.splitlines(), [], 0
     for part in ast.parse(text).body:
@@ -124,4 +147,11 @@ def source(name: str | None, settings: Mapping[str, Any], widths: Mapping[str, i
             imports.append(ast.unparse(part))
         if is_import or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)):  # or its docstring
             start = part.end_lineno or start
-    return Source(tuple(imports), "\n".join(lines[start:]).strip("\n"), model.call(**settings, widths=widths))
+    whole = {key: int(size) for key, size in widths.items()}
+    return Source(tuple(imports), "\n".join(lines[start:]).strip("\n"), model.call(bound.arguments, whole))
+
+
+def _named(name: Any) -> Model:
+    if not isinstance(name, str) or name not in MODELS:
+        raise UserError(f"model {name!r} is not known; choose one of {', '.join(MODELS)}")
+    return MODELS[name]

@@ -80,7 +80,7 @@ def test_right_layouts_pass(family, x):
 
 @pytest.mark.parametrize("x", [torch.zeros(3, 5), torch.ones(3, 5), torch.full((1, 5), 7.0), VECTORS.double()])
 def test_a_dull_example_hides_nothing(x):
-    family = Family(lambda h: Gated(h, 5, 3), h=6)
+    family = Family(lambda h: Gated(h, 5, 3), h=6).declare("*")
     with pytest.raises(LayoutError, match="declare it"):
         family.check(x)
 
@@ -204,7 +204,7 @@ def test_any_nest_of_outputs_is_looked_into(wrap):
             return wrap(super().forward(x))
 
     with pytest.raises(LayoutError, match="declare it"):
-        Family(Wrapped, hidden=6).check(VECTORS)
+        Family(Wrapped, hidden=6).declare("*").check(VECTORS)
     assert Family(Wrapped, hidden=6).declare("both.*", blocks=2).check(VECTORS) < 1e-5
 
 

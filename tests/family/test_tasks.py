@@ -83,7 +83,7 @@ def test_the_paired_test_takes_no_more_than_pairs():
     assert paired_test([1, 0, 1], [1, 0, 1]) == 1.0
     with pytest.raises(ValueError, match=r"two scores for each example, got shapes \(3,\) and \(2,\)"):
         paired_test(np.ones(3), np.ones(2))
-    with pytest.raises(ValueError, match="two flags for each example"):
+    with pytest.raises(ValueError, match="two scores for each example"):
         paired_test(np.ones((2, 2)), np.ones((2, 2)))
 
 

@@ -71,12 +71,6 @@ def test_features_that_are_ordered(tmp_path):
     refused(LayoutError, "not unordered", tmp_path / "a", Family(Ordered, hidden=6))
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.SyncBatchNorm])
-def test_running_statistics(tmp_path, norm):
-    family = Family(lambda h: nn.Sequential(nn.Linear(6, h), norm(h), nn.ReLU(), nn.Linear(h, 3)), h=6)
-    refused(UserError, "running_mean.*LayerNorm", tmp_path / "a", family)
-
-
 @pytest.mark.parametrize(
     ("settings", "pattern"),
     [
