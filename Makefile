@@ -19,7 +19,7 @@ test: $(VENV)/.test fashion-mnist
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The runs that the explorer opens with; each run.json says exactly how it was made.
 samples: $(VENV)/.app fashion-mnist
@@ -27,6 +27,11 @@ samples: $(VENV)/.app fashion-mnist
 	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe stratified --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-stratified
 	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe paper --seed 0 --overwrite --out sample_checkpoints/fashion-paper
 	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe stratified --seed 0 --overwrite --out sample_checkpoints/fashion-stratified
+	$(BIN)/python -m core train --data fashion-mnist --model convnet --hidden 12 --epochs 3 --seed 0 --overwrite --out sample_checkpoints/fashion-convnet
+	$(BIN)/python -m core train --data fashion-mnist --model vit --hidden 64 --model-set dim=32 --epochs 4 --seed 0 --overwrite --out sample_checkpoints/fashion-vit
+	$(BIN)/python -m core train --data photo:flower --seed 0 --overwrite --out sample_checkpoints/flower
+	$(BIN)/python -m core train --data solids --hidden 32 --model-set features=64 --epochs 16 --seed 0 --overwrite --out sample_checkpoints/solids
+	$(BIN)/python -m core train --data diabetes --seed 0 --overwrite --out sample_checkpoints/diabetes
 
 # Real pictures of clothes, where Debian has them: tests that want them are skipped without, samples say what to do.
 fashion-mnist:

@@ -217,11 +217,12 @@ def _shade(figure: Figure, metrics: pd.DataFrame, metric: Metric, limits: Limits
             shapes.append({**box, "type": "line", "x0": start, "x1": start, "line": edge})
     if limits.at_least is not None:
         level = limits.at_least * metric.scale
-        if seen.low < level < seen.high:
-            box = {"xref": "paper", "yref": "y", "x0": 0, "x1": 1, "layer": "below"}
-            ends = (seen.low, level) if metric.higher_is_better else (level, seen.high)
+        ends = (seen.low, min(level, seen.high)) if metric.higher_is_better else (max(level, seen.low), seen.high)
+        box = {"xref": "paper", "yref": "y", "x0": 0, "x1": 1, "layer": "below"}
+        if ends[0] < ends[1]:  # all of the view where nothing in it is good enough
             out = {"y0": ends[0], "y1": ends[1], "fillcolor": grey, "line": {"width": 0}}
             shapes.append({**box, "type": "rect", **out})
+        if seen.low < level < seen.high:
             shapes.append({**box, "type": "line", "y0": level, "y1": level, "line": edge})
 
 

@@ -111,8 +111,8 @@ def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: C
             links.broken("asks a question that is not known", ask)
         return
     metric = run.task.metric
-    low, high = limits.bounds(metric) if ask == KEEP else (limits.LEAST, limits.MOST)
-    limit = links.number(link.get("limit", ""), low, high)
+    least, most = limits.bounds(metric) if ask == KEEP else (limits.LEAST, limits.MOST)
+    limit = links.number(link.get("limit", ""), least, most)
     if limit is not None:
         choice.limits[limit_name(ask, metric)] = limit
     elif "limit" in link:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import axis, charts, links, notices, store, verdict, words
+from app import axis, charts, limits, links, notices, store, verdict, words
 from app.scales import view
 from app.verdict import Measured
 from core.errors import RunError
@@ -21,7 +20,6 @@ from core.tasks import Metric
 
 MOST = 4
 SIZE, METRIC, WIDTH = "size", "metric", "width"
-LEAST, LARGEST = 0.1, 1e9  # of what runs can be compared at
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Choice:
 
     runs: list[str] | None = None  # None until chosen
     at: str = SIZE
-    values: dict[str, float] = field(default_factory=dict)  # what is compared at -> in shown units
+    values: dict[str, float] = field(default_factory=dict)  # `value_name` -> in shown units
     whole: bool = False  # the chart's axis
 
 
@@ -44,10 +42,14 @@ def page() -> None:
     choice = _choice()
     link = links.followed("compare")
     _follow(link, {run.id for run in runs}, choice)
-    measured = _measure(_choose(runs, choice))
+    chosen = _choose(runs, choice)
+    measured = _measure(chosen)
     if len(measured) < 2:
         few = "There is only one run here; make another one" if len(runs) == 1 else "Choose at least two runs"
-        st.info(f"{few} to compare.", icon=":material/compare_arrows:")
+        if len(runs) > 1 and len(measured) == 1 and [run.task for run in runs].count(measured[0][0].task) == 1:
+            few = "No other run here is judged by the same measure; choose two that are, or make another one"
+        if measured or len(chosen) < 2:  # else what stands in the way has been said
+            st.info(f"{few} to compare.", icon=":material/compare_arrows:")
         links.write("compare", {"runs": ",".join(choice.runs or [])})
         return
     metric = measured[0][0].task.metric
@@ -88,7 +90,7 @@ def _choose(runs: list[Run], choice: Choice) -> list[Run]:
 def _pair(runs: list[Run]) -> list[str]:
     opened = getattr(st.session_state.get("pick"), "run", None)
     first = next((run for run in runs if run.id == opened), None) or store.opening(runs)
-    others = [run for run in (*store.ranked(runs, first), *runs) if run.id != first.id]
+    others = [run for run in (*store.ranked(runs, first), *runs) if run.id != first.id and run.task == first.task]
     return [run.id for run in (first, *others)][:2]
 
 
@@ -132,29 +134,26 @@ def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
         on_change=_at_chosen,
     )
     first = measured[0][1].iloc[recommended(measured[0][1], metric)]
-    figure = first[f"validation_{metric.name}"] * metric.scale
-    label, start, step = {
-        SIZE: ("File of at most, in kB", float(math.ceil(first["bytes"] / 1e3)), 1.0),
+    label, entry = {
+        SIZE: ("File of at most, in kB", limits.size_field(float(first["bytes"]))),
         METRIC: (
-            f"{'At least' if metric.higher_is_better else 'At most'} this {metric.label.lower()}, "
-            f"in {metric.unit.strip()}",
-            float(math.floor(figure) if metric.higher_is_better else math.ceil(figure)),
-            0.5,
+            f"{metric.limit.capitalize()} this {metric.label.lower()}{limits.in_unit(metric)}",
+            limits.metric_field(metric, float(first[f"validation_{metric.name}"])),
         ),
-        WIDTH: ("Units", float(first["width"]), 1.0),
+        WIDTH: ("Units", limits.Field(low=1.0, high=limits.MOST, start=float(first["width"]), step=1.0)),
     }[choice.at]
-    low, high = bounds(choice.at, metric)
     key = f"compare-value-{choice.at}"
-    st.session_state[key] = min(max(choice.values.get(choice.at, start), low), high)
+    st.session_state[key] = entry.clip(choice.values.get(value_name(choice.at, metric), entry.start))
     st.number_input(
         label,
         value=None,  # so that an emptied field comes as None and not as the lowest figure
-        min_value=low,
-        max_value=high,
-        step=step,
+        min_value=entry.low,
+        max_value=entry.high,
+        step=entry.step,
         format="%g",
         key=key,
         on_change=_value_chosen,
+        args=(metric,),
         width=260,
     )
     return float(st.session_state[key])
@@ -162,7 +161,14 @@ def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
 
 def bounds(at: str, metric: Metric) -> tuple[float, float]:
     """What can be meant by a figure that runs are compared at."""
-    return 1.0 if at == WIDTH else LEAST, 100.0 if at == METRIC and metric.unit.strip() == "%" else LARGEST
+    if at == METRIC:
+        return limits.bounds(metric)
+    return (1.0 if at == WIDTH else limits.LEAST), limits.MOST
+
+
+def value_name(at: str, metric: Metric) -> str:
+    """Under what a figure is kept: 95 per cent of some runs are no 95 decibels of others."""
+    return f"{at}-{metric.name}" if at == METRIC else at
 
 
 def _row(metrics: pd.DataFrame, metric: Metric, at: str, value: float) -> int | None:
@@ -208,7 +214,9 @@ def _table(measured: Measured, metric: Metric, rows: list[int | None]) -> None:
                 "Units": f"{int(at['width']):,}",
                 "95 % interval": metric.format_interval(at[f"{metric.name}_low"], at[f"{metric.name}_high"]),
                 "Parameters": f"{int(at['params']):,}",
-                "Against its full size": metric.format_difference(at[metric.name], full[metric.name]),
+                "Against its full size": words.difference(metric, at[metric.name], full[metric.name]).removesuffix(
+                    " than"
+                ),
             }
         lines.append(line)
     st.dataframe(pd.DataFrame(lines).fillna("–"), hide_index=True)
@@ -236,12 +244,12 @@ def _at_chosen() -> None:
     _choice().at = st.session_state["compare-at"]
 
 
-def _value_chosen() -> None:
+def _value_chosen(metric: Metric) -> None:
     links.touch("compare")
     choice = _choice()
     value = st.session_state[f"compare-value-{choice.at}"]
     if value is not None:  # an emptied field keeps what was asked for before
-        choice.values[choice.at] = value
+        choice.values[value_name(choice.at, metric)] = value
 
 
 def _follow(link: dict[str, str], known: set[str], choice: Choice) -> None:
@@ -270,6 +278,6 @@ def _follow_value(link: dict[str, str], metric: Metric, choice: Choice) -> None:
     choice.at = link["at"]
     value = links.number(link.get("value", ""), *bounds(choice.at, metric))
     if value is not None:
-        choice.values[choice.at] = value
+        choice.values[value_name(choice.at, metric)] = value
     elif "value" in link:
         links.broken("compares runs at a figure that can't be", link["value"])

@@ -22,9 +22,9 @@ SNIPPETS = {
     "onnx": (
         "python",
         'import onnxruntime\n\nsession = onnxruntime.InferenceSession("{name}")\n'
-        'scores = session.run(None, {{"input": inputs}})[0]   # float32, raw values',
+        'outputs = session.run(None, {{"input": inputs}})[0]   # float32, raw values',
     ),
-    "pt2": ("python", 'import torch\n\nmodel = torch.export.load("{name}").module()\nscores = model(inputs)'),
+    "pt2": ("python", 'import torch\n\nmodel = torch.export.load("{name}").module()\noutputs = model(inputs)'),
 }
 LONGEST_WAIT = 300.0  # seconds until a click counts as lost
 POLL = 0.1

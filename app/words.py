@@ -39,6 +39,13 @@ SETTINGS = {  # what run.json calls it: what people read
     "between": "random sizes in a step",
     "distil": "small sizes learn from full size",
     "seconds": "seconds of training",
+    "classes": "labels",
+    "size": "pixels a side",
+    "channels": "channels at full size",
+    "heads": "attention heads at full size",
+    "waves": "waves that a place is turned into",
+    "frequency": "how fast these waves change",
+    "patch": "pixels a side that are seen at once",
 }
 
 
@@ -127,7 +134,7 @@ def gap(metric: Metric, value: float, reference: float) -> str:
 
 
 def difference(metric: Metric, value: float, reference: float) -> str:
-    """How a figure differs: `1.1 points below`; `0.12 worse than` where less is better, since `above` misleads there."""
+    """How a figure differs: `1.1 points below`; `0.12 worse than` where less is better, as `above` misleads there."""
     change = metric.format_difference(value, reference)
     if metric.higher_is_better or change in SAID_AS_THEY_ARE:
         return change
@@ -220,7 +227,9 @@ def settings(record: RunRecord) -> dict[str, str]:
     found: dict[str, Any] = {"data": record.data.get("name"), "training examples": record.data.get("train_n")}
     found["model"] = record.family.get("name") or "its owner's own program"
     if isinstance(model, dict):
-        found |= {SETTINGS.get(f"model {k}") or SETTINGS.get(k) or f"model {k}": v for k, v in model.items()}
+        found |= {
+            SETTINGS.get(f"model {k}") or SETTINGS.get(k) or f"model {k.replace('_', ' ')}": v for k, v in model.items()
+        }
     found |= {SETTINGS.get(k, k.replace("_", " ")): v for k, v in recipe.items()}
     found |= {SETTINGS.get(k, k): training.get(k) for k in ("seed", "device", "seconds")}
     return {name: short(setting(value), 60) for name, value in found.items()}

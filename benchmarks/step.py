@@ -91,9 +91,83 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
     return step
 
 
+DEEP = {"one width": {"channels": 32}, "two named widths": {"channels": 32, "inner": 32}}  # of the 20-layer net
+
+
+def building(widths: dict[str, int], steps: int, threads: int) -> dict[str, float]:
+    """Share of a step of a 20-layer residual net that goes into building siblings, every cutoff drawn uniformly.
+
+    The paper's recipe: a cutoff for each named width, so that two of them make for a thousand siblings.
+    """
+    import time
+
+    import numpy as np
+    import torch
+    from torch.nn import functional as F
+
+    from core.dropout import recipe as recipe_named
+    from core.elastic import Elastic
+    from core.family import Family
+    from core.steps import make_optimizer, train_step
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    family, recipe, rng = Family(_residual, **widths), recipe_named("paper"), np.random.default_rng(0)
+    model = Elastic(family, 0.0)
+    optimizer = make_optimizer(model, recipe)
+    x, y = torch.randn(128, 1, 14, 14), torch.randint(10, (128,))
+    spent = {"building": 0.0, "all": 0.0, "built": 0}
+    build = family._factory.sibling
+
+    def timed(at):
+        before = time.perf_counter()
+        module = build(at)
+        spent["building"] += time.perf_counter() - before
+        spent["built"] += 1
+        return module
+
+    def run() -> None:
+        before = time.perf_counter()
+        for _ in range(steps):
+            train_step(model, optimizer, x, y, recipe.draw(rng, model.layout.widths), F.cross_entropy)
+        spent["all"] = time.perf_counter() - before
+
+    family._factory.sibling = timed
+    run()  # warm-up: the first steps meet no width twice
+    spent |= {"building": 0.0, "built": 0}
+    run()
+    return {
+        "step_ms": round(1e3 * spent["all"] / steps, 2),
+        "built_a_step": round(spent["built"] / steps, 3),
+        "share": round(spent["building"] / spent["all"], 4),
+        "siblings_kept": len(family._siblings),
+    }
+
+
+def _residual(channels: int, inner: int | None = None):
+    """A stem, nine blocks of two convolutions each with batch norm, and a linear layer."""
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            between = inner or channels
+            self.up, self.first = nn.Conv2d(channels, between, 3, padding=1, bias=False), nn.BatchNorm2d(between)
+            self.down, self.second = nn.Conv2d(between, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+
+        def forward(self, x):
+            return F.relu(x + self.second(self.down(F.relu(self.first(self.up(x))))))
+
+    stem = [nn.Conv2d(1, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
+    return nn.Sequential(*stem, *(Block() for _ in range(9)), *head)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=300, help="steps of each kind (default 300)")
+    parser.add_argument("--deep", type=int, default=60, help="steps of the 20-layer residual net (default 60)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     arguments = parser.parse_args()
     import torch
@@ -106,7 +180,17 @@ def main() -> None:
         ratios = ", ".join(f"{recipe} {ratio:.2f}x" for recipe, ratio in found["ratio"].items())
         dense = found["step_ms"]["dense"]
         print(f"{name}: dense {dense:.2f} ms; {ratios}; memory of stratified {found['memory_ratio']:.2f}x", flush=True)
-    finish("step", {"shapes": figures, "peak_mb": max(f["peak_mb"]["stratified"] for f in figures.values())})
+    deep = {}
+    for name, widths in DEEP.items():
+        found = deep[name] = in_fresh_process(building, widths, arguments.deep, arguments.threads)
+        print(
+            f"20-layer residual net, {name} drawn at random: step {found['step_ms']:.0f} ms, of which building siblings "
+            f"{found['share']:.1%} ({found['built_a_step']:.2f} a step; {found['siblings_kept']} kept)",
+            flush=True,
+        )
+    finish(
+        "step", {"shapes": figures, "deep": deep, "peak_mb": max(f["peak_mb"]["stratified"] for f in figures.values())}
+    )
 
 
 if __name__ == "__main__":

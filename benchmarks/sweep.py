@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
+import numpy as np
 from measure import finish, in_fresh_process, peak_memory
 
 
 def _family_and_data(rows: int, hidden: int, layers: int, threads: int):
     """A network with random weights and examples with random classes: nothing here depends on how good it is."""
-    import numpy as np
     import torch
 
     from core import models
@@ -31,7 +33,6 @@ def _family_and_data(rows: int, hidden: int, layers: int, threads: int):
 
 
 def _compare(rows: int, hidden: int, layers: int, repeats: int, threads: int) -> dict:
-    import numpy as np
     import torch
 
     from core.evaluate import evaluate
@@ -65,11 +66,25 @@ def _compare(rows: int, hidden: int, layers: int, repeats: int, threads: int) ->
 
 
 def _memory(rows: int, hidden: int, layers: int, threads: int) -> float:
-    from core.evaluate import evaluate
+    """MB that a whole sweep takes, tables and all, above torch, the data and the trained network."""
+    import torch
 
-    family, scale, weights, x, y = _family_and_data(rows, hidden, layers, threads)
-    with peak_memory() as memory:
-        evaluate(family, scale, weights, x, y, list(range(1, hidden + 1)), classes=10)
+    from core import models, sweep, train
+    from core.data import from_arrays
+    from core.dropout import recipe
+
+    torch.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+
+    def part(n: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), rng.integers(0, 10, n)
+
+    data = from_arrays(*part(1000), test_arrays=part(rows))
+    family = models.family("mlp", inputs=784, outputs=10, hidden=hidden, layers=layers)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(family, data, out=Path(folder) / "run", recipe=recipe("stratified", epochs=1), progress=False)
+        with peak_memory() as memory:
+            sweep(run, data, family=family, latency=False, progress=False)
     return memory["mb"]
 
 

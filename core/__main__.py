@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from core.data import NAMES
 from core.dropout import RECIPES
 from core.errors import UserError
+from core.models import MODELS
 from core.report import printable
 
 if TYPE_CHECKING:
+    from core.data import Dataset
     from core.family import Family
     from core.runs import Run
 
@@ -31,7 +34,7 @@ app = typer.Typer(
 )
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/digits.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder with the data's IDX files, for mnist and fashion-mnist.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data's files; for solids, where they are made.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 BYTES_TRAINED = 16  # a parameter with its gradient and Adam's two moments, float32
 
@@ -39,17 +42,32 @@ BYTES_TRAINED = 16  # a parameter with its gradient and Adam's two moments, floa
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the new run; its parent is the store.")],
-    data: Annotated[str, typer.Option(help="digits, fashion-mnist, mnist, or openml:<name or id>.")] = "digits",
+    data: Annotated[str, typer.Option(help=f"What to learn: {', '.join(NAMES)}.")] = "digits",
     data_dir: DataDir = None,
-    hidden: Annotated[int, typer.Option(help="Full width: units in each hidden layer.")] = 128,
-    layers: Annotated[int, typer.Option(help="Number of hidden layers.")] = 2,
-    lower: Annotated[int, typer.Option(help="Smallest width that is trained.")] = 1,
+    model: Annotated[str | None, typer.Option(help=f"{', '.join(MODELS)}; what suits the data if left out.")] = None,
+    hidden: Annotated[
+        int | None, typer.Option(help="Full width: units in each hidden layer; of a convnet, channels at first.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Number of hidden layers.")] = None,
+    lower: Annotated[int | None, typer.Option(help="Smallest width that is trained; 1 if left out.")] = None,
+    model_set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A setting of the model, such as depth=4; may be repeated."),
+    ] = None,
     recipe: Annotated[str, typer.Option(help=f"How cutoffs are drawn: {', '.join(RECIPES)}.")] = "stratified",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training part; the recipe's if left out.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step; the recipe's if left out.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's if left out.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Exponent of the scale; the recipe's if left out.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay; the recipe's if left out.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training part; the model's or recipe's if left out.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Examples a step; the model's or recipe's if left out.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate; the model's or recipe's if left out.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Exponent of the scale; the model's or recipe's if left out.")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Weight decay; the model's or recipe's if left out.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe, such as strata=6; may be repeated."),
@@ -67,6 +85,8 @@ def train(
       python -m core train --data digits --out runs/digits
       python -m core train --data fashion-mnist --hidden 256 --out runs/fashion
       python -m core train --data mnist --data-dir ~/mnist --recipe paper --out runs/mnist
+      python -m core train --data fashion-mnist --model vit --model-set depth=3 --out runs/vit
+      python -m core train --data photo:flower --out runs/flower
     """
     from core import data as data_sets
     from core import models
@@ -75,18 +95,12 @@ def train(
     from core.sweep import sweep as sweep_run
     from core.train import train as train_family
 
-    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "alpha": alpha, "weight_decay": weight_decay}
-    chosen = recipe_named(recipe, **_with_pairs(settings, set_ or []))
     dataset = data_sets.load(data, data_dir=data_dir)
-    family = models.family(
-        "mlp",
-        inputs=dataset.features,
-        outputs=dataset.classes,
-        hidden=hidden,
-        layers=layers,
-        lower=lower,
-        each_layer=chosen.independent and layers > 1,
-    )
+    name = model or models.suited(dataset)
+    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "alpha": alpha, "weight_decay": weight_decay}
+    given = _with_pairs(settings, set_ or [], "--set", "recipe")
+    chosen = recipe_named(recipe, **{**models.recipe_settings(name, recipe), **given})
+    family = _family(dataset, name, hidden, layers, lower, model_set or [], each_layer=chosen.independent)
     _refuse_what_cannot_fit(family)
     if resume and not out.exists() and not out.with_name(out.name + UNFINISHED).exists():
         typer.echo(f"no training of {printable(str(out))} was interrupted; this one starts at its beginning", err=True)
@@ -117,7 +131,7 @@ def sweep(
 
     opened = _open(run)
     name = str(opened.record.data.get("name"))
-    if name not in data_sets.SOURCES and not name.startswith("openml:"):
+    if not data_sets.known(name):
         raise UserError(f"run {opened.id} was trained on data of your own; validate it from Python: sweep(run, data)")
     dataset = data_sets.load(name, data_dir=data_dir)
     with _stop_says(f"what was validated is saved; go on with: python -m core sweep {run}"):
@@ -129,7 +143,14 @@ def sweep(
 def show(
     run: RunFolder,
     max_kb: Annotated[float | None, typer.Option(help="Stay under so many kB (1 kB is 1,000 bytes).")] = None,
-    min_accuracy: Annotated[float | None, typer.Option(help="Keep at least this, as a fraction: 0.97 is 97 %.")] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            "--at-least",
+            "--min-accuracy",
+            help="Be so good or better, in the run's own unit; a share is a fraction: 0.97 is 97 %.",
+        ),
+    ] = None,
 ) -> None:
     """A table of sizes, and with a budget the size that answers it.
 
@@ -137,15 +158,16 @@ def show(
     Examples:
       python -m core show runs/digits
       python -m core show runs/digits --max-kb 50
-      python -m core show runs/digits --max-kb 50 --min-accuracy 0.97
+      python -m core show runs/digits --max-kb 50 --at-least 0.97
+      python -m core show runs/flower --at-least 25
     """
     from core.report import reply, size_table
 
     opened = _open(run)
     metrics = opened.metrics()
     lines = [size_table(opened, metrics)]
-    if max_kb is not None or min_accuracy is not None:
-        lines += ["", reply(opened, metrics, max_kb=max_kb, at_least=min_accuracy).sentence]
+    if max_kb is not None or at_least is not None:
+        lines += ["", reply(opened, metrics, max_kb=max_kb, at_least=at_least).sentence]
     typer.echo("\n".join(lines))
 
 
@@ -205,6 +227,26 @@ def _open(path: Path) -> Run:
     return Run(path if path.name not in ("", "..") else path.resolve())  # `.` is a run with a name too
 
 
+def _family(
+    data: Dataset,
+    name: str,
+    hidden: int | None,
+    layers: int | None,
+    lower: int | None,
+    pairs: Sequence[str],
+    *,
+    each_layer: bool,
+) -> Family:
+    """The family that the options of `train` ask for. Raises UserError."""
+    from core import models
+
+    width = models.MODELS[name].width if name in models.MODELS else "hidden"
+    settings = _with_pairs({width: hidden, "layers": layers, "lower": lower}, pairs, "--model-set", "model")
+    if name == "mlp":  # the recipe decides whether each layer draws for itself
+        settings["each_layer"] = each_layer and settings.get("layers", 2) != 1
+    return models.family_for(data, name, **settings)
+
+
 def _refuse_what_cannot_fit(family: Family) -> None:
     """A sentence before the machine grinds to a halt, where it tells how much memory it has."""
     try:
@@ -233,13 +275,13 @@ def _target(out: str, name: str) -> Path | None:
     return path
 
 
-def _with_pairs(settings: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+def _with_pairs(settings: dict[str, Any], pairs: Sequence[str], option: str, owner: str) -> dict[str, Any]:
     """The settings that were given as options, and `name=value` texts as Python values."""
     found = {name: value for name, value in settings.items() if value is not None}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name.isidentifier() or name == "name":
-            raise UserError(f"--set wants a setting of the recipe as name=value, got {pair!r}")
+            raise UserError(f"{option} wants a setting of the {owner} as name=value, got {pair!r}")
         if name in found:
             raise UserError(f"{name} is set twice; give it once")
         found[name] = _value(text)

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.card import batch_shape, model_card
+from core.card import batch_shape, model_card, output_meaning
 from core.errors import RunError
 from core.export_graph import onnx_bytes
 from core.models import source
@@ -34,7 +34,7 @@ def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = No
         "metrics.json": _json(row),
         "model_card.md": model_card(run, widths, row).encode(),
         "load.py": load_script(run, widths).encode(),
-        "load_onnx.py": LOAD_ONNX.format(shape=batch_shape(run)).encode(),
+        "load_onnx.py": LOAD_ONNX.format(**_answer(run)).encode(),
     }
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
     files["SHA256SUMS"] = sums.encode()
@@ -50,7 +50,7 @@ def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = No
 
 
 def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
-    """What a program needs to know: labels, input format, widths."""
+    """What a program needs to know: labels (of classes, or of the numbers that are predicted), input format, widths."""
     record = run.record
     return {
         "run": run.id,
@@ -60,7 +60,7 @@ def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
         "full_widths": run.layout.full,
         "input": record.input.to_json(),
         "input_dtype": "float32, the values as the data has them: what normalising there is, the model does",
-        "output": "one score for each label; the highest is the prediction",
+        "output": output_meaning(run),
         "labels": list(record.labels),
         "weights_sha256": record.weights_sha256,
     }
@@ -85,7 +85,26 @@ def load_script(run: Run, widths: Mapping[str, int]) -> str:
     if model is None:
         return LOAD_OWN
     imports = sorted({*model.imports, "import torch", "from safetensors.torch import load_file"}, key=_as_sorted)
-    return LOAD_TORCH.format(imports="\n".join(imports), model=model.text, call=model.call, shape=batch_shape(run))
+    return LOAD_TORCH.format(imports="\n".join(imports), model=model.text, call=model.call, **_answer(run))
+
+
+def _answer(run: Run) -> dict[str, str]:
+    """What `predict` says of its answer, and the expressions that make it from what the model gives."""
+    shape = batch_shape(run)
+    if run.task.classes:
+        return {
+            "what": f"Labels of a batch of raw inputs, shape {shape}",
+            "torch_answer": "[labels[k] for k in output.argmax(1).tolist()]",
+            "onnx_answer": "[labels[k] for k in output.argmax(1)]",
+        }
+    what = f"Numbers (n, {len(run.record.labels)}) in the order of `labels`"
+    what += ", from 0 to 1" if run.task.bounded else ""
+    clip = ".clip(0, 1)" if run.task.bounded else ""
+    return {
+        "what": f"{what}, of a batch of raw inputs, shape {shape}",
+        "torch_answer": f"output{clip}.numpy()",
+        "onnx_answer": f"output{clip}",
+    }
 
 
 def _as_sorted(line: str) -> tuple[bool, str]:
@@ -130,10 +149,10 @@ model.eval()
 
 
 def predict(x):
-    """Labels of a batch of raw inputs, shape {shape}; config.json tells what they are."""
+    """{what}; config.json tells what they are."""
     with torch.inference_mode():
-        scores = model(torch.as_tensor(x, dtype=torch.float32))
-    return [labels[k] for k in scores.argmax(1).tolist()]
+        output = model(torch.as_tensor(x, dtype=torch.float32))
+    return {torch_answer}
 '''
 
 LOAD_OWN = '''"""Needs torch, safetensors and your own factory. Use it as:  from load import load"""
@@ -168,7 +187,7 @@ session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExe
 
 
 def predict(x):
-    """Labels of a batch of raw inputs, shape {shape}; config.json tells what they are."""
-    scores = session.run(None, {{"input": np.asarray(x, np.float32)}})[0]
-    return [labels[k] for k in scores.argmax(1)]
+    """{what}; config.json tells what they are."""
+    output = session.run(None, {{"input": np.asarray(x, np.float32)}})[0]
+    return {onnx_answer}
 '''

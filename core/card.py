@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,23 +22,21 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
         ("Parameters", f"{row['params']:,}"),
         ("Weights' file", f"{row['bytes'] / 1000:,.1f} kB"),
         ("Input", f"{record.input.meaning}; as float32 in a batch of shape {batch_shape(run)}"),
-        ("Output", f"one score for each of {len(record.labels)} labels; the highest is the prediction"),
+        ("Output", output_meaning(run)),
         ("Trained on", record.data.get("source") or record.data.get("name")),
         (
             "Recipe",
             f"{record.recipe.get('name')}, {record.recipe.get('epochs')} epochs, seed {record.training.get('seed')}",
         ),
     ]
-    measured = all(isinstance(row.get(name), int | float) for name in _columns(metric.name))
-    if measured:
-        interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
-        facts.append(
-            (
-                metric.label,
-                f"{metric.format(row[metric.name])} (95 % interval {interval}), on {row['n']:,} test "
-                f"{run.task.example}s that were used neither for training nor for choosing a size",
-            )
-        )
+    # of a picture every pixel is tested, those that it was trained on too: what was trained on says which
+    apart = "" if "picture" in record.data else " that were used neither for training nor for choosing a size"
+    for judged in run.task.metrics:
+        if _measured(row, judged.name):
+            interval = judged.format_interval(row[f"{judged.name}_low"], row[f"{judged.name}_high"])
+            figure = f"{judged.format(row[judged.name])} (95 % interval {interval})"
+            facts.append((judged.label, f"{figure}, on {row['n']:,} test {run.task.example}s{apart}"))
+    measured = _measured(row, metric.name)
     lines = [
         f"# {plain(run.id)}: {plain(size)}",
         "",
@@ -57,8 +56,12 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
     lines += [
         "## Limits",
         "",
-        "It was measured on examples like those it was trained on; on others it can be worse. It always names one of "
-        "its labels, also for an input that is none of them.",
+        f"It was measured on {run.task.example}s like those it was trained on; on others it can be worse. It always "
+        + (
+            "names one of its labels, also for an input that is none of them."
+            if run.task.classes
+            else "answers with a number, also for an input that makes no sense."
+        ),
         "",
         "## Loading it",
         "",
@@ -67,6 +70,17 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
         "",
     ]
     return "\n".join(lines)
+
+
+def output_meaning(run: Run) -> str:
+    """What comes out of the model, in plain words."""
+    labels = run.record.labels
+    if run.task.classes:
+        return f"one score for each of {len(labels)} labels; the highest is the prediction"
+    named = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+    if run.task.bounded:
+        return f"{len(labels)} numbers, {named}, each of which counts as 0 below 0 and as 1 above 1"
+    return f"the number {named}" if len(labels) == 1 else f"{len(labels)} numbers: {named}"
 
 
 def batch_shape(run: Run) -> str:
@@ -86,5 +100,7 @@ def _table(left: str, right: str, rows: Iterable[tuple[object, object]]) -> list
     return [f"| {left} | {right} |", "|---|---|", *(f"| {plain(name)} | {plain(value)} |" for name, value in rows)]
 
 
-def _columns(metric: str) -> tuple[str, ...]:
-    return metric, f"{metric}_low", f"{metric}_high", "n"
+def _measured(row: Mapping[str, Any], metric: str) -> bool:
+    """Whether there is a figure with its interval; one that is not known is null or no number."""
+    wanted = (row.get(name) for name in (metric, f"{metric}_low", f"{metric}_high", "n"))
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in wanted)

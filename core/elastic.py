@@ -59,8 +59,11 @@ class Elastic(nn.Module):
                 # a module writes its running statistics; those of one slice are no other's, so it writes to a copy
                 folded |= {name: folded[name].clone() for name in self._estimated}
                 outputs.append(call(sibling, folded, x[rows]))
-                if self.training and isinstance(penalty := getattr(sibling, "penalty", None), torch.Tensor):
-                    penalties.append(penalty)
+                penalty = vars(sibling).get("penalty")  # not a parameter or buffer that happens to bear the name
+                if isinstance(penalty, torch.Tensor):
+                    sibling.penalty = None  # type: ignore[assignment]  # a sibling is kept, its graph must not be
+                    if self.training:
+                        penalties.append(penalty)
             elif cuts.whole_batch and len(cuts.cutoffs) > 1:
                 # every cutoff reads the same rows, so a narrower first layer is the prefix of the wider one's product
                 link = self.chain.links[0]

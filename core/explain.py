@@ -38,7 +38,7 @@ def explain(
             "belongs to training: F.dropout(x, training=self.training)"
         )
     found = f"reordering the features changed the output by {error:.2g} (relative), so this layout is wrong"
-    places = _open_places(measured)
+    places = open_places(measured)
     if not places:
         return (
             f"{found}, and no dimension can be read another way; the features are not unordered: the output, or a "
@@ -64,12 +64,12 @@ def find_mend(
     probe: Probe, measured: Layout, declarations: Sequence[Declaration], known: Sequence[Declaration] = ()
 ) -> tuple[Declaration, ...]:
     """The first declaration that makes the check pass, or the first two or three; empty if none do."""
-    places = _open_places(measured)
+    places = open_places(measured)
     singles = ((d,) for d in _candidates(places, (0, 1, 2), dims=True))
     pairs = itertools.combinations(_candidates(places, (1,), dims=False), 2)
     triples = itertools.combinations(_candidates(places, (1,), dims=False), 3)
     tried = {_axes(declared(measured, declarations, known))}
-    for mends in (singles, pairs, triples):
+    for mends in (singles, _rules(places), pairs, triples):
         give_up, tries = time.monotonic() + SECONDS, 0
         for mend in mends:
             layout = declared(measured, (*declarations, *mend), known)
@@ -91,9 +91,25 @@ def _candidates(places: Sequence[Place], levels: Sequence[int], *, dims: bool) -
             for dim_said in (None, dim) if dims else (None,):
                 for level in levels:
                     declaration = Declaration(_patterns(name)[level], blocks, order, dim_said)
-                    if declaration not in seen:
+                    # an order that splits a width in parts may leave nothing that the blocks divide
+                    if declaration not in seen and declaration.read(name, dim, axis) is not None:
                         seen.add(declaration)
                         yield declaration
+
+
+def _rules(places: Sequence[Place]) -> Iterator[tuple[Declaration, ...]]:
+    """One habit for every concat of a model, however many there are, as where each layer reads all before it."""
+    joined = [(name, dim, axis) for name, dim, axis in places if len(axis) > 1]
+    for constant_first in (True, False):
+        for split in (True, False):
+            mend = []
+            for name, dim, axis in joined:
+                parts = [s.width for s in axis if s.width is not None for _ in range(s.each if split else 1)]
+                constant = [None for s in axis if s.width is None]
+                order = (*constant, *parts) if constant_first else (*parts, *constant)
+                mend.append(Declaration(_patterns(name)[0], order=order, dim=dim))
+            if mend:
+                yield tuple(mend)
 
 
 def _readings(axis: Axis) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
@@ -113,11 +129,11 @@ def _readings(axis: Axis) -> Iterator[tuple[int, tuple[str | None, ...] | None]]
 
 def overruled(measured: Layout, declarations: Sequence[Declaration], mend: Sequence[Declaration]) -> bool:
     """Whether `mend` reads an axis otherwise than a person has declared it."""
-    places = [place for place in _open_places(measured) if any(d.read(*place) for d in declarations)]
+    places = [place for place in open_places(measured) if any(d.read(*place) for d in declarations)]
     return any(d.read(*place) is not None for place in places for d in mend)
 
 
-def _open_places(layout: Layout) -> list[Place]:
+def open_places(layout: Layout) -> list[Place]:
     """The axes whose order shapes leave open."""
     return [
         (name, dim, axis)

@@ -119,6 +119,60 @@ class Family:
         """The full state with features reordered: feature i of a width is what feature `orders[width][i]` was."""
         return self.layout.permute(state, orders)
 
+    def full_state(self, state: Mapping[str, Any], /) -> dict[str, Any]:
+        """Somebody's weights as the full model's own state dict: on the CPU, of its types, tied ones under each name.
+
+        Raises UserError, in one sentence, where a name, a shape or a number is not what the full model has.
+        """
+        from core.order import check_state, complete
+
+        return complete(check_state(state, self.layout), self._factory.aside(self.layout.full))
+
+    def order(
+        self,
+        state: Mapping[str, Any],
+        /,
+        by: str = "norm",
+        *,
+        batch: tuple[Any, Any] | None = None,
+        task: str = "classification",
+    ) -> dict[str, Any]:
+        """The weights of a trained full model with the most important features of every width first.
+
+        The full model's output stays as it is, and the leading slices become a fair start for a short training.
+
+        Parameters
+        ----------
+        state
+            Names and tensors of the full model; nothing of it is changed.
+        by
+            `norm`: of all weights that a feature owns. `gradient`: of each of them times the loss's gradient on
+            `batch`, summed.
+        batch
+            Inputs and targets, `(x, y)`; the symmetry check runs on the inputs first.
+        task
+            Whose loss `gradient` takes.
+
+        Raises UserError for weights that are not the full model's, and LayoutError where the layout is wrong.
+        """
+        from core import order
+
+        if by not in order.BY:
+            raise UserError(f"features can't be ordered by {by!r}; choose one of {', '.join(order.BY)}")
+        if batch is None and by == "gradient":
+            raise UserError("ordering by gradient wants examples: order(state, 'gradient', batch=(x, y))")
+        given = self.full_state(state)
+        if batch is not None:
+            self.check(order.example(batch))
+        elif not self._checked and self._open():
+            raise UserError(
+                "shapes leave this layout open and it has not been checked yet; run family.check(x) first, or give a "
+                "batch=(x, y)"
+            )
+        scores = given if by == "norm" else order.gradients(self._factory.aside(self.layout.full), given, batch, task)
+        found = order.importance(self.layout, scores, power=2 if by == "norm" else 1)
+        return self.permute(given, **order.descending(found))
+
     def params(self, **widths: int) -> int:
         """Number of parameters at `widths`; a tied one counts once."""
         return self.layout.params(self.layout.check_widths(widths))
@@ -186,6 +240,12 @@ class Family:
         self._found, self._layout = (*self._found, *mend), None
         self._checked.clear()  # what passed before has to pass again
         return probe.error(self.layout)
+
+    def _open(self) -> bool:
+        """Whether shapes leave any axis to be read in more than one way."""
+        from core.explain import open_places
+
+        return bool(open_places(self._shapes()))
 
     def _shapes(self) -> Layout:
         if self._measured is None:

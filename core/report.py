@@ -30,22 +30,28 @@ def printable(text: str) -> str:
 
 
 def size_table(run: Run, metrics: pd.DataFrame) -> str:
-    """Sizes near powers of two: units, parameters, file, and the metric on test, its interval, and on validation."""
-    metric = _check(run, metrics)
+    """Sizes near powers of two: units, parameters, file, and the metric on test, its interval, and on validation.
+
+    A task's further metrics follow, on test.
+    """
+    metric, kind = _check(run, metrics), f"{run.task.example}s"
+    more = run.task.metrics[1:]
     widths = metrics["width"].to_numpy()
     # not every run has every width, so the nearest one that was validated
     nearest = {int(np.abs(widths - width).argmin()) for width in log_spaced(int(widths[0]), int(widths[-1]))}
     rows = metrics.iloc[sorted(nearest)]
     lines = [
-        f"{printable(run.id)}: {metric.label.lower()} on {int(metrics['n'].iloc[0]):,} test examples (95 % interval); "
-        f"sizes are chosen on {int(metrics['validation_n'].iloc[0]):,} validation examples",
-        f"{'units':>6} {'parameters':>12} {'file':>9} {'test':>8} {'interval':>16} {'validation':>11}",
+        f"{printable(run.id)}: {metric.label.lower()} on {int(metrics['n'].iloc[0]):,} test {kind} (95 % interval); "
+        f"sizes are chosen on {int(metrics['validation_n'].iloc[0]):,} validation {kind}",
+        f"{'units':>6} {'parameters':>12} {'file':>9} {'test':>8} {'interval':>18} {'validation':>11}"
+        + "".join(f" {other.label.lower():>18}" for other in more),
     ]
     for row in rows.to_dict("records"):
         interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
         lines.append(
             f"{row['width']:>6} {row['params']:>12,} {kilobytes(row['bytes']):>9} {metric.format(row[metric.name]):>8} "
-            f"{interval:>16} {metric.format(row[f'validation_{metric.name}']):>11}"
+            f"{interval:>18} {metric.format(row[f'validation_{metric.name}']):>11}"
+            + "".join(f" {other.format(row[other.name]):>18}" for other in more)
         )
     return "\n".join(lines)
 
@@ -60,7 +66,7 @@ class Reply:
 
 
 def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_least: float | None = None) -> Reply:
-    """Answer a budget in plain words. `at_least` is in the metric's stored unit.
+    """Answer a budget in plain words. `at_least` is in the metric's stored unit, and the most where lower is better.
 
     Sizes are chosen on validation examples and judged on test examples; where the two disagree, it is said.
     "Just fits" is a file within 5 % of the limit, or a test interval that reaches below what was asked.
@@ -69,15 +75,17 @@ def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_le
     metric = _check(run, metrics)
     if max_kb is not None and not 0 < max_kb < math.inf:
         raise UserError(f"the size limit is {max_kb:g} kB; give more than 0 kB")
-    if at_least is not None and metric.unit.strip() == "%" and not 0 < at_least <= 1:
+    if at_least is not None and metric.percent and not 0 < at_least <= 1:
         raise UserError(
             f"the {metric.label.lower()} asked for is {at_least:g}, which is not a fraction up to 1; 0.97 means 97 %"
         )
+    if at_least is not None and not math.isfinite(at_least):
+        raise UserError(f"the {metric.label.lower()} asked for is {at_least:g}; give a finite number")
     found = answer(metrics, metric, Budget(max_bytes=None if max_kb is None else max_kb * 1e3, at_least=at_least))
     row = metrics.iloc[found.row]
     wishes = []
     if at_least is not None:
-        wishes.append(f"keeps at least {_exactly(metric, at_least)}")
+        wishes.append(f"keeps {_wish(metric)} {_exactly(metric, at_least)}")
     if max_kb is not None:
         wishes.append(f"stays under {max_kb:,.12g} kB")
     wanted = " and ".join(wishes)
@@ -90,12 +98,13 @@ def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_le
     else:
         lead = f"{'Smallest' if at_least is not None else 'Best'} model that {wanted}:"
         verdict = "just fits" if tight else "fits"
-    sentence = f"{lead} {describe(row, metrics.iloc[-1], metric)}."
+    sentence = f"{lead} {describe(row, metrics.iloc[-1], metric, run.task.example)}."
     if found.fits and at_least is not None and not metric.at_least(row[metric.name], at_least):
         chosen = metric.format(row[f"validation_{metric.name}"])
+        kind, misses = f"{run.task.example}s", "falls short of" if metric.higher_is_better else "is above"
         sentence += (
-            f" It was chosen on {int(row['validation_n']):,} validation examples, where it has {chosen}; on the test "
-            f"examples it falls short of {_exactly(metric, at_least)}."
+            f" It was chosen on {int(row['validation_n']):,} validation {kind}, where it has {chosen}; on the test "
+            f"{kind} it {misses} {_exactly(metric, at_least)}."
         )
     return Reply(answer=found, verdict=verdict, sentence=sentence)
 
@@ -111,6 +120,11 @@ def _check(run: Run, metrics: pd.DataFrame) -> Metric:
     return metric
 
 
+def _wish(metric: Metric) -> str:
+    """`at least`; a figure without a unit is named, for alone it says nothing."""
+    return metric.limit if metric.unit else f"a {metric.label.lower()} of {metric.limit}"
+
+
 def _exactly(metric: Metric, target: float) -> str:
     """A figure that was asked for: never rounded to one that was not."""
     shown = metric.format(target)
@@ -121,7 +135,7 @@ def _exactly(metric: Metric, target: float) -> str:
     )
 
 
-def describe(row: pd.Series, full: pd.Series, metric: Metric) -> str:
+def describe(row: pd.Series, full: pd.Series, metric: Metric, example: str = "example") -> str:
     """A size and its price: `24 units, 19,000 parameters, 78 kB; 97.1 % (95 % interval ...), 1.1 points below ...`."""
     width = int(row["width"])
     difference = metric.format_difference(row[metric.name], full[metric.name])
@@ -131,7 +145,7 @@ def describe(row: pd.Series, full: pd.Series, metric: Metric) -> str:
         against = "full size"
     return (
         f"{width:,} unit{'' if width == 1 else 's'}, {int(row['params']):,} parameters, {kilobytes(row['bytes'])}; "
-        f"{metric.format(row[metric.name])} on {int(row['n']):,} test examples (95 % interval {interval}), {against}"
+        f"{metric.format(row[metric.name])} on {int(row['n']):,} test {example}s (95 % interval {interval}), {against}"
     )
 
 
@@ -143,7 +157,7 @@ def run_line(run: Run | BrokenRun) -> str:
     try:
         full, metric = run.metrics().iloc[-1], run.task.metric
         size = f"{int(full['width'])} units, {kilobytes(full['bytes'])}"
-        return printable(f"{head}, {size}, {metric.format(full[metric.name])} at full size")
+        return printable(f"{head}, {size}, {metric.label.lower()} {metric.format(full[metric.name])} at full size")
     except UserError as error:
         return printable(f"{head}: {error}")
     except Exception as error:  # a table of the wrong types: the other runs are still listed

@@ -142,6 +142,7 @@ def _gives_probe(run: Run, family: Family) -> bool:
     """Whether the full-width model scores the first examples as it did when it was trained (`core.train`)."""
     import torch
 
+    from core.batch_norm import set_mode
     from core.elastic import load
 
     wanted = np.array(run.record.training.get("probe") or [], dtype=np.float64)
@@ -149,9 +150,14 @@ def _gives_probe(run: Run, family: Family) -> bool:
         return True  # a run of before there were probes
     x = torch.from_numpy(run.examples()["x"][: len(wanted)]).float()
     scale = Scale.from_json(run.record.scale, run.layout)
-    with torch.inference_mode():
-        scores = load(family, scale, run.weights(), run.layout.full)(x)[:, : wanted.shape[1]].double().numpy()
-    return scores.shape == wanted.shape and bool(np.abs(scores - wanted).max() <= SAME_SCORES * np.abs(wanted).max())
+    module = load(family, scale, run.weights(), run.layout.full)
+    # as training runs it, normalisation over batches has its statistics from the batch at hand
+    for by_batch in (False, True) if run.record.statistics else (False,):
+        with torch.inference_mode():
+            scores = set_mode(module, False, by_batch=by_batch)(x)[:, : wanted.shape[1]].double().numpy()
+        if scores.shape == wanted.shape and np.abs(scores - wanted).max() <= SAME_SCORES * np.abs(wanted).max():
+            return True
+    return False
 
 
 def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[int, np.ndarray]] | None:

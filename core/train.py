@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Interrupted", "batch_rows", "learning_rate", "loss_function", "make_optimizer", "train", "train_step"]
 
 EXAMPLES_KEPT = 300
+ORDERED_BY = 500  # training examples whose loss orders the features of a trained model
 PROBED = (2, 16)  # examples and scores by which a factory of one's own is known again
 
 
@@ -47,6 +50,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    start: Mapping[str, Any] | None = None,
+    order: str | None = None,
 ) -> Run:
     """Train `family` once so that every width of it works, and write the run to folder `out`.
 
@@ -69,6 +74,11 @@ def train(
         that is finished is only opened. After one whose loss diverged, a smaller learning rate may go on.
     overwrite
         Replace a run of that name, once the new one is whole.
+    start
+        Weights of an already trained full model, names and tensors, to begin with.
+    order
+        Sort the features of `start` by importance first: `norm` or `gradient`, as `Family.order` says. The full
+        model's output stays as it is.
 
     Raises LayoutError where features are not unordered, UserError for settings or data that don't fit, RunError
     where the run exists or can't be written, and Interrupted after Ctrl-C.
@@ -88,16 +98,20 @@ def train(
     where = _device(device)
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
     _check_family(family, example)
-    plan = _plan(family, dataset, chosen, seed, where)
+    begin = _beginning(family, dataset, start, order, seed)
+    plan = _plan(family, dataset, chosen, seed, where, begin)
     if resume and out.exists() and not (overwrite and checkpoint.exists(out)):
-        run = _finished(out, plan, family, dataset, chosen, seed, overwrite=overwrite)
+        run = _finished(out, plan, family, dataset, chosen, seed, begin, overwrite=overwrite)
         if run is not None:
             return run
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
         model = Elastic(family, chosen.alpha)
         fit_inputs(model.full, *dataset.statistics())
+        if begin is not None:
+            model.full.load_state_dict(begin.weights, strict=True)
         _check_outputs(model, example, dataset)
+        _check_batch(model, chosen, dataset)
         model.to(where)
         optimizer = make_optimizer(model, chosen)
         state = checkpoint.restore(out, model, optimizer, plan, chosen.lr) if resume else None
@@ -112,7 +126,7 @@ def train(
         except Diverged:
             checkpoint.mark_diverged(out)
             raise
-        run = _write(out, model, dataset, chosen, seed, where, state, plan, overwrite)
+        run = _write(out, model, dataset, chosen, seed, where, state, plan, begin, overwrite)
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
     return run
@@ -131,8 +145,41 @@ def as_dataset(data: Any) -> Dataset:
     return from_arrays(*data)
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """The weights that a training starts from, and what its run says of where they are from."""
+
+    weights: dict[str, torch.Tensor]  # of the full model, in order
+    told: dict[str, Any]  # sha256 of the weights as they were given, and how they were ordered
+
+
+def _beginning(
+    family: Family, data: Dataset, start: Mapping[str, Any] | None, order: str | None, seed: int
+) -> Beginning | None:
+    """Weights of somebody's trained model, ordered. Raises UserError where they are not the full model's."""
+    if start is None:
+        if order is not None:
+            raise UserError(f"order is {order!r}, but there are no weights to order; give start=<their state dict>")
+        return None
+    weights = family.full_state(start)
+    told = {"sha256": fingerprint({name: value.numpy() for name, value in weights.items()}), "order": order}
+    if order is not None:
+        rows = np.sort(np.random.default_rng([seed, 6]).permutation(data.train.n)[:ORDERED_BY])
+        batch = (data.train.x[rows].astype(np.float32), data.train.y[rows])
+        weights = family.order(weights, order, batch=batch, task=data.task)
+    return Beginning(weights, told)
+
+
 def _finished(
-    out: Path, plan: str, family: Family, data: Dataset, recipe: Recipe, seed: int, *, overwrite: bool
+    out: Path,
+    plan: str,
+    family: Family,
+    data: Dataset,
+    recipe: Recipe,
+    seed: int,
+    begin: Beginning | None,
+    *,
+    overwrite: bool,
 ) -> Run | None:
     """The run at `out`, if it is what this training would give; so a command can be repeated until it is through.
 
@@ -147,6 +194,7 @@ def _finished(
         "data": record.data.get("fingerprint") == data.fingerprint,
         "recipe": record.recipe == _recipe_used(recipe, data),
         "seed": training.get("seed") == seed,
+        "start": training.get("start") == (begin.told if begin else None),
     }
     other = [name for name in same if not same[name]]
     if not other and training.get("plan") != plan:
@@ -210,6 +258,24 @@ def _check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None
         )
 
 
+def _check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
+    """Whether every cutoff of a step has examples enough to be normalised over."""
+    from core.batch_norm import tracked
+    from core.elastic import parts
+
+    if not tracked(model.full):
+        return
+    cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), batch_rows(recipe, data.train.n)
+    fewest = min(part.stop - part.start for part in parts(rows, cuts))
+    if fewest < 2:
+        shared = f"shared by {len(cuts.cutoffs)} cutoffs " if not cuts.whole_batch else ""
+        whole = "" if cuts.whole_batch else f"{2 * len(cuts.cutoffs)}, or whole_batch"
+        raise UserError(
+            f"a batch of {rows} {shared}leaves {fewest} example{'' if fewest == 1 else 's'} to normalise over; choose "
+            f"a batch size of at least {whole or 2}"
+        )
+
+
 def _device(name: str) -> torch.device:
     import torch
 
@@ -243,11 +309,15 @@ def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
         files.remove_folder(unfinished)
 
 
-def _plan(family: Family, data: Dataset, recipe: Recipe, seed: int, where: torch.device) -> str:
+def _plan(
+    family: Family, data: Dataset, recipe: Recipe, seed: int, where: torch.device, begin: Beginning | None
+) -> str:
     """Identifies a training: with the same plan and learning rate, the same result."""
     settings = {key: value for key, value in recipe.to_json().items() if key != "lr"}
     modules = str(family.sibling())  # what shapes don't show: activations and their settings
     parts = [family.layout.to_json(), family.source, modules, data.fingerprint, settings, seed, where.type]
+    if begin is not None:
+        parts.append(begin.told)
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -260,6 +330,7 @@ def _write(
     where: torch.device,
     state: Progress,
     plan: str,
+    begin: Beginning | None,
     overwrite: bool,
 ) -> Run:
     import torch
@@ -301,6 +372,7 @@ def _write(
             "history": state.history,
             "probe": _probe(model, examples["x"]),
             **({"rates": state.rates} if state.rates else {}),
+            **({"start": begin.told} if begin else {}),
         },
         weights_sha256=fingerprint(weights),
         statistics=tuple(buffers(model.full)),

@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_library_use_is_short_and_runs(tmp_path):
-    (text,) = blocks("python")
+    text = blocks("python")[0]
     assert len(text.splitlines()) < 15
     assert "from core import Family, sweep, train" in text
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -41,6 +41,17 @@ def test_library_use_is_short_and_runs(tmp_path):
     examples = run.examples()
     found = run_onnx((tmp_path / "small.onnx").read_bytes(), examples["x"]).argmax(1)
     assert np.array_equal(found, run.predictions(8)["w8"].to_numpy()[examples["index"]])
+
+
+def test_a_model_of_ones_own_runs(tmp_path):
+    text = blocks("python")[1]
+    assert len(text.partition("digits = ")[2].strip().splitlines()) == 5
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    metrics = Run(tmp_path / "runs/residual").metrics()
+    assert list(metrics["width"]) == list(range(1, 17))
+    assert metrics["accuracy"].iloc[-1] > 0.6
 
 
 def test_commands_run(tmp_path, monkeypatch, capsys):

@@ -53,7 +53,7 @@ MODELS: dict[str, Model] = {
     ),
     "pointnet": Model(
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
-        meaning="PointNet, for clouds of points", recipe={"lr": 2e-3, "epochs": 40},
+        meaning="PointNet, for clouds of points", recipe={"lr": 2e-3, "epochs": 20},
     ),
     "coordinates": Model(
         family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
@@ -93,7 +93,19 @@ def family_for(data: Dataset, name: str | None = None, **settings: Any) -> Famil
         decided = model.fit(data)
     except UserError as error:
         raise UserError(f"model {name!r} can't learn {data.name}: {error}; choose --model {suited(data)}") from None
-    return family(name, **{**decided, **settings})
+    # all of them, so that a run says exactly how it was made whatever the defaults become
+    defaults = {key: p.default for key, p in inspect.signature(model.family).parameters.items()}
+    whole = {
+        **{key: v for key, v in defaults.items() if v not in (None, inspect.Parameter.empty)},
+        **decided,
+        **settings,
+    }
+    return family(name, **whole)
+
+
+def recipe_settings(name: str, recipe: str) -> dict[str, Any]:
+    """What suits the model better than the recipe's own settings; the paper's recipe stays the paper's."""
+    return {} if recipe == "paper" else dict(_named(name).recipe)
 
 
 def suited(data: Dataset) -> str:

@@ -154,7 +154,7 @@ class Vision(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.places
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.places
         return self.out(self.layer(x)[:, 0])
 
 

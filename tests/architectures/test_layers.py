@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core import Family, LayoutError, Width
+from core import Family, LayoutError
 from tests.helpers_architectures import examples, prove
 
 VECTORS, SEQUENCES, IMAGES = examples(6), examples(4, 6), examples(1, 6, 6)
@@ -133,15 +133,16 @@ def test_group_norm(tmp_path):
     prove(tmp_path, Family(build, groups=4), IMAGES, masked={"2": (1, "groups")})
 
 
-def test_group_norm_over_channels_is_refused():
-    """Which channels are normalised together depends on their places: they are not unordered."""
+def test_group_norm_of_a_fixed_number_of_groups(tmp_path):
+    """Each feature is a channel of either group: which channels are normalised together is found by trying."""
 
     def build(channels: int) -> nn.Module:
-        layers = [nn.Conv2d(1, channels, 3), nn.GroupNorm(2, channels), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        return nn.Sequential(*layers, nn.ReLU(), nn.Linear(channels, 3))
+        return nn.Sequential(
+            nn.Conv2d(1, 2 * channels, 3), nn.GroupNorm(2, 2 * channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(2 * channels, 3),
+        )  # fmt: skip
 
-    with pytest.raises(LayoutError, match="not unordered"):
-        Family(build, channels=Width(8, lower=2)).check(torch.from_numpy(IMAGES[0][:3]))
+    prove(tmp_path, Family(build, channels=6), IMAGES, masked=False, open_axes=True)
 
 
 class Transform(nn.Module):

@@ -22,7 +22,7 @@ class Recurrent(nn.Module):
         self.out = nn.Linear(hidden * (2 if self.cell.bidirectional else 1), 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(self.cell(x)[0][:, -1])
+        return self.out(self.cell(x)[0].mean(1))
 
 
 def test_lstm(tmp_path):
@@ -85,22 +85,28 @@ def test_concat_of_one_width_around_the_raw_input(tmp_path):
 
 
 class Dense(nn.Module):
-    """Every layer reads all before it, as in DenseNet."""
+    """Every layer reads all before it, the raw input first, as in DenseNet."""
 
-    def __init__(self, growth: int) -> None:
+    def __init__(self, growth: int, depth: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(6, growth), nn.Linear(6 + growth, growth)
-        self.out = nn.Linear(6 + 2 * growth, 3)
+        self.layers = nn.ModuleList(nn.Linear(6 + k * growth, growth) for k in range(depth))
+        self.out = nn.Linear(6 + depth * growth, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for layer in (self.first, self.second):
+        for layer in self.layers:
             x = torch.cat([x, F.relu(layer(x))], 1)
         return self.out(x)
 
 
 def test_dense_connections(tmp_path):
-    prove(tmp_path, Family(Dense, growth=6), VECTORS, masked={"first": (1, "growth"), "second": (1, "growth")},
-          open_axes=True)  # fmt: skip
+    places = {"layers.0": (1, "growth"), "layers.1": (1, "growth")}
+    prove(tmp_path, Family(lambda growth: Dense(growth, 2), growth=6), VECTORS, masked=places, open_axes=True)
+
+
+@pytest.mark.parametrize("depth", [3, 6])
+def test_deep_dense_connections_are_read_by_one_rule(depth):
+    family = Family(lambda growth: Dense(growth, depth), growth=4)
+    assert family.check(torch.from_numpy(VECTORS[0][:5])) < 1e-5
 
 
 class Shared(nn.Module):

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.helpers_app import DIGITS, copy_run, edit_record
+from tests.helpers_app_runs import picture_run
 from tests.helpers_browser import SCREENSHOTS, Open, Visitor, chromium, serving
 
 expect.set_options(timeout=30_000)
@@ -29,7 +30,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs that are good, one whose labels are hostile, one whose weights are damaged."""
+    """Runs that are good, one that paints a picture, one whose labels are hostile, one whose weights are damaged."""
     folder = tmp_path_factory.mktemp("browser") / "store"
     folder.mkdir()
     for name in DIGITS:
@@ -37,6 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_run(folder, "digits-paper", "twin")
     hostile = copy_run(folder, "digits-paper", "hostile")
     edit_record(hostile, lambda record: record.update(labels=list(HOSTILE), created="2000-01-01T00:00:00+00:00"))
+    edit_record(picture_run(folder / "square"), lambda record: record.update(created="2000-01-01T00:00:00+00:00"))
     weights = copy_run(folder, "digits-paper", "damaged") / "model.safetensors"
     raw = bytearray(weights.read_bytes())
     raw[-40] ^= 0x55

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import FASHION_FOLDER, NAMES, load
+from core.data import FASHION_FOLDER, NAMES, SOURCES, known, load
 from core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_fashion_mnist():
 
 def test_what_is_missing_has_its_sentence(tmp_path, monkeypatch):
     with pytest.raises(
-        UserError, match="data 'cifar' is not known; choose one of digits, fashion-mnist, mnist, openml"
+        UserError, match=r"data 'cifar' is not known; choose one of digits, fashion-mnist, mnist, .*openml"
     ):
         load("cifar")
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte, .*t10k-labels-idx1-ubyte.*with --data-dir"):
@@ -56,5 +56,7 @@ def test_what_is_missing_has_its_sentence(tmp_path, monkeypatch):
 
 
 def test_every_name_has_a_description():
-    assert set(NAMES) == {"digits", "fashion-mnist", "mnist", "openml:<name or id>"}
+    assert set(NAMES) == {*SOURCES, "openml:<name or id>"}
     assert all(NAMES.values())
+    assert all(known(name) for name in (*SOURCES, "openml:iris", "modelnet:somewhere"))
+    assert not known("cifar")

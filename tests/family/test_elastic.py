@@ -25,6 +25,21 @@ from tests.helpers_family import (
 )  # fmt: skip
 
 
+class Penalised(nn.Module):
+    """Adds a term of its own to the loss, in training."""
+
+    def __init__(self, h: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(5, h), nn.Linear(h, 3)
+        self.penalty: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.a(x).tanh()
+        if self.training:
+            self.penalty = h.square().mean()
+        return self.b(h)
+
+
 class Aside(nn.Module):
     """Holds numbers that no state dict brings, one for each feature."""
 
@@ -148,3 +163,41 @@ def test_what_is_loaded_shares_no_memory_with_the_run():
     arrays = {name: value.numpy() for name, value in state.items()}
     for name, value in folded_state(family, Scale(), arrays, {"channels": 2}).items():
         assert torch.equal(value, small.state_dict()[name])
+
+
+def test_a_penalty_is_the_mean_over_the_cutoffs():
+    family = Family(Penalised, h=8)
+    elastic, cuts = Elastic(family, 0.5), Cuts(({"h": 8}, {"h": 3}), whole_batch=True)
+    elastic(VECTORS, cuts)
+    wanted = torch.stack([elastic.full.a(VECTORS)[:, :h].tanh().square().mean() for h in (8, 3)]).mean()
+    torch.testing.assert_close(elastic.penalty, wanted)
+    elastic.penalty.backward()
+    assert elastic.full.a.weight.grad.abs().sum() > 0
+    elastic.eval()(VECTORS, cuts)
+    assert elastic.penalty is None
+
+
+def test_a_sibling_that_is_kept_holds_no_graph():
+    """Else every width drawn would keep the activations of its last step."""
+    family = Family(Penalised, h=8)
+    elastic = Elastic(family, 0.5)
+    for h in range(1, 9):
+        elastic(VECTORS, Cuts(({"h": h},)))
+    assert all(family.sibling(h=h).penalty is None for h in range(1, 9))
+    tensors = [t for h in range(1, 9) for part in family.sibling(h=h).modules() for t in vars(part).values()]
+    assert not any(isinstance(t, torch.Tensor) and t.grad_fn is not None for t in tensors)
+
+
+def test_a_parameter_called_penalty_is_no_penalty():
+    class Named(nn.Module):
+        def __init__(self, h: int) -> None:
+            super().__init__()
+            self.a, self.penalty = nn.Linear(5, h), nn.Parameter(torch.randn(3, h))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(x).relu() @ self.penalty.T
+
+    elastic = Elastic(Family(Named, h=8), 0.5)
+    for _ in range(2):
+        assert elastic(VECTORS, Cuts(({"h": 5},)))[0].shape == (6, 3)
+        assert elastic.penalty is None

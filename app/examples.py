@@ -1,0 +1,124 @@
+"""What a size costs, to be seen: the picture that it paints, or a few held-out examples and what it says of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import pictures, words
+from core.errors import UserError
+from core.runs import Run
+
+MOST = 8  # examples that are shown
+MOST_CLOUDS = 4  # each wants a drawing context of its own, of which browsers have few
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A few of a run's held-out examples."""
+
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+    images: tuple[str, ...]  # addresses of their pictures, where they are pictures
+
+
+def picture(run: Run, metrics: pd.DataFrame, width: int) -> None:
+    """The picture at this size beside the original; nothing where the run paints none."""
+    if "picture" not in run.record.data:
+        return
+    made, original = _try(run, _painted, width), _try(run, _painted, None)
+    if made and original:
+        value = metrics.loc[metrics["width"] == width, run.task.metric.name].iloc[0]
+        st.subheader("The picture at this size", anchor="picture")
+        st.html(pictures.pair(made, original, f"{words.units(width)}: {run.task.metric.format(value)}"))
+
+
+def section(run: Run, width: int) -> None:
+    """A few held-out examples with what this size says of each; nothing where the run paints a picture instead."""
+    if "picture" in run.record.data and _try(run, _painted, width):
+        return
+    kept, predicted = _try(run, _kept), _try(run, _said, width)
+    if kept is None or predicted is None:
+        return
+    st.subheader("What it says of single examples", anchor="examples")
+    classes, count = run.task.classes, len(kept.y)
+    clouds = run.record.input.kind == "points" and kept.x.ndim == 3 and kept.x.shape[2] == 3
+    shown = min(count, MOST_CLOUDS) if clouds else count
+    answers = pictures.said(run.task, run.record.labels, predicted[:shown], kept.y[:shown])
+    if classes:
+        tally = f"{words.units(width).capitalize()} {'get' if width > 1 else 'gets'} "
+        tally += f"{sum(bool(a.right) for a in answers):,} of these {shown:,} right. "
+    else:
+        tally = f"What {words.units(width)} {'predict' if width > 1 else 'predicts'} of {shown:,} examples. "
+    st.caption(tally + "They were held out: it has not learned from them. All figures above count every test example.")
+    if clouds:
+        st.plotly_chart(
+            pictures.clouds(kept.x[:shown], answers, st.context.theme.type == "dark"),
+            key=f"clouds-{run.id}",
+            config={"displayModeBar": False},
+            alt="; ".join(f"a cloud of points: {', '.join(pictures.lines(answer))}" for answer in answers),
+        )
+    elif kept.images:
+        st.html(pictures.cards(kept.images, answers))
+    else:
+        st.dataframe(pictures.table(kept.x, kept.index, run.record.input.columns, answers), hide_index=True)
+
+
+def _try(run: Run, what: Any, *more: Any) -> Any:
+    """What is asked of a run's files, or None where they are damaged: the rest of the page is worth as much."""
+    try:
+        return what(run.path, run.stamp, *more)
+    except (UserError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
+        _LOG.info("examples of %s: %s", run.path, error)
+        return None
+
+
+@lru_cache(maxsize=32)
+def _painted(path: Path, stamp: tuple[Any, ...], width: int | None) -> str:
+    """The picture at a width, or the original, as an address; empty where there is none."""
+    run = Run(path)
+    colours = run.targets() if width is None else run.predicted(width)
+    shape = pictures.picture_shape(run.record, len(colours))
+    if run.task.classes or shape is None:
+        return ""
+    return pictures.data_uri(colours.reshape(*shape, -1))
+
+
+@lru_cache(maxsize=16)
+def _kept(path: Path, stamp: tuple[Any, ...]) -> Kept | None:
+    """The examples that are shown: the same at every size, so that what changes is the answer."""
+    run = Run(path)
+    found, form = run.examples(), run.record.input
+    rows = pictures.spread(run.task, found["y"], MOST)
+    if not len(rows):
+        return None
+    x = found["x"][rows]
+    images = pictures.as_images(x, form.low, form.high) if form.kind == "image" else None
+    addresses = () if images is None else tuple(pictures.data_uri(image, pictures.THUMB_SIDE) for image in images)
+    return Kept(x=x, y=found["y"][rows], index=found["index"][rows], images=addresses)
+
+
+@lru_cache(maxsize=256)
+def _said(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray | None:
+    """What a width predicts of the examples that are shown."""
+    kept = _kept(path, stamp)
+    if kept is None:
+        return None
+    run = Run(path)
+    everything = run.predicted(width)
+    if kept.index.dtype.kind not in "iu" or kept.index.min() < 0 or kept.index.max() >= len(everything):
+        raise ValueError("examples that are no test examples")
+    found: np.ndarray = everything[kept.index]
+    if run.task.classes and not (found.min() >= 0 and found.max() < len(run.record.labels)):
+        raise ValueError("predictions that are none of the labels")
+    return found
