@@ -183,9 +183,10 @@ def main() -> None:
     deep = {}
     for name, widths in DEEP.items():
         found = deep[name] = in_fresh_process(building, widths, arguments.deep, arguments.threads)
+        how_often = f"{found['built_a_step']:.2f} a step, {found['siblings_kept']} kept"
         print(
-            f"20-layer residual net, {name} drawn at random: step {found['step_ms']:.0f} ms, of which building siblings "
-            f"{found['share']:.1%} ({found['built_a_step']:.2f} a step; {found['siblings_kept']} kept)",
+            f"20-layer residual net, {name} drawn at random: step {found['step_ms']:.0f} ms, "
+            f"building {found['share']:.1%} of it ({how_often})",
             flush=True,
         )
     finish(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from core.symmetry import Probe
 
-SIBLINGS_KEPT = 512  # siblings live on the meta device, so one costs a few kB and no weights
+# a sibling lives on the meta device: it costs no weights, but 3 to 4 kB for each module inside it
+MODULES_KEPT, SIBLINGS_KEPT = 16_384, 64  # at most so many modules, and at least so many siblings
 
 
 class Family:
@@ -51,6 +52,7 @@ class Family:
         self._found: tuple[Declaration, ...] = ()  # by trying what shapes leave open
         self._layout: Layout | None = None
         self._siblings: OrderedDict[tuple[int, ...], nn.Module] = OrderedDict()
+        self._siblings_kept: int | None = None  # how many at most; known with the first
         self._checked: dict[tuple[Any, ...], float] = {}
         #: Registry name and settings where the factory is one of `core.models`; a run can then be rebuilt from disk.
         self.source: dict[str, Any] | None = None
@@ -102,8 +104,10 @@ class Family:
         checked = self.layout.check_widths(widths)
         key = tuple(checked.values())
         if key not in self._siblings:
-            self._siblings[key] = self._factory.sibling(checked)
-            if len(self._siblings) > SIBLINGS_KEPT:
+            sibling = self._siblings[key] = self._factory.sibling(checked)
+            if self._siblings_kept is None:
+                self._siblings_kept = max(SIBLINGS_KEPT, MODULES_KEPT // sum(1 for _ in sibling.modules()))
+            while len(self._siblings) > self._siblings_kept:
                 self._siblings.popitem(last=False)
         self._siblings.move_to_end(key)
         return self._siblings[key]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Figures this close are equal: 0.8 - 0.1 is a hair above 0.7, and no two counts of examples differ by so little.
-ROUNDING = 1e-9
+ROUNDING = 1e-9  # of 1, or of the figure itself where it may be of any size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,11 @@ def answer(metrics: pd.DataFrame, metric: Metric, budget: Budget) -> Answer:
     small, good = np.ones(len(sizes), bool), np.ones(len(sizes), bool)
     if budget.max_bytes is not None:
         small = sizes <= budget.max_bytes
+    slack = ROUNDING * (abs(worth[_full(metrics)]) if metric.significant else 1.0)
     if budget.at_least is not None:
-        good &= worth >= sign * budget.at_least - ROUNDING
+        good &= worth >= sign * budget.at_least - slack
     if budget.lose_at_most is not None:
-        good &= worth >= worth[_full(metrics)] - budget.lose_at_most - ROUNDING
+        good &= worth >= worth[_full(metrics)] - budget.lose_at_most - slack
     keeps_metric = budget.at_least is not None or budget.lose_at_most is not None
     fits = bool((small & good).any())
     # of equals the other figure decides, so that a budget never buys size without quality

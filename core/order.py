@@ -84,7 +84,7 @@ def importance(layout: Layout, scores: Mapping[str, torch.Tensor], power: int = 
         tensor = layout.tensors[name]
         if tensor.kind != "parameter":  # a tied one is counted once; a statistic is no weight
             continue
-        value = value.detach().double().abs() ** power
+        value = value.detach().abs().double() ** power
         for dim, axis in enumerate(tensor.axes):
             if axis is None:
                 continue

@@ -153,7 +153,7 @@ R2 = Metric(
     higher_is_better=True,
     difference_unit="points",
     meaning="How much of the variation the model explains; 0 % is as good as always answering the average (R²).",
-    of=lambda mean, variance: 1 - mean / variance if variance > 0 else math.nan,
+    of=lambda mean, variance: 1 - mean / variance if variance > 0 else float(mean == 0),
 )
 
 PSNR = Metric(
@@ -193,7 +193,7 @@ def task(name: str) -> Task:
 def mean_and_interval(scores: np.ndarray, z: float | None = None) -> tuple[float, float, float]:
     """Mean of scores (n,) and its 95 % interval: Wilson's for flags, else the normal one, never below 0.
 
-    Raises ValueError without scores.
+    A single score stands for its own spread. Raises ValueError without scores.
     """
     z, n = Z95 if z is None else z, len(scores)
     if scores.dtype == bool:
@@ -201,7 +201,7 @@ def mean_and_interval(scores: np.ndarray, z: float | None = None) -> tuple[float
     if n < 1:
         raise ValueError("no scores to average")
     mean = float(scores.mean())
-    half = z * float(scores.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+    half = z * (float(scores.std(ddof=1)) / math.sqrt(n) if n > 1 else mean)
     return mean, max(0.0, mean - half), mean + half
 
 

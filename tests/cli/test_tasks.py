@@ -71,7 +71,7 @@ def test_pictures_by_other_models(core, tmp_path, model, width):
 
 def test_a_models_own_recipe_gives_way(core, tmp_path):
     out = tmp_path / "paper"
-    small = ("--model", "convnet", "--hidden", 2, "--model-set", "stages=1", "--quiet")
+    small = ("--model", "convnet", "--hidden", 4, "--model-set", "stages=2", "--quiet")
     assert core("train", *small, "--recipe", "paper", "--epochs", 1, "--out", out).status == 0
     recipe = json.loads((out / "run.json").read_text())["recipe"]
     assert (recipe["lr"], recipe["alpha"]) == (1e-3, 1.0)

@@ -201,3 +201,22 @@ def test_a_parameter_called_penalty_is_no_penalty():
     for _ in range(2):
         assert elastic(VECTORS, Cuts(({"h": 5},)))[0].shape == (6, 3)
         assert elastic.penalty is None
+
+
+def test_siblings_are_kept_within_a_bound(monkeypatch):
+    """The one not asked for longest goes first; a deep model, whose sibling costs more, keeps fewer."""
+    import core.family as module
+
+    monkeypatch.setattr(module, "SIBLINGS_KEPT", 2)
+    monkeypatch.setattr(module, "MODULES_KEPT", 16)
+    family = Family(lambda h: mlp([5, h, 3]), h=8)  # four modules
+    first, second = family.sibling(h=1), family.sibling(h=2)
+    family.sibling(h=3), family.sibling(h=4)
+    assert family.sibling(h=1) is first
+    family.sibling(h=5)
+    assert family.sibling(h=1) is first
+    assert family.sibling(h=2) is not second
+    deep = Family(lambda h: mlp([5, *[h] * 12, 3]), h=8)
+    for h in range(1, 9):
+        deep.sibling(h=h)
+    assert len(deep._siblings) == 2

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from core import Family, LayoutError, RunError, UserError, train
 from core.data import load
 from core.dropout import recipe
+from core.interrupt import Interrupted
 from core.runs import fingerprint
 from tests.helpers_family import Attention, Gated, Recurrent, Residual, Tied, batch_normed, conv, mlp, randomise
 from tests.helpers_training import small_data, small_family, told, weights_of
@@ -172,7 +173,7 @@ def test_an_interrupted_training_from_weights_goes_on(tmp_path, monkeypatch):
     whole = train(family, data, out=tmp_path / "whole", **how)
     run_all = Training.run
     monkeypatch.setattr(Training, "run", lambda self, stopped: run_all(self, lambda: self.state.step >= 5))
-    with pytest.raises(UserError, match="nothing is lost"):
+    with pytest.raises(Interrupted, match="nothing is lost"):
         train(family, data, out=tmp_path / "run", **how)
     monkeypatch.undo()
     with pytest.raises(RunError, match="other settings, data or seed"):
