@@ -30,7 +30,7 @@ samples: $(VENV)/.app fashion-mnist
 	$(BIN)/python -m core train --data fashion-mnist --model convnet --hidden 12 --epochs 3 --seed 0 --overwrite --out sample_checkpoints/fashion-convnet
 	$(BIN)/python -m core train --data fashion-mnist --model vit --hidden 64 --model-set dim=32 --epochs 4 --seed 0 --overwrite --out sample_checkpoints/fashion-vit
 	$(BIN)/python -m core train --data photo:flower --seed 0 --overwrite --out sample_checkpoints/flower
-	$(BIN)/python -m core train --data solids --hidden 32 --model-set features=64 --epochs 16 --seed 0 --overwrite --out sample_checkpoints/solids
+	$(BIN)/python -m core train --data solids --hidden 32 --lower 4 --model-set features=64 --seed 0 --overwrite --out sample_checkpoints/solids
 	$(BIN)/python -m core train --data diabetes --seed 0 --overwrite --out sample_checkpoints/diabetes
 
 # Real pictures of clothes, where Debian has them: tests that want them are skipped without, samples say what to do.
