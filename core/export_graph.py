@@ -50,7 +50,10 @@ def onnx_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None
         return cut
     data: bytes = _export_graph(module, run).SerializeToString()
     if not _agrees(_try_onnx(data, x), wanted):
-        raise RunError(f"the ONNX file of run {run.id} at {dict(widths)} does not give the model's own scores")
+        raise RunError(
+            f"the ONNX file of run {run.id} at {dict(widths)} does not give the model's own scores; a forward that "
+            "uses len(x) is fixed to one batch size there, x.shape[0] is not"
+        )
     return data
 
 

@@ -28,7 +28,8 @@ INNER_ENTRIES: dict[str, dict[str, Any]] = {  # what may be left out, but is of 
         "train_n": int, "validation_n": int, "test_n": int,
     },
     "recipe": {"name": str, "epochs": int, "lr": float | int},
-    "training": {"seed": int, "plan": str, "device": str, "seconds": float | int, "history": list, "probe": list},
+    "training": {"seed": int, "plan": str, "device": str, "seconds": float | int, "history": list, "probe": list,
+                 "start": dict},
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+DRAWS = 4
 TOLERANCE = 1e-4  # relative; a right layout gives about 1e-7 in float32, a wrong one 0.1 and more
 
 
@@ -85,10 +86,11 @@ class Probe:
             try:
                 self.module.to(dtype)
                 self.inputs = map_tensors(self.own_inputs, lambda x, d=dtype: _prepared(x, d, self.generator))
-                for draw in (_random_state, _own_state):
+                # a few draws, since in one the few features of a narrow layer may all be dead
+                for draw in (*(_random_state,) * DRAWS, _own_state):
                     self.state = draw(self.module, self.layout, self.generator)
                     self.before = self.run(self.state)
-                    if not any(bool(x.isnan().any()) for x in self.before):
+                    if not any(bool(x.isnan().any()) for x in self.before) and self._tells():
                         break
                 break
             except Exception as error:  # whatever the user's forward raises; torch's own errors share no base
@@ -104,11 +106,15 @@ class Probe:
             raise LayoutError(
                 "the model's output is not a number on the example input, so its symmetry can't be checked"
             )
-        if _difference(self.before, self.run(_scrambled(self.state, self.layout, self.generator))) <= TOLERANCE:
+        if not self._tells():
             raise LayoutError(
                 "the model's output on the example input does not depend on the features at all, so their symmetry "
                 "can't be checked; give another example input"
             )
+
+    def _tells(self) -> bool:
+        """Whether features out of order change the output at all: what a check must notice."""
+        return _difference(self.before, self.run(_scrambled(self.state, self.layout, self.generator))) > TOLERANCE
 
 
 def _reordering(n: int, generator: torch.Generator) -> Any:

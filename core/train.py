@@ -386,9 +386,8 @@ def _probe(model: Elastic, x: np.ndarray) -> list[list[float]]:
     """Full-width scores of the first examples kept, by which `core.sweep.family_of` tells another factory's model."""
     import torch
 
-    model.eval()
     with torch.no_grad():
         inputs = torch.from_numpy(np.ascontiguousarray(x[: PROBED[0]])).float().to(next(model.parameters()).device)
-        scores = model(inputs, Cuts((model.layout.full,), whole_batch=True))[0][:, : PROBED[1]].cpu().double()
+        scores = model.full.eval()(inputs)[:, : PROBED[1]].cpu().double()
     found: list[list[float]] = scores.tolist() if bool(torch.isfinite(scores).all()) else []
     return found
