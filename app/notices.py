@@ -14,7 +14,8 @@ import streamlit as st
 from app import store
 from app.words import safe
 from core.errors import RunError
-from core.runs import BrokenRun, Run
+from core.runs import Run
+from core.store import BrokenRun
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from core.errors import RunError, UserError
 from core.frontier import Budget, answer, chosen_by
-from core.runs import FILES, METRICS, RUN_ID, BrokenRun, Run, RunStore, check_id
+from core.runs import FILES, METRICS, Run
+from core.store import RUN_ID, BrokenRun, RunStore, check_id
 from core.tables import check_numbers
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ Importing this package imports neither torch nor pandas; both come when a model 
 from core.errors import LayoutError, RunError, UserError
 from core.family import Family
 from core.layout import Width
-from core.runs import Run, RunStore
+from core.runs import Run
+from core.store import RunStore
 from core.sweep import sweep
 from core.train import train
 

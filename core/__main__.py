@@ -210,7 +210,8 @@ def list_runs(store: Annotated[Path, typer.Argument(metavar="STORE", help="Folde
       python -m core list runs
     """
     from core.report import run_line
-    from core.runs import RECORD, RunStore
+    from core.runs import RECORD
+    from core.store import RunStore
 
     if (store / RECORD).is_file():
         raise UserError(f"{store} is a run, not a folder of runs; see it with: python -m core show {store}")

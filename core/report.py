@@ -10,7 +10,8 @@ import numpy as np
 
 from core.errors import RunError, UserError
 from core.frontier import Answer, Budget, answer, log_spaced
-from core.runs import METRICS, BrokenRun, Run
+from core.runs import METRICS, Run
+from core.store import BrokenRun
 from core.tasks import Metric
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from core.family import Family
 from core.interrupt import Interrupted, stop_requests
 from core.layout import whole_number
 from core.record import RunRecord
-from core.runs import Run, RunStore, check_id, check_replaceable, fingerprint
+from core.runs import Run, fingerprint
 from core.steps import Diverged, Training, batch_rows, learning_rate, loss_function, make_optimizer, train_step
+from core.store import RunStore, check_id, check_replaceable
 
 if TYPE_CHECKING:
     import torch

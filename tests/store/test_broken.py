@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from core import Run, RunError, UserError, files
 from core.__main__ import main
-from core.runs import BrokenRun
+from core.store import BrokenRun
 from core.tables import write_table
 from tests.helpers_store import edit, read_all
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from core import Run, RunStore, UserError
 from core.export import export
 from core.record import RunRecord
-from core.runs import FILES, STATISTICS, BrokenRun
+from core.runs import FILES, STATISTICS
+from core.store import BrokenRun
 from tests.helpers_store import read_all
 
 WRITTEN = [name for name in FILES if name != STATISTICS]  # this run keeps no batch statistics

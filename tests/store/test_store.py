@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from core import Run, RunError, RunStore, UserError, files
-from core.runs import FILES, STATISTICS, BrokenRun, fingerprint
+from core.runs import FILES, STATISTICS, fingerprint
+from core.store import BrokenRun
 from tests.helpers_store import edit, read_all
 from tests.helpers_training import left_in, told, weights_of
 
