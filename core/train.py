@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import files
-from core.dropout import Cuts, Recipe
+from core.checks import check_batch, check_family, check_outputs, check_recipe, checked_seed, device_of
+from core.dropout import Recipe
 from core.dropout import recipe as recipe_named
 from core.errors import RunError, UserError
 from core.family import Family
 from core.interrupt import Interrupted, stop_requests
-from core.layout import whole_number
 from core.record import RunRecord
 from core.runs import Run, fingerprint
 from core.steps import Diverged, Training, batch_rows, learning_rate, loss_function, make_optimizer, train_step
@@ -91,14 +91,14 @@ def train(
     from core.models import fit_inputs
 
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    _check_recipe(chosen)
-    seed = _seed(seed)
+    check_recipe(chosen)
+    seed = checked_seed(seed)
     dataset = as_dataset(data)
     out = Path(out).absolute()
     _claim(out, resume=resume, overwrite=overwrite)
-    where = _device(device)
+    where = device_of(device)
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
-    _check_family(family, example)
+    check_family(family, example)
     begin = _beginning(family, dataset, start, order, seed)
     plan = _plan(family, dataset, chosen, seed, where, begin)
     if resume and out.exists() and not (overwrite and checkpoint.exists(out)):
@@ -111,8 +111,8 @@ def train(
         fit_inputs(model.full, *dataset.statistics())
         if begin is not None:
             model.full.load_state_dict(begin.weights, strict=True)
-        _check_outputs(model, example, dataset)
-        _check_batch(model, chosen, dataset)
+        check_outputs(model, example, dataset)
+        check_batch(model, chosen, dataset)
         model.to(where)
         optimizer = make_optimizer(model, chosen)
         state = checkpoint.restore(out, model, optimizer, plan, chosen.lr) if resume else None
@@ -215,78 +215,6 @@ def _finished(
 def _recipe_used(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     """The recipe as run.json has it: with the batch size that it came to."""
     return {**recipe.to_json(), "batch_size": batch_rows(recipe, data.train.n)}
-
-
-def _check_recipe(recipe: Recipe) -> None:
-    if not isinstance(recipe, Recipe):
-        raise UserError(f"the recipe is {recipe!r}; give a recipe or its name, such as 'stratified'")
-
-
-def _seed(given: Any) -> int:
-    seed = whole_number(given)
-    if seed is None or not 0 <= seed < 2**63:
-        raise UserError(f"seed is {given!r}; choose a whole number from 0 to {2**63 - 1}")
-    return seed
-
-
-def _check_family(family: Family, example: torch.Tensor) -> None:
-    """Whether the model runs on the data and its features are unordered."""
-    try:
-        family.check(example)
-    except UserError:
-        raise
-    except Exception as error:  # the model's own, from anywhere in its factory or its forward
-        raise UserError(
-            f"the model can't be run on examples of shape {tuple(example.shape[1:])}: {files.first_line(error)}; "
-            "make its first layer fit the data"
-        ) from error
-
-
-def _check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None:
-    """The model's scores against the labels, before anything is trained."""
-    import torch
-
-    model.eval()
-    with torch.no_grad():
-        scores = model(example, Cuts((model.layout.full,), whole_batch=True))[0]
-    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
-    wanted = (len(example), len(data.labels))
-    if shape != wanted:
-        came = f"has shape {shape}" if shape is not None else f"is a {type(scores).__name__}"
-        raise UserError(
-            f"the model's output {came} for {len(example)} examples; {len(data.labels)} labels want a tensor of "
-            f"shape {wanted}"
-        )
-
-
-def _check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
-    """Whether every cutoff of a step has examples enough to be normalised over."""
-    from core.batch_norm import tracked
-    from core.elastic import parts
-
-    if not tracked(model.full):
-        return
-    cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), batch_rows(recipe, data.train.n)
-    fewest = min(part.stop - part.start for part in parts(rows, cuts))
-    if fewest < 2:
-        shared = f"shared by {len(cuts.cutoffs)} cutoffs " if not cuts.whole_batch else ""
-        whole = "" if cuts.whole_batch else f"{2 * len(cuts.cutoffs)}, or whole_batch"
-        raise UserError(
-            f"a batch of {rows} {shared}leaves {fewest} example{'' if fewest == 1 else 's'} to normalise over; choose "
-            f"a batch size of at least {whole or 2}"
-        )
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"device {name!r} is not known; choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda' is not there: torch sees no GPU; choose auto or cpu")
-    return torch.device(name)
 
 
 def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
