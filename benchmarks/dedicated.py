@@ -31,7 +31,7 @@ class Dedicated:
 
 
 def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> nn.Module:
-    """Train a plain module with a recipe's optimiser, batch and schedule."""
+    """Train a plain module with a recipe's optimiser, batch and schedule; all but the cutting is as in `core.train`."""
     import torch
 
     from core.models import fit_inputs
@@ -39,18 +39,23 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> nn.Modul
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
-    optimizer, loss_of = make_optimizer(module, recipe), loss_function(data.task)
-    batch = batch_rows(recipe, data.train.n)
+    loss_of = loss_function(data.task, torch.from_numpy(data.target_statistics()[1]))
+    optimizer, batch = make_optimizer(module, recipe), batch_rows(recipe, data.train.n)
     steps = data.train.n // batch
     module.train()
     for epoch in range(recipe.epochs):
         order = torch.from_numpy(np.random.default_rng([seed, 1, epoch]).permutation(data.train.n))
-        for index in range(steps):
-            rows = order[index * batch : (index + 1) * batch]
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            rows = order[step % steps * batch : (step % steps + 1) * batch]
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, epoch * steps + index, recipe.epochs * steps)
+                group["lr"] = learning_rate(recipe, step, recipe.epochs * steps)
+            inputs = x[rows].float()
+            if data.augment is not None:
+                inputs = data.augment(inputs, np.random.default_rng([seed, 4, step]))
             optimizer.zero_grad(set_to_none=True)
-            loss_of(module(x[rows].float()), y[rows]).backward()
+            loss = loss_of(module(inputs), y[rows])
+            penalty = vars(module).get("penalty")
+            (loss if penalty is None else loss + penalty).backward()
             optimizer.step()
     return module.eval()
 

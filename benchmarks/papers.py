@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from dedicated import fit
 from measure import finish, in_fresh_process, peak_memory
 
 from core import data as data_sets
@@ -93,35 +94,6 @@ def one_seed(
 def five(widths: list[int]) -> list[int]:
     """Five of the widths from the smallest to the full one, evenly spread."""
     return sorted({widths[round(k)] for k in np.linspace(0, len(widths) - 1, 5)})
-
-
-def fit(module, data, recipe, seed: int) -> None:
-    """Train a plain module as its own author would: nothing is cut, all else is as in the one training."""
-    import torch
-
-    from core.steps import batch_rows, learning_rate, loss_function, make_optimizer
-
-    models.fit_inputs(module, *data.statistics())
-    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
-    loss_of = loss_function(data.task, torch.from_numpy(data.target_statistics()[1]))
-    optimizer, batch = make_optimizer(module, recipe), batch_rows(recipe, data.train.n)
-    steps = data.train.n // batch
-    module.train()
-    for step in range(recipe.epochs * steps):
-        epoch, index = divmod(step, steps)
-        if index == 0:
-            order = torch.from_numpy(np.random.default_rng([seed, 1, epoch]).permutation(data.train.n))
-        rows = order[index * batch : (index + 1) * batch]
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, recipe.epochs * steps)
-        inputs = x[rows].float()
-        if data.augment is not None:
-            inputs = data.augment(inputs, np.random.default_rng([seed, 4, step]))
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(module(inputs), y[rows])
-        penalty = vars(module).get("penalty")
-        (loss if penalty is None else loss + penalty).backward()
-        optimizer.step()
 
 
 def judge(module, data, part: str) -> float:
