@@ -177,8 +177,8 @@ def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
     """A new, locked file or folder beside `path`; whatever then bears its name is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
-    temporary = _hidden(path, "tmp")
     while True:
+        temporary = _hidden(path, "tmp")  # a new name each time: a clean-up may still be about the last one
         temporary.mkdir() if folder else temporary.touch(exist_ok=False)
         try:
             handle = _lock(temporary, wait=True)
