@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, not the project's
     sys.path.insert(0, str(HERE.parent))
 
-from app import compare, links, pick  # noqa: E402 (after the path)
+from app import compare, links, my_runs, pick  # noqa: E402 (after the path)
 from app.notices import guarded  # noqa: E402
 
 # An icon of our own: for one by name, every visitor's browser would ask a font server on the internet.
@@ -20,6 +20,7 @@ pages = {
     "compare": st.Page(
         guarded(compare.page), title="Compare runs", icon=":material/compare_arrows:", url_path="compare"
     ),
+    "runs": st.Page(guarded(my_runs.page), title="My runs", icon=":material/folder_open:", url_path="runs"),
 }
 st.session_state[links.PAGES] = pages
 st.navigation(list(pages.values()), position="top").run()

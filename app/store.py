@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.summary import Summary, summary
 from core.errors import RunError, UserError
 from core.frontier import Budget, answer, chosen_by
 from core.runs import FILES, METRICS, Run
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 VARIABLE = "STRUCTURAL_DROPOUT_STORE"
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
+LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for
+LONGEST_READING = 0.8  # seconds of reading figures before a page is shown
 MOST_RANKED = 24  # runs on one data set that are looked into for a good one to open
 
 _LOG = logging.getLogger(__name__)
@@ -34,12 +39,22 @@ def folder() -> Path:
 
 def entries() -> tuple[list[Run], list[BrokenRun]]:
     """The store's readable runs and the others with their reasons, by name. Raises RunError where it is no folder."""
-    store = RunStore(folder())
-    try:
-        found = [_entry(store.folder / name, _stamp(store.folder / name)) for name in store.ids()]
-    except OSError as error:
-        raise RunError(f"store {store.folder} can't be read: {error.strerror or error}") from None
+    found = _look().entries
     return [e for e in found if isinstance(e, Run)], [e for e in found if isinstance(e, BrokenRun)]
+
+
+def summaries(seconds: float = LONGEST_READING) -> list[Summary]:
+    """A line for each run of the store, readable or not. Raises RunError where it is no folder.
+
+    What could not be read in so many seconds is said to be unread; the next call goes on from there.
+    """
+    entries, until = _look().entries, time.monotonic() + seconds
+    return [summary(entry, read=time.monotonic() < until) for entry in entries]
+
+
+def look_again() -> None:
+    """Make the next look at the store a new one: something in it has just been changed from here."""
+    _LOOKS.clear()
 
 
 def metrics(run: Run) -> pd.DataFrame:
@@ -116,6 +131,38 @@ def _stamp(path: Path) -> tuple[Any, ...]:
             continue
         found.append((name, stat.st_mtime_ns, stat.st_size))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the store held when it was looked at, and until when that is believed."""
+
+    until: float
+    entries: tuple[Run | BrokenRun, ...]
+
+
+_LOOKS: dict[Path, _Look] = {}  # of the store, which is the same for every visitor
+
+
+def _look() -> _Look:
+    """The store as it is, or was a moment ago: looking at every file of a thousand runs takes a while.
+
+    A look is believed for so long that looking takes a twentieth of the time, and for a second at most.
+    """
+    store, started = RunStore(folder()), time.monotonic()
+    known = _LOOKS.get(store.folder)
+    if known is not None and started < known.until:
+        return known
+    try:
+        stamps = {store.folder / name: _stamp(store.folder / name) for name in store.ids()}
+    except OSError as error:
+        raise RunError(f"store {store.folder} can't be read: {error.strerror or error}") from None
+    believed = min(LONGEST_BELIEVED, 20 * (time.monotonic() - started))
+    entries = tuple(_entry(path, stamp) for path, stamp in stamps.items())
+    found = _Look(time.monotonic() + believed, entries)
+    _LOOKS.clear()
+    _LOOKS[store.folder] = found
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,6 @@ def one_seed(task: tuple, recipes: list[str], seed: int, epochs: int, quick: boo
     from core import models
     from core.dropout import recipe as recipe_named
     from core.evaluate import evaluate
-    from core.scale import Scale
     from core.train import train
 
     data, hidden, widths = _data(task)
@@ -48,7 +47,7 @@ def one_seed(task: tuple, recipes: list[str], seed: int, epochs: int, quick: boo
             run = train(family, data, out=Path(folder) / "run", recipe=recipe, seed=seed, progress=False)
             seconds[name] = time.perf_counter() - before
             scores = evaluate(
-                family, Scale.from_json(run.record.scale, run.layout), run.weights(), data.test.x, data.test.y, widths,
+                family, run.scale(), run.weights(), data.test.x, data.test.y, widths,
                 classes=data.classes,
             )  # fmt: skip
         found[name] = (scores.predictions == data.test.y[:, None]).mean(0).tolist()

@@ -81,7 +81,7 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
             optimizer.step()
 
         return dense_step
-    model = Elastic(family, recipe.alpha)
+    model = Elastic(family, recipe.alpha, recipe.tables)
     elastic_optimizer = make_optimizer(model, recipe)
     rng = np.random.default_rng(0)
 

@@ -37,6 +37,7 @@ class Recipe:
     """
 
     name: ClassVar[str]
+    usual_batch: ClassVar[int] = 500  # rows, where none are named and the data are not small
     #: What each setting may be: its kind, the least and the most.
     limits: ClassVar[dict[str, tuple[type, float, float]]] = {
         "epochs": (int, 1, 100_000),
@@ -45,13 +46,15 @@ class Recipe:
         "warmup": (float, 0.0, 0.9),
         "weight_decay": (float, 0.0, 10.0),
         "alpha": (float, 0.0, MAX_ALPHA),
+        "tables": (bool, 0, 1),
     }
     epochs: int = 20
-    batch_size: int | None = None  # None: 500, and less on small data
+    batch_size: int | None = None  # None: `usual_batch`, and less on small data
     lr: float = 5e-3  # peak of warm-up and cosine
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
     alpha: float = 0.25
+    tables: bool = False  # an offset of each bias for every halving of the width (`core.scale`)
 
     def __post_init__(self) -> None:
         for setting, (kind, low, high) in self.limits.items():
@@ -113,13 +116,15 @@ class Stratified(Recipe):
 
     name: ClassVar[str] = "stratified"
     limits = Recipe.limits | {"strata": (int, 1, 64), "full_share": (float, 0.0, 1.0), "whole_batch": (bool, 0, 1)}
-    epochs: int = 18  # on Fashion-MNIST the time of ten of a plain training's (benchmarks/recipes.py)
-    lr: float = 6e-3
-    weight_decay: float = 0.15
-    alpha: float = 0.15
-    strata: int = 4
+    usual_batch: ClassVar[int] = 300  # every row is used five times
+    epochs: int = 9  # on Fashion-MNIST the time of ten of a plain training's (benchmarks/quality.py)
+    lr: float = 8e-3
+    weight_decay: float = 0.12
+    alpha: float = 0.3
+    tables: bool = True
+    strata: int = 5
     full_share: float = 0.5
-    whole_batch: bool = False
+    whole_batch: bool = True
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first; the same share of full width in every layer."""

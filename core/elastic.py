@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +16,9 @@ from core.chain import Chain, find_chain
 from core.dropout import Cuts
 from core.family import Family
 from core.layout import Axis
-from core.scale import Scale
+from core.scale import Scale, knot_shares, knots, tabled
+
+Sizes = Sequence[tuple[tuple[int, int], ...]]
 
 
 class Elastic(nn.Module):
@@ -24,81 +28,148 @@ class Elastic(nn.Module):
     DistributedDataParallel and the like work on it unchanged.
     """
 
-    def __init__(self, family: Family, alpha: float) -> None:
+    def __init__(self, family: Family, alpha: float, tables: bool = False) -> None:
         super().__init__()
         self.family = family
         self.layout = family.layout
         self.full = family.build()
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
-        self.scale = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
+        self.alpha = alpha
         self.penalty: torch.Tensor | None = None  # a term of the loss that the model adds to it
         self._estimated = buffers(self.full)
         self._places = [_place(self.full, name) for name in self.layout.tensors]
-        self._runs = {  # tensors whose leading part is one run in every axis: they can be sliced from a wider slice
+        self._runs = {  # tensors whose leading part is one run in every axis
             name: [(dim, str(axis[0].width), axis[0].each) for dim, axis in enumerate(tensor.axes) if axis is not None]
             for name, tensor in self.layout.tensors.items()
             if all(axis is None or _single(axis) for axis in tensor.axes)
         }
+        # a chain's first layer is the same numbers at every width, so that one product serves all: it has no table
+        first = {self.chain.links[0].bias} if self.chain else set()
+        named = tabled(self.layout, frozenset(str(name) for name in first)) if tables and knots(self.layout) else []
+        sizes = [self.layout.tensors[name].shape[0] for name in named]
+        self._columns = dict(zip(named, itertools.pairwise([0, *itertools.accumulate(sizes)]), strict=True))
+        #: All tables side by side, (knots, entries): one product gives every offset of a step.
+        self.table = nn.Parameter(torch.zeros(knots(self.layout), sum(sizes))) if named else None
+
+    @property
+    def scale(self) -> Scale:
+        """What a slice is multiplied by and what is added to it; its tables are views of the parameter."""
+        tables = {name: self.table[:, a:b] for name, (a, b) in self._columns.items()} if self.table is not None else {}
+        return Scale(self.alpha, self.chain.scaled_weights(), tables) if self.chain else Scale(tables=tables)
 
     def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
         """Output at each cutoff: of the whole batch, or of its k-th of K equal parts (`parts`).
 
         `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
         """
+        states = self._slices(cuts.cutoffs)
+        self.penalty = None
+        if self.chain is not None:
+            return self._run_chain(self.chain, x, states, cuts)
         outputs, penalties = [], []
-        kept, state = self.layout.full, self._state()
-        entered = self.chain.enter(x, state) if self.chain else None
-        first: torch.Tensor | None = None
-        for cutoff, rows in zip(cuts.cutoffs, parts(len(x), cuts), strict=True):
-            if any(cutoff[name] > kept[name] for name in kept):  # not nested: start from the full weights again
-                kept, state, first = self.layout.full, self._state(), None
-            state, kept = self._narrow(state, cutoff), cutoff
-            folded = self.scale.fold(state, self.layout, cutoff)
-            if self.chain is None or entered is None:
-                sibling = set_mode(self.family.sibling(**cutoff), self.training, by_batch=True)
-                # a module writes its running statistics; those of one slice are no other's, so it writes to a copy
-                folded |= {name: folded[name].clone() for name in self._estimated}
-                outputs.append(call(sibling, folded, x[rows]))
-                penalty = vars(sibling).get("penalty")  # not a parameter or buffer that happens to bear the name
-                if isinstance(penalty, torch.Tensor):
-                    sibling.penalty = None  # type: ignore[assignment]  # a sibling is kept, its graph must not be
-                    if self.training:
-                        penalties.append(penalty)
-            elif cuts.whole_batch and len(cuts.cutoffs) > 1:
-                # every cutoff reads the same rows, so a narrower first layer is the prefix of the wider one's product
-                link = self.chain.links[0]
-                if first is None:
-                    bias = folded[link.bias] if link.bias else None
-                    first = nn.functional.linear(entered, folded[link.weight], bias)
-                first = first[..., : folded[link.weight].shape[0]]
-                outputs.append(self.chain.run(link.activate(first), folded, start=1))
-            else:
-                outputs.append(self.chain.run(entered[rows], folded))
+        for cutoff, state, rows in zip(cuts.cutoffs, states, parts(len(x), cuts), strict=True):
+            sibling = set_mode(self.family.sibling(**cutoff), self.training, by_batch=True)
+            # a module writes its running statistics; those of one slice are no other's, so it writes to a copy
+            state |= {name: state[name].clone() for name in self._estimated}
+            outputs.append(call(sibling, state, x[rows]))
+            penalty = vars(sibling).get("penalty")  # not a parameter or buffer that happens to bear the name
+            if isinstance(penalty, torch.Tensor):
+                sibling.penalty = None  # type: ignore[assignment]  # a sibling is kept, its graph must not be
+                if self.training:
+                    penalties.append(penalty)
         self.penalty = torch.stack(penalties).mean() if penalties else None
         return outputs
+
+    def _run_chain(
+        self, chain: Chain, x: torch.Tensor, states: list[dict[str, torch.Tensor]], cuts: Cuts
+    ) -> list[torch.Tensor]:
+        """The outputs of a chain. Cutoffs on the same rows share the first layer: a narrow one is its prefix."""
+        entered = chain.enter(x, self._state())
+        if not cuts.whole_batch or len(states) == 1:
+            return [chain.run(entered[rows], s) for rows, s in zip(parts(len(x), cuts), states, strict=True)]
+        link = chain.links[0]
+        kept = [len(state[link.weight]) for state in states]
+        widest = states[kept.index(max(kept))]
+        first = nn.functional.linear(entered, widest[link.weight], widest[link.bias] if link.bias else None)
+        shared = _leading(link.activate(first), [((first.dim() - 1, size),) for size in kept], [1.0] * len(kept))
+        return [chain.run(h, state, start=1) for h, state in zip(shared, states, strict=True)]
 
     def _state(self) -> dict[str, torch.Tensor]:
         """The full weights by name: what `state_dict(keep_vars=True)` gives, without its cost in every step."""
         return {name: value for name, place, key in self._places if (value := place[key]) is not None}
 
-    def _narrow(self, state: Mapping[str, torch.Tensor], widths: Mapping[str, int]) -> dict[str, torch.Tensor]:
-        """The slice at `widths`, taken from a wider slice where it can be.
-
-        The gradient of a slice is padded to what it was cut from, so nested cuts pad far less than cuts of the full.
-        """
-        narrowed: dict[str, torch.Tensor] = {}
-        full: dict[str, torch.Tensor] | None = None
-        for name, value in state.items():
+    def _slices(self, cutoffs: Sequence[Mapping[str, int]]) -> list[dict[str, torch.Tensor]]:
+        """The slice at each cutoff with scale and tables folded in."""
+        factors = [self.scale.factors(self.layout, cutoff) for cutoff in cutoffs]
+        offsets = self._offsets(cutoffs)
+        states: list[dict[str, torch.Tensor]] = [{} for _ in cutoffs]
+        for name, value in self._state().items():
+            times = [factor.get(name, 1.0) for factor in factors]
             if name in self._runs:
-                for dim, width, each in self._runs[name]:
-                    size = widths[width] * each
-                    if size != value.shape[dim]:
-                        value = value.narrow(dim, 0, size)
+                runs = self._runs[name]
+                sizes = [tuple((dim, cutoff[width] * each) for dim, width, each in runs) for cutoff in cutoffs]
+                parts_of = _leading(value, sizes, times)
             else:
-                full = full if full is not None else self._state()
-                value = self.layout.slice_tensor(name, full[name], widths)
-            narrowed[name] = value
-        return narrowed
+                cut = (self.layout.slice_tensor(name, value, cutoff) for cutoff in cutoffs)
+                parts_of = [part if t == 1.0 else part * t for part, t in zip(cut, times, strict=True)]
+            for k, part in enumerate(parts_of):
+                if offsets is not None and name in self._columns:
+                    a, b = self._columns[name]
+                    part = part + self.layout.slice_tensor(name, offsets[k, a:b], cutoffs[k])
+                states[k][name] = part
+        return states
+
+    def _offsets(self, cutoffs: Sequence[Mapping[str, int]]) -> torch.Tensor | None:
+        """All tables at each cutoff: (cutoffs, entries); None where nothing is added."""
+        if self.table is None:
+            return None
+        shares = [knot_shares(self.layout, cutoff) for cutoff in cutoffs]
+        if not any(shares):
+            return None
+        rows = range(len(self.table))
+        mix = torch.tensor([[share.get(knot, 0.0) for knot in rows] for share in shares], device=self.table.device)
+        return mix @ self.table
+
+
+class _Leading(torch.autograd.Function):
+    """Leading parts of one tensor, each times a number. All their gradients go into one padded one, not each its own.
+
+    `sizes` holds, for each part, what to keep of which dimension.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> tuple[torch.Tensor, ...]:
+        ctx.sizes, ctx.times, ctx.shape = sizes, times, value.shape
+        ctx.set_materialize_grads(False)
+        value = value.detach()
+        return tuple(
+            _part(value, kept) * t if t != 1.0 else _part(value, kept) for kept, t in zip(sizes, times, strict=True)
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, None, None]:
+        known = [(g, kept, t) for g, kept, t in zip(grads, ctx.sizes, ctx.times, strict=True) if g is not None]
+        if not known:
+            return None, None, None
+        total = known[0][0].new_zeros(ctx.shape)
+        for grad, kept, t in known:
+            _part(total, kept).add_(grad, alpha=t)
+        return total, None, None
+
+
+def _leading(value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> Sequence[torch.Tensor]:
+    """The parts of `_Leading`; the tensor itself where nothing is cut."""
+    if all(t == 1.0 for t in times) and all(value.shape[dim] == size for kept in sizes for dim, size in kept):
+        return [value] * len(sizes)
+    parts_of: Sequence[torch.Tensor] = _Leading.apply(value, sizes, times)
+    return parts_of
+
+
+def _part(value: torch.Tensor, kept: tuple[tuple[int, int], ...]) -> torch.Tensor:
+    for dim, size in kept:
+        if size != value.shape[dim]:
+            value = value.narrow(dim, 0, size)
+    return value
 
 
 def call(sibling: nn.Module, state: Mapping[str, torch.Tensor], x: torch.Tensor) -> Any:
@@ -127,6 +198,11 @@ def parts(n: int, cuts: Cuts) -> list[slice]:
     return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
 
 
+def with_tensors(scale: Scale) -> Scale:
+    """The scale with its tables as tensors, whatever they were."""
+    return replace(scale, tables={name: torch.as_tensor(table).detach() for name, table in scale.tables.items()})
+
+
 def folded_state(
     family: Family,
     scale: Scale,
@@ -136,7 +212,7 @@ def folded_state(
 ) -> dict[str, torch.Tensor]:
     """The exact weights of the small model at `widths` as torch tensors: cut, then scaled, with its own statistics."""
     tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
-    state = scale.fold(family.layout.slice(tensors, widths), family.layout, widths)
+    state = with_tensors(scale).fold(family.layout.slice(tensors, widths), family.layout, widths)
     return state | {name: torch.as_tensor(value) for name, value in (statistics or {}).items()}
 
 

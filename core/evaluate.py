@@ -16,7 +16,7 @@ import torch
 
 from core.batch_norm import set_mode
 from core.chain import Chain, Link, find_chain
-from core.elastic import call, folded_state
+from core.elastic import call, folded_state, with_tensors
 from core.family import Family
 from core.record import path_widths
 from core.scale import Scale
@@ -64,7 +64,10 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         self.weights = {name: torch.as_tensor(value) for name, value in self.weights.items()}
+        self.scale = with_tensors(self.scale)
         self.chain = None if self.plain else find_chain(self.family.sibling(), self.family.layout)
+        if self.chain and self.chain.links[0].bias in self.scale.tables:
+            self.chain = None  # then no two widths share their first layer's features
         if any(b <= a for a, b in zip(self.widths, self.widths[1:], strict=False)):
             raise ValueError("widths must ascend")
         self._states: dict[int, dict[str, torch.Tensor]] = {}
@@ -144,7 +147,8 @@ class Evaluator:
                 output.copy_(h)  # the same memory, where the activation wrote over it
         if rest:  # scale and bias of the last layer, for all widths in one go
             outputs.mul_(torch.tensor([step.rest[-1][2] for step in self._plan])[:, None, None])
-            outputs = rest[-1].activate(outputs.add_(self._plan[-1].rest[-1][1]))
+            biases = torch.stack([step.rest[-1][1].expand(self._classes, 1) for step in self._plan])
+            outputs = rest[-1].activate(outputs.add_(biases))
         return outputs  # (widths, classes, batch)
 
     def _error(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -160,8 +164,12 @@ class Evaluator:
         _, second, *rest = self.chain.links
         layout, zero = self.family.layout, torch.zeros(1, 1)
 
-        def bias_of(name: str | None, rows: int) -> torch.Tensor:
-            return zero if name is None else self.weights[name][:rows, None]
+        def bias_of(name: str | None, rows: int, widths: Mapping[str, int]) -> torch.Tensor:
+            if name is None:
+                return zero
+            offset = self.scale.offset(name, layout, widths)
+            bias: torch.Tensor = self.weights[name][:rows]
+            return (bias if offset is None else bias + offset)[:, None]
 
         plan = []
         inside = outside = 0
@@ -174,14 +182,14 @@ class Evaluator:
             for link in rest:
                 n, k = layout.tensors[link.weight].shape_at(widths)
                 part = self.weights[link.weight][:n, :k]
-                later.append((part, bias_of(link.bias, n), factors.get(link.weight, 1.0)))
+                later.append((part, bias_of(link.bias, n, widths), factors.get(link.weight, 1.0)))
             plan.append(
                 _Step(
                     columns=columns,
                     rows=rows,
                     new_columns=weight[:outside, inside:columns],
                     new_rows=weight[outside:rows, :columns],
-                    bias=bias_of(second.bias, rows),
+                    bias=bias_of(second.bias, rows, widths),
                     factor=factors.get(second.weight, 1.0),
                     rest=later,
                 )

@@ -16,7 +16,6 @@ import numpy as np
 
 from core.errors import UserError
 from core.runs import Run
-from core.scale import Scale
 
 if TYPE_CHECKING:
     from core.family import Family
@@ -69,8 +68,7 @@ def file_name(run: Run, widths: Widths, format: str) -> str:
 
 def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
     """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
-    scale = Scale.from_json(run.record.scale, run.layout)
-    folded = scale.fold(run.slice(**widths), run.layout, widths) | run.statistics(widths)
+    folded = run.scale().fold(run.slice(**widths), run.layout, widths) | run.statistics(widths)
     # not ascontiguousarray, which gives a scalar a dimension
     return {name: np.asarray(value, order="C") for name, value in folded.items()}
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.interrupt import Interrupted
-from core.scale import Scale
 
 if TYPE_CHECKING:
     from core.family import Family
@@ -46,7 +45,7 @@ def measure(
 
     from core.elastic import load
 
-    scale, weights = Scale.from_json(run.record.scale, run.layout), run.weights()
+    scale, weights = run.scale(), run.weights()
     modules = [load(family, scale, weights, run.widths_at(width)) for width in widths]
     generator = torch.Generator().manual_seed(0)
     rows = []

@@ -3,7 +3,7 @@
 A run is a folder:
 
     run.json             what it is and how it was made (`RunRecord`)
-    model.safetensors    the full-width weights
+    model.safetensors    the full-width weights, and the recipe's tables over width where it has them
     statistics.safetensors  of normalisation over batches at each width, where the model has any
     examples.safetensors held-out examples to show, to try and to check exports on
     metrics.parquet      a row for each width, written by the sweep
@@ -29,6 +29,7 @@ from core import files
 from core.errors import RunError, UserError
 from core.layout import DTYPES, Layout
 from core.record import RECORD, RunRecord, path_range, path_widths
+from core.scale import Scale, knots, tabled
 from core.tables import check_numbers, read_note, read_table
 from core.tasks import Task, task
 
@@ -48,6 +49,8 @@ FILES = (RECORD, WEIGHTS, EXAMPLES, STATISTICS, METRICS, PREDICTIONS, LATENCY)
 UNFINISHED = ".unfinished"  # suffix of the folder of a training that goes on or was interrupted
 CHECKPOINT, DIVERGED = "checkpoint.safetensors", "diverged"  # files in it
 PARTIAL = "sweep.partial.safetensors"  # of a sweep that goes on or was interrupted
+
+TABLES = "tables/"  # before the name of the vector that a table in the weights' file is added to
 
 MAX_WEIGHTS_BYTES = 64 * 2**30
 
@@ -140,7 +143,16 @@ class Run:
     def weights(self) -> dict[str, np.ndarray]:
         """The full-width weights as NumPy arrays. Raises RunError where they are not those of the record."""
         self._verify_weights()
-        return self._tensors(WEIGHTS)
+        with self._open(WEIGHTS) as file:
+            return {name: _tensor(file, WEIGHTS, name) for name in self.layout.tensors}
+
+    def scale(self) -> Scale:
+        """What a slice is multiplied by and what is added to it. Raises RunError where it is not that of the record."""
+        self._verify_weights()
+        with self._open(WEIGHTS) as file:
+            stored = [key for key in file.keys() if key.startswith(TABLES)]  # noqa: SIM118 (no mapping)
+            tables = {key.removeprefix(TABLES): _tensor(file, WEIGHTS, key) for key in stored}
+        return Scale.from_json(self.record.scale, self.layout, tables)
 
     def slice(self, **widths: int) -> dict[str, np.ndarray]:
         """The leading part of the weights; no number is changed, and only that part is held in memory.
@@ -285,7 +297,12 @@ class Run:
             names = set(file.keys())
             for name in wanted.keys() - names:
                 raise RunError(f"{WEIGHTS} lacks tensor {name!r} of the layout; restore the file from a copy")
-            for name in names - wanted.keys():
+            tables = {f"{TABLES}{name}": (knots(self.layout), *wanted[name].shape) for name in tabled(self.layout)}
+            for name in names & tables.keys() - wanted.keys():
+                header = file.get_slice(name)
+                if (tuple(header.get_shape()), header.get_dtype()) != (tables[name], DTYPES["float32"][0]):
+                    raise RunError(f"{WEIGHTS}: {name!r} has shape {tuple(header.get_shape())}, not {tables[name]}")
+            for name in names - wanted.keys() - tables.keys():
                 raise RunError(f"{WEIGHTS} holds tensor {name!r}, which the layout does not know")
             for name, tensor in wanted.items():
                 header = file.get_slice(name)

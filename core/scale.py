@@ -1,13 +1,16 @@
-"""The recipe's scale: what a width's weights are multiplied by besides being cut. Needs no torch.
+"""What a width's weights are besides being cut: the recipe's scale and its tables over width. Needs no torch.
 
 Kept features are scaled by `(full / c) ** alpha` (arXiv 2205.06906, section 3: alpha 1), written on the input side of
-the weight that consumes them. So it folds into that weight, and an exported model needs no extra code.
+the weight that consumes them. A table holds what is added to a vector (a bias, a norm's affine) at full/2, full/4, ...
+features, since what a bias has to make up for differs most between small widths. Both fold into the weights, so an
+exported model needs no extra code.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import RunError
@@ -18,10 +21,12 @@ MAX_ALPHA = 2.0  # above the paper's 1 by as much as anybody may want to try
 
 @dataclass(frozen=True)
 class Scale:
-    """`(full / c) ** alpha` on the input (dimension 1) of each of `weights`."""
+    """`(full / c) ** alpha` on the input (dimension 1) of each of `weights`, and tables over width."""
 
     alpha: float = 0.0
     weights: tuple[str, ...] = ()
+    #: Name of a vector -> (knots, full size): what is added to it where 1/2, 1/4, ... of the features are kept.
+    tables: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def factors(self, layout: Layout, widths: Mapping[str, int]) -> dict[str, float]:
         """What each scaled weight is multiplied by at `widths`; those at 1 are left out."""
@@ -33,17 +38,33 @@ class Scale:
                 found[name] = (layout.full[width] / widths[width]) ** self.alpha
         return found
 
+    def offset(self, name: str, layout: Layout, widths: Mapping[str, int]) -> Any:
+        """What is added to the vector `name` of the slice at `widths`; None where that is nothing."""
+        if name not in self.tables:
+            return None
+        table = self.tables[name]
+        shares = knot_shares(layout, widths)
+        if not shares:
+            return None
+        whole = sum(table[knot] * share for knot, share in shares.items())
+        return layout.slice_tensor(name, whole, widths)
+
     def fold(self, state: Mapping[str, Any], layout: Layout, widths: Mapping[str, int]) -> dict[str, Any]:
-        """The slice at `widths` with the scale multiplied in: what leaves the run is exactly `build(widths)`."""
-        factors = self.factors(layout, widths)
-        return {name: value * factors[name] if name in factors else value for name, value in state.items()}
+        """The slice at `widths` with scale and tables folded in: what leaves the run is exactly `build(widths)`."""
+        factors, folded = self.factors(layout, widths), dict(state)
+        for name, value in state.items():
+            if name in factors:
+                folded[name] = value * factors[name]
+            elif (offset := self.offset(name, layout, widths)) is not None:
+                folded[name] = value + offset
+        return folded
 
     def to_json(self) -> dict[str, Any]:
-        """For run.json."""
+        """For run.json, which holds no arrays."""
         return {"alpha": self.alpha, "weights": list(self.weights)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], layout: Layout) -> Scale:
+    def from_json(cls, data: Mapping[str, Any], layout: Layout, tables: Mapping[str, Any] | None = None) -> Scale:
         """From run.json. Raises RunError where it is damaged, or names what is no weight of the layout."""
         alpha = data.get("alpha") if isinstance(data, Mapping) else None
         weights = data.get("weights") if isinstance(data, Mapping) else None
@@ -55,4 +76,34 @@ class Scale:
             tensor = layout.tensors.get(name) if isinstance(name, str) else None
             if tensor is None or len(tensor.shape) < 2 or len(tensor.axes[1] or ()) > 1:
                 raise RunError(f"the run's scale names {name!r}, which is no weight of its layout; restore run.json")
-        return cls(float(alpha), tuple(weights))
+        return cls(float(alpha), tuple(weights), dict(tables or {}))
+
+
+def knots(layout: Layout) -> int:
+    """Rows of a table: one for each halving from full width down to the lower bound."""
+    return max(math.ceil(math.log2(width.full / width.lower)) for width in layout.widths.values())
+
+
+def knot_shares(layout: Layout, widths: Mapping[str, int]) -> dict[int, float]:
+    """Which rows of a table count at `widths` and how much: linear in the mean halving; none at full width.
+
+    Row k is for 2 ** (k + 1) times fewer features than full width has, where nothing is added.
+    """
+    halvings = sum(math.log2(layout.full[name] / widths[name]) for name in layout.widths) / len(layout.widths)
+    below = int(halvings)
+    shares = {below - 1: 1.0 - (halvings - below), below: halvings - below}
+    return {knot: share for knot, share in shares.items() if knot >= 0 and share > 0}
+
+
+def tabled(layout: Layout, without: frozenset[str] = frozenset()) -> list[str]:
+    """The vectors that have a table: parameters of a module that a width touches, except `without`."""
+    touched = {name.rpartition(".")[0] for name, tensor in layout.tensors.items() if tensor.widths()}
+    return [
+        name
+        for name, tensor in layout.tensors.items()
+        if tensor.kind == "parameter"
+        and len(tensor.shape) == 1
+        and tensor.dtype == "float32"
+        and name.rpartition(".")[0] in touched
+        and name not in without
+    ]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
+TABLE_RATE = 3.0  # times the learning rate of the rest: a row of a table is met in a part of the steps
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
 
@@ -77,8 +78,9 @@ class Training:
                 model.train()
                 for index in range(first, self.steps_an_epoch):
                     rows = order[index * batch : (index + 1) * batch]
+                    rate = learning_rate(recipe, state.step, total)
                     for group in self.optimizer.param_groups:
-                        group["lr"] = learning_rate(recipe, state.step, total)
+                        group["lr"] = rate * group["times"]
                     inputs = x[rows].float()
                     if self.data.augment is not None:  # drawn from seed and step alone, as all else
                         inputs = self.data.augment(inputs, np.random.default_rng([self.seed, 4, state.step]))
@@ -177,7 +179,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
 
 def batch_rows(recipe: Recipe, n: int) -> int:
     """Rows of a batch: the recipe's, and on small data few enough for at least sixteen steps an epoch."""
-    return min(n, recipe.batch_size or min(500, max(32, n // 16)))
+    return min(n, recipe.batch_size or min(recipe.usual_batch, max(32, n // 16)))
 
 
 def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
@@ -207,9 +209,15 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay on matrices alone: shrinking a bias or a gain only shifts a feature."""
     import torch
 
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    from core.elastic import Elastic
+
+    tables = [model.table] if isinstance(model, Elastic) and model.table is not None else []
+    others = [p for p in model.parameters() if not any(p is table for table in tables)]
+    groups = [
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": recipe.weight_decay, "times": 1.0},
+        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0, "times": 1.0},
+        {"params": tables, "weight_decay": 0.0, "times": TABLE_RATE},
+    ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
 
 

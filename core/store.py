@@ -13,9 +13,12 @@ import numpy as np
 
 from core import files
 from core.errors import RunError, UserError
+from core.notes import NOTES, read_notes
 from core.record import RECORD, RunRecord
-from core.runs import CHECKPOINT, DIVERGED, EXAMPLES, FILES, PARTIAL, PREDICTIONS, UNFINISHED, WEIGHTS, Run
+from core.runs import CHECKPOINT, DIVERGED, EXAMPLES, FILES, METRICS, PARTIAL, PREDICTIONS, UNFINISHED, WEIGHTS, Run
+from core.tables import check_numbers
 
+KEPT = (*FILES, NOTES)  # what a run's folder may hold, and all that comes along when it is copied
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -78,7 +81,7 @@ class RunStore:
         """
         from safetensors.numpy import save
 
-        with self._place(run_id, overwrite) as temporary:
+        with self.place(run_id, overwrite) as temporary:
             # safetensors writes an array in the order of its memory, whatever its shape says
             arrays = {name: np.asarray(value, order="C") for name, value in weights.items()}
             files.write_new(temporary / WEIGHTS, save(arrays, {"format": "pt"}))
@@ -93,19 +96,13 @@ class RunStore:
         Raises RunError, and leaves nothing of it behind.
         """
         run = Run(Path(os.path.abspath(source)))
-        for name in FILES:  # by name: nothing else in the folder comes along
+        for name in KEPT:  # by name: nothing else in the folder comes along
             if (run.path / name).is_symlink():
                 raise RunError(f"{name} in {run.path} is a link; import a folder that holds the file itself")
-        run.weights()
-        run.examples()
-        run.latency()
-        if run.has_metrics:
-            run.metrics()
-        if (run.path / PREDICTIONS).exists():
-            run.predictions()
+        check_whole(run)
         run_id = run_id or run.id
-        with self._place(run_id, overwrite) as temporary:
-            for name in FILES:
+        with self.place(run_id, overwrite) as temporary:
+            for name in KEPT:
                 if (run.path / name).exists():
                     files.copy_new(run.path / name, temporary / name)
         return Run(self.folder / run_id)
@@ -121,7 +118,7 @@ class RunStore:
         files.remove_folder(self.folder / run_id)
 
     @contextmanager
-    def _place(self, run_id: str, overwrite: bool) -> Iterator[Path]:
+    def place(self, run_id: str, overwrite: bool) -> Iterator[Path]:
         """A temporary folder that becomes run `run_id` once it can be read as one."""
         target = self.folder / check_id(run_id)
         check_store(self.folder)
@@ -131,6 +128,20 @@ class RunStore:
         with files.replacing_folder(target) as temporary:
             yield temporary
             Run(temporary)._verify_weights()  # what can't be read again never joins the store
+
+
+def check_whole(run: Run) -> None:
+    """Read all of a run's files against its record: shapes, checksum, finite numbers. Raises RunError."""
+    run.weights()
+    run.examples()
+    run.width_statistics()
+    run.latency()
+    if run.has_metrics:
+        low_high = [f"{metric.name}{end}" for metric in run.task.metrics for end in ("", "_low", "_high")]
+        check_numbers(METRICS, run.metrics(), ["params", "bytes", "n", *low_high])
+    if (run.path / PREDICTIONS).exists():
+        run.predictions()
+    read_notes(run.path)
 
 
 def check_id(run_id: str) -> str:
@@ -154,7 +165,7 @@ def check_replaceable(path: Path) -> None:
         return
     if path.is_symlink() or not path.is_dir():
         raise RunError(f"{path} is no folder of a run; move it away, or choose another name")
-    known = "|".join(re.escape(name) for name in (*FILES, CHECKPOINT, DIVERGED, PARTIAL))
+    known = "|".join(re.escape(name) for name in (*KEPT, CHECKPOINT, DIVERGED, PARTIAL))
     ours = re.compile(rf"{known}|\.({known})\.[0-9a-f]{{8}}\.tmp|\.DS_Store")
     strange = sorted(name for name in os.listdir(path) if not ours.fullmatch(name))
     if strange:

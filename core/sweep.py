@@ -29,7 +29,6 @@ from core.latency import machine_name, measure
 from core.partial import Partial
 from core.record import path_range
 from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
-from core.scale import Scale
 from core.sweep_table import metrics_table, number_columns, predictions_table
 from core.tables import check_numbers, write_table
 from core.train import as_dataset
@@ -97,7 +96,7 @@ def sweep(
         known = _known(run, key)
         todo = [width for width in chosen if known is None or width not in set(known[0]["width"])]
         if todo:
-            scale, weights = Scale.from_json(run.record.scale, run.layout), run.weights()
+            scale, weights = run.scale(), run.weights()
             evaluator = Evaluator(
                 family, scale, weights, todo, plain, run.task.classes, given.target_statistics()[1], statistics
             )
@@ -149,8 +148,7 @@ def _gives_probe(run: Run, family: Family) -> bool:
     if wanted.ndim != 2:
         return True  # a run of before there were probes
     x = torch.from_numpy(run.examples()["x"][: len(wanted)]).float()
-    scale = Scale.from_json(run.record.scale, run.layout)
-    module = load(family, scale, run.weights(), run.layout.full)
+    module = load(family, run.scale(), run.weights(), run.layout.full)
     # as training runs it, normalisation over batches has its statistics from the batch at hand
     for by_batch in (False, True) if run.record.statistics else (False,):
         with torch.inference_mode():

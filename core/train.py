@@ -22,7 +22,7 @@ from core.errors import RunError, UserError
 from core.family import Family
 from core.interrupt import Interrupted, stop_requests
 from core.record import RunRecord
-from core.runs import Run, fingerprint
+from core.runs import TABLES, Run, fingerprint
 from core.steps import Diverged, Training, batch_rows, learning_rate, loss_function, make_optimizer, train_step
 from core.store import RunStore, check_id, check_replaceable
 
@@ -107,7 +107,7 @@ def train(
             return run
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = Elastic(family, chosen.alpha)
+        model = Elastic(family, chosen.alpha, chosen.tables)
         fit_inputs(model.full, *dataset.statistics())
         if begin is not None:
             model.full.load_state_dict(begin.weights, strict=True)
@@ -270,6 +270,8 @@ def _write(
     if buffers(model.full):
         estimate(model.full, (x.to(where) for x in batches(data, seed)))
     weights = {name: value.detach().cpu().numpy() for name, value in model.full.state_dict().items()}
+    tables = {TABLES + name: np.array(table.detach().cpu()) for name, table in model.scale.tables.items()}
+    weights |= tables
     rows = np.sort(np.random.default_rng([seed, 3]).permutation(data.test.n)[:EXAMPLES_KEPT])
     examples = {"x": data.test.x[rows], "y": data.test.y[rows], "index": rows.astype(np.int64)}
     record = RunRecord(

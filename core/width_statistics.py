@@ -10,7 +10,6 @@ import numpy as np
 
 from core.interrupt import Interrupted
 from core.runs import Run
-from core.scale import Scale
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +47,7 @@ def ensure(
 
     known = run.width_statistics()
     todo = [width for width in widths if width not in known]
-    scale, weights, seed = Scale.from_json(run.record.scale, run.layout), run.weights(), run.record.training["seed"]
+    scale, weights, seed = run.scale(), run.weights(), run.record.training["seed"]
     saved_at = time.monotonic()
     for width in tqdm(todo, disable=not progress, unit="width", desc="batch statistics", dynamic_ncols=True):
         module = load(family, scale, weights, run.widths_at(width))

@@ -19,7 +19,6 @@ from core.elastic import load
 from core.export import export
 from core.export_graph import run_onnx
 from core.layout import Layout
-from core.scale import Scale
 from core.symmetry import TOLERANCE, Probe
 from tests.helpers_family import randomise
 
@@ -141,7 +140,7 @@ def training_sweep_and_export(folder: Path, family: Family, data: Any, **setting
     assert frame["width"].iloc[-1] == max(run.layout.full.values())
     width = int(frame["width"].iloc[(len(frame) - 1) // 2])
     widths = run.widths_at(width)
-    scale = Scale.from_json(run.record.scale, run.layout)
+    scale = run.scale()
     model = load(family, scale, run.weights(), widths, run.statistics(widths))
     x = run.examples()["x"].astype(np.float32)
     with torch.no_grad():

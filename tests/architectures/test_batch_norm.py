@@ -53,7 +53,7 @@ def test_one_statistic_for_all_widths_would_be_wrong(digits_run):
     """On digits the full width's would cost 5 points of accuracy at 16 of 64 features, 20 at 8, and change the scores
     by more than a third of their size."""
     x, y = torch.from_numpy(digits_run.dataset.test.x).float(), digits_run.dataset.test.y
-    scale, weights = Scale.from_json(digits_run.record.scale, digits_run.layout), digits_run.weights()
+    scale, weights = digits_run.scale(), digits_run.weights()
     for width, points in ((8, 0.20), (16, 0.05)):
         widths = digits_run.widths_at(width)
         with torch.no_grad():

@@ -17,7 +17,6 @@ from core.export import export
 from core.export_graph import small_module
 from core.models import family_for
 from core.report import reply, run_line, size_table
-from core.scale import Scale
 
 
 def numbers() -> Dataset:
@@ -102,7 +101,7 @@ def test_what_was_predicted_is_kept(run):
 
 def test_the_plain_sweep_agrees(run):
     data = run.dataset
-    scale = Scale.from_json(run.record.scale, run.layout)
+    scale = run.scale()
     for widths in ([1, 2, 11], [12]):
         evaluator = Evaluator(run.family, scale, run.weights(), widths, True, False, data.target_statistics()[1])
         scores = evaluator.start(data.test.n, data.classes)

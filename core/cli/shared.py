@@ -1,0 +1,33 @@
+"""What the commands share: their common arguments, and how a run is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from core.runs import Run
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/digits.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data's files; for solids, where they are made.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+def open_run(path: Path) -> Run:
+    """The run that an argument names. Raises RunError."""
+    from core.runs import Run
+
+    return Run(path if path.name not in ("", "..") else path.resolve())  # `.` is a run with a name too
+
+
+@contextmanager
+def stop_says(hint: str) -> Iterator[None]:
+    """What Ctrl-C leaves, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; {hint}") from None

@@ -1,0 +1,87 @@
+"""`show` and `export`: the sizes of a run, and one of them as a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli.shared import RunFolder, open_run
+from core.errors import UserError
+from core.report import printable
+
+
+def show(
+    run: RunFolder,
+    max_kb: Annotated[float | None, typer.Option(help="Stay under so many kB (1 kB is 1,000 bytes).")] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            "--at-least",
+            "--min-accuracy",
+            help="Be so good or better, in the run's own unit; a share is a fraction: 0.97 is 97 %.",
+        ),
+    ] = None,
+) -> None:
+    """A table of sizes, and with a budget the size that answers it.
+
+    \b
+    Examples:
+      python -m core show runs/digits
+      python -m core show runs/digits --max-kb 50
+      python -m core show runs/digits --max-kb 50 --at-least 0.97
+      python -m core show runs/flower --at-least 25
+    """
+    from core.report import reply, size_table
+
+    opened = open_run(run)
+    metrics = opened.metrics()
+    lines = [size_table(opened, metrics)]
+    if max_kb is not None or at_least is not None:
+        lines += ["", reply(opened, metrics, max_kb=max_kb, at_least=at_least).sentence]
+    typer.echo("\n".join(lines))
+
+
+def export(
+    run: RunFolder,
+    width: Annotated[int, typer.Option(help="Units kept in each hidden layer.")],
+    out: Annotated[str, typer.Option(metavar="PATH", help="File to write, or a folder to write it into.")],
+    format: Annotated[str, typer.Option(help="bundle, safetensors, onnx or pt2.")] = "bundle",
+) -> None:
+    """Take one width out of a run as a file. A program is run against the model before it is written.
+
+    A file that is there already is replaced, whole or not at all.
+
+    \b
+    Examples:
+      python -m core export runs/digits --width 16 --out small.zip
+      python -m core export runs/digits --width 16 --format onnx --out small.onnx
+    """
+    from core import files
+    from core.export import export as export_width
+
+    opened = open_run(run)
+    made = export_width(opened, width, format)
+    target = file_to_write(out, made.name)
+    if target is None:  # a device or a pipe is written to, never replaced
+        with open(out, "wb") as device:
+            device.write(made.data)
+        return
+    files.write_bytes(target, made.data)
+    typer.echo(f"{printable(str(target))}  {len(made.data):,} bytes  sha256 {made.sha256}")
+
+
+def file_to_write(out: str, name: str) -> Path | None:
+    """The file that `--out` means, as `cp` understands it; None for what is no file. Raises UserError."""
+    from core.runs import FILES, RECORD
+
+    path = Path(os.path.realpath(out))  # through a link, which stays one
+    if path.is_dir() or out.endswith(("/", os.sep)):
+        path /= name
+    elif (path.exists() and not path.is_file()) or out.startswith(("/dev/", "/proc/")):
+        return None
+    if path.name in FILES and (path.parent / RECORD).exists():
+        raise UserError(f"{out} is a file of a run, which the export would destroy; choose another --out")
+    return path

@@ -1,0 +1,153 @@
+"""The runs of a store: `list`, `import`, `pack`, `rename`, `archive`, `restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.cli.shared import RunFolder, open_run
+from core.cli.sizes import file_to_write
+from core.errors import UserError
+from core.report import printable
+
+if TYPE_CHECKING:
+    from core.store import RunStore
+
+Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder that holds runs.")]
+NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its name in the store, if not the one it brings.")]
+
+
+def list_runs(store: Store) -> None:
+    """The runs of a store, and why any of them can't be read.
+
+    \b
+    Example:
+      python -m core list runs
+    """
+    from core.report import run_line
+
+    found = list(_store(store).list())
+    for run in found:
+        typer.echo(run_line(run))
+    if not found:
+        typer.echo(printable(f"no runs in {store} yet; make one with: python -m core train --out {store}/digits"))
+
+
+def import_run(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a run, or a zip that `pack` has made.")],
+    store: Store,
+    name: NewName = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of that name.")] = False,
+) -> None:
+    """Take a run from elsewhere into a store.
+
+    All of it is read and checked first; nothing is kept of a bad one.
+
+    \b
+    Examples:
+      python -m core import ~/digits.zip runs
+      python -m core import ~/other/digits runs --name digits-2
+    """
+    from core.report import run_line
+    from core.run_zip import import_zip
+
+    target = _store(store)
+    if source.is_file():
+        with open(source, "rb") as zipped:
+            run = import_zip(target, zipped, source.name, name, overwrite=overwrite)
+    else:
+        run = target.import_run(source, name, overwrite=overwrite)
+    typer.echo(run_line(run))
+
+
+def pack(
+    run: RunFolder,
+    out: Annotated[str, typer.Option(metavar="PATH", help="The zip to write, or a folder to write it into.")],
+) -> None:
+    """Put a whole run into one zip, to keep or hand on.
+
+    The same run gives the same bytes. A file that is there already is replaced, whole or not at all.
+
+    \b
+    Example:
+      python -m core pack runs/digits --out digits.zip
+    """
+    from core import files
+    from core.run_zip import pack as pack_run
+
+    opened = open_run(run)
+    target = file_to_write(out, f"{opened.id}.zip")
+    if target is None:
+        raise UserError(f"{out} is no file; name the zip to write, such as {opened.id}.zip")
+    with files.replacing(target) as temporary, open(temporary, "wb") as writer:
+        pack_run(opened, writer)
+    typer.echo(f"{printable(str(target))}  {target.stat().st_size:,} bytes")
+
+
+def rename(run: RunFolder, name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")]) -> None:
+    """Give a run another name. Links to the old one then say that it is not there.
+
+    \b
+    Example:
+      python -m core rename runs/digits first-try
+    """
+    from core import archive as archives
+
+    path = _known(run)
+    archives.rename(_store(path.parent), path.name, name)
+    typer.echo(f"{printable(path.name)} is now called {name}")
+
+
+def archive(run: RunFolder) -> None:
+    """Take a run out of its store; it can be brought back.
+
+    It may be broken, or an unfinished training.
+
+    \b
+    Example:
+      python -m core archive runs/digits
+    """
+    from core import archive as archives
+
+    path = _known(run)
+    name = archives.archive(_store(path.parent), path.name)
+    typer.echo(printable(f"archived; bring it back with: python -m core restore {path.parent} {name}"))
+
+
+def restore(
+    store: Store,
+    run: Annotated[str | None, typer.Argument(metavar="NAME", help="What to bring back; lists all without.")] = None,
+    name: NewName = None,
+) -> None:
+    """Bring an archived run back, or list them.
+
+    \b
+    Examples:
+      python -m core restore runs
+      python -m core restore runs digits
+      python -m core restore runs digits --name digits-old
+    """
+    from core import archive as archives
+
+    if run is not None:
+        typer.echo(printable(f"{archives.restore(_store(store), run, name)} is back in {store}"))
+        return
+    found = archives.archived(_store(store))
+    typer.echo("\n".join(map(printable, found)) if found else printable(f"nothing is archived in {store}"))
+
+
+def _known(path: Path) -> Path:
+    """A run's folder with a name and a parent, also where the argument is `.`."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
+def _store(folder: Path) -> RunStore:
+    """The store in a folder. Raises UserError where the folder is a run."""
+    from core.runs import RECORD
+    from core.store import RunStore
+
+    if (folder / RECORD).is_file():
+        raise UserError(f"{folder} is a run, not a folder of runs; see it with: python -m core show {folder}")
+    return RunStore(folder)
