@@ -23,16 +23,18 @@ DARK = ("#56B4E9", "#E69F00", "#2DC7A0", "#E08FC0")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 HEIGHT = 400
+EDGE = 0.02  # of the axis: how far inside what lies beyond it is put
 
 Figure = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The budget as drawn: sizes above, or values below, are out of it."""
+    """The budget as drawn: sizes above, or values below, are out of it; where time counts, some sizes are in it."""
 
     max_bytes: float | None = None
     at_least: float | None = None
+    quick: tuple[int, ...] = ()  # the sizes that are known to answer in time
 
 
 def palette(dark: bool) -> tuple[str, ...]:
@@ -40,15 +42,25 @@ def palette(dark: bool) -> tuple[str, ...]:
     return DARK if dark else LIGHT
 
 
-def size_curve(
-    metrics: pd.DataFrame, metric: Metric, picked: int, limits: Limits, dark: bool, *, whole: bool = False
-) -> Figure:
-    """The metric over parameters (log axis): interval as a band, frontier as a line, the picked size as a star."""
-    seen = view([metrics], metric, [picked], whole=whole)
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a size lies on the drawn curve: 0 to 1 from the left and from below."""
+
+    x: float
+    y: float
+    out: bool  # beyond the stretch that is drawn, so put at its edge
+
+
+def size_curve(metrics: pd.DataFrame, metric: Metric, limits: Limits, dark: bool, *, whole: bool = False) -> Figure:
+    """The metric over parameters (log axis): interval as a band, frontier as a line, what a budget leaves out in grey.
+
+    It is the same whichever size is picked: the picked one is marked over it in the browser (`places`), so that the
+    mark follows the hand and the chart is never drawn anew.
+    """
+    seen = view([metrics], metric, [None], whole=whole)
     x, y = metrics["params"].to_numpy(float), shown(metrics[metric.name], metric)
-    colour, ink = palette(dark)[0], "#ffffff" if dark else "#000000"
+    colour = palette(dark)[0]
     best = frontier(metrics, metric)
-    row = int(np.flatnonzero(metrics["width"].to_numpy() == picked)[0])
     hover = _hover(metrics, metric)
     data = [
         *_band(metrics, metric, colour, "95 % interval", x.tolist()),
@@ -62,8 +74,6 @@ def size_curve(
             "text": hover,
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"color": colour, "size": 6, "opacity": 0.55},
-            "selected": {"marker": {"opacity": 0.55}},
-            "unselected": {"marker": {"opacity": 0.55}},
         },
         {
             "type": "scatter",
@@ -74,29 +84,24 @@ def size_curve(
             "hoverinfo": "skip",
             "line": {"color": colour, "width": 2.5},
         },
+        *_quick(metrics, metric, limits, seen, dark),
         *_outside(metrics, metric, seen, colour, hover),
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": f"picked: {units(picked)}",
-            "x": [x[row]],
-            "y": [y[row]],
-            "customdata": [picked],
-            "text": [hover[row]],
-            "hovertemplate": "%{text}<extra></extra>",
-            "cliponaxis": False,
-            "marker": {
-                "color": palette(dark)[1],
-                "size": 18,
-                "symbol": "star",
-                "line": {"width": 1.5, "color": ink},
-            },
-            "unselected": {"marker": {"opacity": 1}},
-        },
     ]
     figure = {"data": data, "layout": _layout(metric, seen, x, "Parameters (numbers in the model), log scale")}
     _shade(figure, metrics, metric, limits, seen, dark)
     return figure
+
+
+def places(metrics: pd.DataFrame, metric: Metric, *, whole: bool = False) -> list[Place]:
+    """Where each size lies on `size_curve`, row by row."""
+    seen = view([metrics], metric, [None], whole=whole)
+    left, right = _across(metrics["params"])
+    across = (np.log10(metrics["params"].to_numpy(float)) - left) / (right - left)
+    up = (shown(metrics[metric.name], metric) - seen.low) / (seen.high - seen.low)
+    return [
+        Place(x=round(float(x), 5), y=round(min(max(float(y), EDGE), 1 - EDGE), 5), out=not 0 <= y <= 1)
+        for x, y in zip(across, up, strict=True)
+    ]
 
 
 def comparison(
@@ -175,14 +180,35 @@ def _band(metrics: pd.DataFrame, metric: Metric, colour: str, name: str, x: list
     ]
 
 
+def _quick(metrics: pd.DataFrame, metric: Metric, limits: Limits, seen: View, dark: bool) -> list[dict[str, Any]]:
+    """Squares around the sizes that answer in time: time does not grow evenly with the size, so nothing is shaded."""
+    rows = np.flatnonzero(metrics["width"].isin(limits.quick))
+    if not len(rows):
+        return []
+    edge = EDGE * (seen.high - seen.low)
+    y = np.clip(shown(metrics[metric.name], metric)[rows], seen.low + edge, seen.high - edge)
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "known to answer in time",
+            "x": metrics["params"].to_numpy(float)[rows].tolist(),
+            "y": y.tolist(),
+            "hoverinfo": "skip",
+            "cliponaxis": False,
+            "marker": {"color": palette(dark)[2], "size": 13, "symbol": "square-open", "line": {"width": 2}},
+        }
+    ]
+
+
 def _outside(metrics: pd.DataFrame, metric: Metric, seen: View, colour: str, hover: list[str]) -> list[dict[str, Any]]:
-    """Open triangles at the edge for sizes out of view: they can be read and clicked like the others."""
+    """Open triangles at the edge for sizes out of view, which can be read there."""
     y = shown(metrics[metric.name], metric)
     rows = np.flatnonzero((y < seen.low) | (y > seen.high))
     if not len(rows):
         return []
     down = metric.higher_is_better
-    edge = 0.02 * (seen.high - seen.low)  # inside, where a click counts
+    edge = EDGE * (seen.high - seen.low)
     return [
         {
             "type": "scatter",
@@ -195,7 +221,6 @@ def _outside(metrics: pd.DataFrame, metric: Metric, seen: View, colour: str, hov
             "hovertemplate": "%{text}<extra></extra>",
             "cliponaxis": False,
             "marker": {"color": colour, "size": 9, "symbol": f"triangle-{'down' if down else 'up'}-open"},
-            "unselected": {"marker": {"opacity": 1}},
         }
     ]
 
@@ -226,16 +251,22 @@ def _shade(figure: Figure, metrics: pd.DataFrame, metric: Metric, limits: Limits
             shapes.append({**box, "type": "line", "y0": level, "y1": level, "line": edge})
 
 
-def _layout(metric: Metric, seen: View, x: Sequence[float] | np.ndarray, title: str) -> dict[str, Any]:
+def _across(x: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
+    """The ends of the axis that holds all of `x`, as powers of ten."""
     low, high = math.log10(min(x)), math.log10(max(x))
     pad = 0.03 * (high - low) or 0.1
-    values, labels = log_ticks(10 ** (low - pad), 10 ** (high + pad))
+    return low - pad, high + pad
+
+
+def _layout(metric: Metric, seen: View, x: Sequence[float] | np.ndarray, title: str) -> dict[str, Any]:
+    left, right = _across(x)
+    values, labels = log_ticks(10**left, 10**right)
     return {
         "height": HEIGHT,
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
         "xaxis": {
             "type": "log",
-            "range": [low - pad, high + pad],
+            "range": [left, right],
             "title": {"text": title},
             "automargin": True,
             "tickmode": "array",
@@ -253,7 +284,6 @@ def _layout(metric: Metric, seen: View, x: Sequence[float] | np.ndarray, title: 
         "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
         "hovermode": "closest",
         "dragmode": False,  # a drag on a phone scrolls the page
-        "clickmode": "event+select",
         "shapes": [],
         "uirevision": "kept",
     }

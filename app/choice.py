@@ -13,7 +13,7 @@ from app import limits, links
 from core.runs import Run
 from core.tasks import Metric
 
-CHOOSE, UNDER, KEEP = "choose", "under", "keep"  # the questions
+CHOOSE, UNDER, KEEP, LOSE, TIME = "choose", "under", "keep", "lose", "time"  # the questions
 
 
 @dataclass
@@ -23,8 +23,12 @@ class Choice:
     run: str | None = None
     widths: dict[str, int] = field(default_factory=dict)  # run -> the size shown last
     ask: str = CHOOSE
-    limits: dict[str, float] = field(default_factory=dict)  # `limit_name` -> what was asked for, in shown units
+    limits: dict[str, float] = field(default_factory=dict)  # `limit_name` -> what was asked for; a file's is in kB
+    unit: str = "kB"  # that a file's limit is written in
     whole: bool = False  # the chart's axis
+    expert: bool = False  # whether the details for experts are shown
+    start: int = 0  # the size that the slider was last put on from here; afterwards the hand moves it
+    turn: int = 0  # how often that was done
 
 
 def kept() -> Choice:
@@ -35,7 +39,12 @@ def kept() -> Choice:
 
 def limit_name(ask: str, metric: Metric) -> str:
     """Under what a limit is kept: 95 per cent of one network is no 95 decibels of the next."""
-    return f"{ask}-{metric.name}" if ask == KEEP else ask
+    return f"{ask}-{metric.name}" if ask in (KEEP, LOSE) else ask
+
+
+def limit_key(ask: str, unit: str) -> str:
+    """The field's name; one for each unit, as a field keeps no figure when its ends move."""
+    return f"pick-limit-{ask}" + ("-MB" if ask == UNDER and unit == "MB" else "")
 
 
 def run_chosen() -> None:
@@ -50,25 +59,31 @@ def ask_chosen() -> None:
     kept().ask = st.session_state["pick-ask"]
 
 
+def unit_chosen() -> None:
+    """Another unit for a file's limit was chosen; the limit stays."""
+    links.touch("pick")
+    kept().unit = st.session_state["pick-unit"]
+
+
+def expert_chosen() -> None:
+    """The details for experts were switched on or off."""
+    links.touch("pick")
+    kept().expert = st.session_state["pick-expert"]
+
+
 def limit_chosen(metric: Metric) -> None:
     """The figure that goes with the question was changed."""
     links.touch("pick")
     choice = kept()
-    value = st.session_state[f"pick-limit-{choice.ask}"]
+    value = st.session_state[limit_key(choice.ask, choice.unit)]
     if value is not None:  # an emptied field keeps what was asked for before
-        choice.limits[limit_name(choice.ask, metric)] = value
+        in_kb = limits.UNITS[choice.unit] if choice.ask == UNDER else 1.0
+        choice.limits[limit_name(choice.ask, metric)] = value * in_kb
 
 
 def picked(run_id: str) -> None:
-    """The slider was let go of."""
+    """The slider was let go of, or the chart was clicked."""
     choose_by_hand(run_id, getattr(st.session_state.get(f"slider-{run_id}"), "picked", None))
-
-
-def clicked(run_id: str) -> None:
-    """A point of the chart was clicked."""
-    points = st.session_state[f"curve-{run_id}"]["selection"]["points"]
-    custom = points[0].get("customdata") if points else None
-    choose_by_hand(run_id, custom[0] if isinstance(custom, list) and custom else custom)
 
 
 def choose_by_hand(run_id: str, width: Any) -> None:
@@ -78,6 +93,24 @@ def choose_by_hand(run_id: str, width: Any) -> None:
         choice = kept()
         choice.widths[run_id] = int(width)
         choice.ask = CHOOSE
+
+
+def jump(run_id: str, width: int) -> None:
+    """A size was picked with a button beside the slider, which moves there."""
+    choose_by_hand(run_id, width)
+    put_slider(kept(), width)
+
+
+def put_slider(choice: Choice, width: int) -> None:
+    """Move the slider from here, wherever the hand left it."""
+    choice.start, choice.turn = width, choice.turn + 1
+
+
+def measured_width(choice: Choice, run: Run, metrics: pd.DataFrame, otherwise: int) -> int:
+    """The size that the visitor picked last for this run, or the measured one next to it; else `otherwise`."""
+    widths = metrics["width"].to_numpy()
+    wanted = min(max(choice.widths.get(run.id, otherwise), int(widths[0])), int(widths[-1]))
+    return int(widths[abs(widths - wanted).argmin()])
 
 
 def follow_run(link: dict[str, str], runs: list[Run], choice: Choice) -> None:
@@ -90,7 +123,10 @@ def follow_run(link: dict[str, str], runs: list[Run], choice: Choice) -> None:
 
 
 def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: Choice) -> None:
-    """Take size, question and axis from the link; what can't be followed is said and left out."""
+    """Take size, question and axis from the link; what can't be followed is said and left out.
+
+    `metrics` is the table of `store.timed`.
+    """
     if not link:
         return
     if "width" in link:
@@ -105,17 +141,28 @@ def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: C
         if width is not None:
             choice.widths[run.id] = width
     choice.ask, choice.whole = CHOOSE, link.get("axis") == "whole"
+    _follow_question(link, run.task.metric, metrics, choice)
+
+
+def _follow_question(link: dict[str, str], metric: Metric, metrics: pd.DataFrame, choice: Choice) -> None:
+    ends = {
+        UNDER: (limits.LEAST, limits.MOST),
+        KEEP: limits.bounds(metric),
+        LOSE: limits.loss_bounds(metric),
+        TIME: (limits.QUICKEST, limits.SLOWEST),
+    }
     ask = link.get("ask", CHOOSE)
-    if ask not in (UNDER, KEEP):
+    if ask not in ends:
         if ask != CHOOSE:
             links.broken("asks a question that is not known", ask)
         return
-    metric = run.task.metric
-    least, most = limits.bounds(metric) if ask == KEEP else (limits.LEAST, limits.MOST)
-    limit = links.number(link.get("limit", ""), least, most)
+    if ask == TIME and metrics["ms"].isna().all():
+        links.broken("asks for a time, which was not measured for this network", ask)
+        return
+    limit = links.number(link.get("limit", ""), *ends[ask])
     if limit is not None:
         choice.limits[limit_name(ask, metric)] = limit
     elif "limit" in link:
         links.broken("asks for a limit that can't be", link["limit"])
         return
-    choice.ask = ask
+    choice.ask, choice.unit = ask, "MB" if link.get("unit") == "MB" else "kB"

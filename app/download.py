@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import streamlit as st
 
 from app import links
 from app.words import safe, short, units
+from core.delivered import Delivered, check
 from core.errors import UserError
 from core.export import FORMATS, export, file_name
 from core.report import kilobytes
@@ -25,6 +27,16 @@ SNIPPETS = {
         'outputs = session.run(None, {{"input": inputs}})[0]   # float32, raw values',
     ),
     "pt2": ("python", 'import torch\n\nmodel = torch.export.load("{name}").module()\noutputs = model(inputs)'),
+}
+INSIDE = {  # of the zip
+    "model.onnx": "the model for almost any language and device",
+    "model.safetensors": "its weights alone",
+    "load_onnx.py": "runs the model with ONNX Runtime",
+    "load.py": "runs it with PyTorch",
+    "config.json": "labels, input format and widths",
+    "metrics.json": "how good it was measured to be",
+    "model_card.md": "what it is, in words",
+    "SHA256SUMS": "a checksum of each file",
 }
 LONGEST_WAIT = 300.0  # seconds until a click counts as lost
 POLL = 0.1
@@ -45,6 +57,7 @@ class Job:
     size: int = 0
     sha256: str = ""
     told: bool = False
+    found: Delivered = field(default_factory=Delivered)
 
     def __call__(self) -> bytes:
         """Build the file. What is raised here reaches the visitor as Streamlit's own words, hence `failure`."""
@@ -52,6 +65,7 @@ class Job:
         self.done.clear()
         try:
             data = export(self.run, self.width, self.format).data
+            self.found = check(self.run, self.width, self.format, data)
         except UserError as error:
             self.failure = str(error)
             raise
@@ -66,8 +80,8 @@ class Job:
             self.done.set()
 
 
-def section(run: Run, width: int) -> None:
-    """Choose a format and take the file."""
+def section(run: Run, width: int, link: Mapping[str, str]) -> None:
+    """Choose a format and take the file; `link` is what an address says of what is on the screen."""
     st.subheader("Take it with you", anchor="download")
     own = run.record.family.get("name") is None
     formats = [name for name, f in FORMATS.items() if not (own and f.needs_torch)]
@@ -87,10 +101,16 @@ def section(run: Run, width: int) -> None:
         on_change=_keep_format,
     )
     _button(run, width, chosen)
-    with st.expander("How to use it in a program", icon=":material/code:"):
+    with st.expander("What is inside, and how to use it in a program", icon=":material/code:"):
+        if chosen == "bundle":
+            st.markdown("\n".join(f"- `{name}`: {what}" for name, what in INSIDE.items()))
+        else:
+            st.markdown(FORMATS[chosen].meaning)
         language, text = SNIPPETS[chosen]
         st.code(text.format(name=file_name(run, run.widths_at(width), chosen)), language=language)
         st.caption(f"Inputs: {safe(run.record.input.meaning)}, as they are; the model brings its own normalisation.")
+    st.caption("A link to what is on this page now, to keep or to send:")
+    st.code(links.address(link), language=None, wrap_lines=True)
 
 
 @st.fragment
@@ -111,9 +131,9 @@ def _button(run: Run, width: int, format: str) -> None:
         key="download",
     )
     if FORMATS[format].needs_torch:
-        care = ". Run against the trained network before it is handed over. The first one takes a few seconds."
+        care = ". Opened again and run on stored examples before you get it. The first one takes a few seconds."
     else:
-        care = f", {kilobytes(run.layout.file_bytes(widths))}. Cut from weights whose checksum is compared first."
+        care = f", {kilobytes(run.layout.file_bytes(widths))}. Opened again and compared before you get it."
     st.caption(safe(short(name, 80) + care))
     if clicked and before:  # the click went to a button as it was before this run
         _report(before)
@@ -135,9 +155,19 @@ def _report(jobs: list[Job]) -> None:
         st.error(f"**The file could not be made:** {safe(job.failure)}", icon=":material/error:")
     else:
         st.success(
-            f"Handed over: {kilobytes(job.size)}. To check that the copy is whole, compare its SHA-256: `{job.sha256}`",
+            f"Handed over: {kilobytes(job.size)}. {_checked(job)} To check that the copy is whole, compare its "
+            f"SHA-256: `{job.sha256}`",
             icon=":material/check_circle:",
         )
+
+
+def _checked(job: Job) -> str:
+    """What was compared once the file was there."""
+    found = job.found
+    said = [f"all {found.numbers:,} numbers are those of the trained network"] if found.numbers else []
+    if found.examples:
+        said.append(f"its answers on {found.examples:,} stored {job.run.task.example}s are those that were measured")
+    return f"It was opened again: {', and '.join(said)}." if said else "This size was never measured, so not compared."
 
 
 def _keep_format() -> None:

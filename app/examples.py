@@ -1,4 +1,4 @@
-"""What a size costs, to be seen: the picture that it paints, or a few held-out examples and what it says of them."""
+"""What a size costs, to be seen: the picture that it paints, or examples, what changes in them, and one's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import pictures, words
+from app import pictures, try_it, what_changes, words
+from app.stored import is_cloud, stored
 from core.errors import UserError
 from core.runs import Run
 
@@ -44,15 +45,25 @@ def picture(run: Run, metrics: pd.DataFrame, width: int) -> None:
 
 
 def section(run: Run, width: int) -> None:
-    """A few held-out examples with what this size says of each; nothing where the run paints a picture instead."""
+    """What this size says of examples, what changes against full size, and an example of one's own.
+
+    Nothing where the run paints a picture instead.
+    """
     if "picture" in run.record.data and _try(run, _painted, width):
         return
+    _few(run, width)
+    what_changes.section(run, width)
+    try_it.section(run, width)
+
+
+def _few(run: Run, width: int) -> None:
+    """A few held-out examples with what this size says of each."""
     kept, predicted = _try(run, _kept), _try(run, _said, width)
     if kept is None or predicted is None:
         return
     st.subheader("What it says of single examples", anchor="examples")
     classes, count = run.task.classes, len(kept.y)
-    clouds = run.record.input.kind == "points" and kept.x.ndim == 3 and kept.x.shape[2] == 3
+    clouds = is_cloud(run, kept.x)
     shown = min(count, MOST_CLOUDS) if clouds else count
     answers = pictures.said(run.task, run.record.labels, predicted[:shown], kept.y[:shown])
     if classes:
@@ -98,14 +109,13 @@ def _painted(path: Path, stamp: tuple[Any, ...], width: int | None) -> str:
 def _kept(path: Path, stamp: tuple[Any, ...]) -> Kept | None:
     """The examples that are shown: the same at every size, so that what changes is the answer."""
     run = Run(path)
-    found, form = run.examples(), run.record.input
-    rows = pictures.spread(run.task, found["y"], MOST)
+    found = stored(run)
+    rows = pictures.spread(run.task, found.y, MOST)
     if not len(rows):
         return None
-    x = found["x"][rows]
-    images = pictures.as_images(x, form.low, form.high) if form.kind == "image" else None
-    addresses = () if images is None else tuple(pictures.data_uri(image, pictures.THUMB_SIDE) for image in images)
-    return Kept(x=x, y=found["y"][rows], index=found["index"][rows], images=addresses)
+    images = () if found.images is None else found.images[rows]
+    addresses = tuple(pictures.data_uri(image, pictures.THUMB_SIDE) for image in images)
+    return Kept(x=found.x[rows], y=found.y[rows], index=found.index[rows], images=addresses)
 
 
 @lru_cache(maxsize=256)
@@ -115,10 +125,7 @@ def _said(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray | None:
     if kept is None:
         return None
     run = Run(path)
-    everything = run.predicted(width)
-    if kept.index.dtype.kind not in "iu" or kept.index.min() < 0 or kept.index.max() >= len(everything):
-        raise ValueError("examples that are no test examples")
-    found: np.ndarray = everything[kept.index]
+    found: np.ndarray = run.predicted(width)[kept.index]
     if run.task.classes and not (found.min() >= 0 and found.max() < len(run.record.labels)):
         raise ValueError("predictions that are none of the labels")
     return found

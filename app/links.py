@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
@@ -36,10 +37,17 @@ def touch(page: str) -> None:
 
 
 def write(page: str, wanted: Mapping[str, str]) -> None:
-    """Make the address say what is on the screen."""
+    """Make the address say what is on the screen; what was done by hand is in it, so a fragment's touch ends here."""
+    st.session_state.pop(f"{page}-touched", None)
     st.session_state[f"{page}-link"] = dict(wanted)
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
+
+
+def address(query: Mapping[str, str]) -> str:
+    """The whole address of what is on the screen, to be copied; without the explorer's own where that is not known."""
+    own = urlsplit(st.context.url or "")
+    return urlunsplit((own.scheme, own.netloc, own.path or "/", urlencode(query), ""))
 
 
 def to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:

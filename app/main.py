@@ -10,6 +10,7 @@ if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, 
     sys.path.insert(0, str(HERE.parent))
 
 from app import compare, links, my_runs, pick  # noqa: E402 (after the path)
+from app import help as help_page  # noqa: E402
 from app.notices import guarded  # noqa: E402
 
 # An icon of our own: for one by name, every visitor's browser would ask a font server on the internet.
@@ -21,6 +22,7 @@ pages = {
         guarded(compare.page), title="Compare runs", icon=":material/compare_arrows:", url_path="compare"
     ),
     "runs": st.Page(guarded(my_runs.page), title="My runs", icon=":material/folder_open:", url_path="runs"),
+    "help": st.Page(guarded(help_page.page), title="Help", icon=":material/help:", url_path="help"),
 }
 st.session_state[links.PAGES] = pages
 st.navigation(list(pages.values()), position="top").run()

@@ -26,6 +26,7 @@ class Choice:
 
 def page() -> None:
     """The whole page, top to bottom."""
+    st.html("<style>.stMainBlockContainer { max-width: 1100px; }</style>")  # room for the table
     st.title("My runs")
     st.markdown("A run is one trained network at every size. Choose one to name it, note something, or hand it on.")
     choice: Choice = st.session_state.setdefault("my-choice", Choice())
@@ -40,9 +41,11 @@ def page() -> None:
     if "run" in link:
         choose(link["run"])
     editable = writable(RunStore(store.folder()))
-    run_actions.said()
+    with st.container():  # always there, so that what is below keeps its place, and with it what was opened
+        run_actions.said()
     if runs:
-        _table(runs, choice)
+        with st.container():
+            _table(runs, choice)
         _chosen(runs, choice, editable)
     if editable:
         run_import.section()
@@ -83,8 +86,8 @@ def _table(runs: list[Summary], choice: Choice) -> None:
     shown = runs_table.ordered(runs_table.matching(runs, choice.search), choice.order)
     if not shown:
         st.info("No run holds all of these words. Try fewer, or empty the search.", icon=":material/search_off:")
-    else:
-        runs_table.table(shown, choice.run, choice.version, lambda run_id: _row_chosen(choice, run_id))
+        return
+    runs_table.table(shown, choice.run, choice.version, lambda run_id: _row_chosen(choice, run_id))
     total = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"
     waiting = sum(run.state == UNREAD for run in runs)
     said = total if len(shown) == len(runs) else f"{len(shown):,} of {total} shown"

@@ -1,28 +1,42 @@
-"""Pick a size: ask what matters, show the answer, let the hand try others, hand over the file."""
+"""Pick a size: ask what matters, show the answer, let the hand try others, hand over the file.
+
+A pick runs one fragment again: what speaks of the size. The chart and the question stay as they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app import axis, charts, download, examples, limits, links, notices, store, words
+from app import answer_box, axis, charts, download, examples, links, notices, store, words
 from app import choice as choice_of
-from app.choice import CHOOSE, KEEP, UNDER, Choice
+from app.choice import CHOOSE, Choice
+from app.details import details
+from app.first_steps import first_steps
 from app.live_slider import live_slider
-from app.paired import paired
+from app.question import Asked, question
 from app.scales import view
-from core.errors import RunError, UserError
-from core.frontier import log_spaced, recommended
+from core.errors import RunError
+from core.frontier import as_good_as_full, faster, log_spaced, recommended
 from core.record import path_range
-from core.report import Reply, reply
 from core.runs import Run
-from core.tasks import Metric
 
-BADGES = {
-    "fits": ("Fits", ":material/check_circle:", "green"),
-    "just fits": ("Just fits", ":material/error:", "orange"),
-    "does not fit": ("Too big", ":material/cancel:", "red"),
-}
+CURVE = "curve"  # the container that the chart stands in, where the picked size is marked
+REST = "rest"  # what comes below the chart
+# The fragment's place in the script is below the chart, which a pick leaves alone; its slider is shown above it.
+# What the fragment stands in is taken apart, so that its parts can be ordered.
+ORDER = f"""<style>
+.st-key-picked > :has(> .st-key-{CURVE}) {{ order: 1 }}
+.st-key-picked :has(> .st-key-{REST}) {{ order: 2 }}
+.st-key-picked > :has(> * > * > .st-key-{REST}) {{ display: contents }}
+.st-key-picked > * > :has(> * > .st-key-{REST}) {{ display: contents }}
+</style>"""
 
 
 def page() -> None:
@@ -37,35 +51,30 @@ def page() -> None:
     choice_of.follow_run(link, runs, choice)
     run = _choose_run(runs, choice)
     try:
-        metrics = store.metrics(run)
+        metrics = store.timed(run)
     except RunError as error:
         notices.no_metrics(run, error)
         links.write("pick", {"run": run.id})
         return
     if link.get("run", run.id) == run.id:
         choice_of.follow_size(link, run, metrics, choice)
-    answered, budget = _question(run, metrics, choice)
-    width = answered.answer.width if answered else _own_width(run, metrics, choice)
-    choice.widths[run.id] = width
-    _say(run, metrics, width, answered, choice)
-    live_slider(
-        words.readouts(metrics, run.task.metric, store.milliseconds(run)),
-        width,
-        words.heading(run.task.metric),
-        key=f"slider-{run.id}",
-        on_pick=lambda: choice_of.picked(run.id),
-    )
-    examples.picture(run, metrics, width)
-    _curve(run, metrics, width, budget, choice)
-    examples.section(run, width)
-    download.section(run, width)
+    first_steps()
+    asked = question(run, metrics, choice)
+    if asked.ask == CHOOSE:
+        _presets(run, metrics)
+    if asked.reply:
+        choice.widths[run.id] = asked.reply.answer.width
+    choice_of.put_slider(choice, _width(run, metrics, choice))
+    st.html(ORDER)
+    with st.container(key="picked"):
+        said = st.empty()
+        with st.container(key=CURVE):
+            _curve(run, metrics, asked.limits, choice)
+        _size(run, asked, said)
+    _table(run, metrics)
     _about(run, metrics)
     if len(runs) > 1:
         links.to("compare", "Is another run better? Compare runs")
-    wanted = {"run": run.id, "width": str(width)}
-    if choice.ask != CHOOSE:
-        wanted |= {"ask": choice.ask, "limit": f"{st.session_state[f'pick-limit-{choice.ask}']:.12g}"}
-    links.write("pick", wanted | ({"axis": "whole"} if choice.whole else {}))
 
 
 def _choose_run(runs: list[Run], choice: Choice) -> Run:
@@ -92,137 +101,139 @@ def _choose_run(runs: list[Run], choice: Choice) -> Run:
     return run
 
 
-def _question(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[Reply | None, charts.Limits]:
-    """What matters to the visitor, and the size that answers it (None where they choose by hand)."""
-    metric = run.task.metric
-    asks = {
-        CHOOSE: "Let me choose",
-        UNDER: "Stay under a file size",
-        KEEP: limits.question(metric),
-    }
-    st.session_state["pick-ask"] = choice.ask
-    st.radio(
-        "What matters to you?",
-        list(asks),
-        format_func=asks.__getitem__,
-        horizontal=True,
-        key="pick-ask",
-        on_change=choice_of.ask_chosen,
+def _presets(run: Run, metrics: pd.DataFrame) -> None:
+    """Three sizes that people want, each a button."""
+    metric, widths = run.task.metric, metrics["width"]
+    kind = f"validation {run.task.example}s"
+    presets = (
+        (
+            "Recommended",
+            int(widths.iloc[recommended(metrics, metric)]),
+            "Good value: the bend of the curve, after which more size brings ever less. It is looked for among the "
+            "sizes that reach nine tenths of what can be gained.",
+        ),
+        (
+            "Smallest that does the job",
+            int(widths.iloc[as_good_as_full(metrics, metric)]),
+            f"The smallest size that the {kind} can't tell from full size (a paired test at 95 %), where of the larger "
+            "sizes no more than 1 in 20 can be told from it either.",
+        ),
+        ("Full size", int(widths.iloc[-1]), "The whole network, as it was trained."),
     )
-    if choice.ask == CHOOSE:
-        return None, charts.Limits()
-    limit = _limit(metrics, metric, choice)
-    try:
-        if choice.ask == UNDER:
-            return reply(run, metrics, max_kb=limit), charts.Limits(max_bytes=limit * 1e3)
-        least = limit / metric.scale
-        return reply(run, metrics, at_least=least), charts.Limits(at_least=least)
-    except UserError as error:
-        st.warning(words.safe(str(error)), icon=":material/warning:")
-        return None, charts.Limits()
-
-
-def _limit(metrics: pd.DataFrame, metric: Metric, choice: Choice) -> float:
-    """The figure that goes with the question; it starts where the recommended size fits."""
-    key = f"pick-limit-{choice.ask}"
-    middle = metrics.iloc[recommended(metrics, metric)]
-    if choice.ask == UNDER:
-        label, field = "Largest file, in kB", limits.size_field(float(middle["bytes"]))
-        help_text = "1 kB is 1,000 bytes; a photo has thousands of kB."
-    else:
-        label, help_text = limits.field_label(metric), metric.meaning
-        field = limits.metric_field(metric, float(middle[f"validation_{metric.name}"]))
-    st.session_state[key] = field.clip(choice.limits.get(choice_of.limit_name(choice.ask, metric), field.start))
-    st.number_input(
-        label,
-        value=None,  # so that an emptied field comes as None and not as the lowest limit
-        min_value=field.low,
-        max_value=field.high,
-        step=field.step,
-        format="%g",
-        key=key,
-        help=help_text,
-        on_change=choice_of.limit_chosen,
-        args=(metric,),
-        width=260,
-    )
-    return float(st.session_state[key])
-
-
-def _own_width(run: Run, metrics: pd.DataFrame, choice: Choice) -> int:
-    """The size that the visitor picked last for this run, else the recommended one; with two buttons for others."""
-    suggested = int(metrics["width"].iloc[recommended(metrics, run.task.metric)])
-    full = int(metrics["width"].iloc[-1])
     with st.container(horizontal=True):
-        st.button(
-            f"Recommended: {words.units(suggested)}",
-            on_click=choice_of.choose_by_hand,
-            args=(run.id, suggested),
-            help="The smallest size that comes so close to full size that the validation examples leave it open which "
-            "is better.",
-        )
-        st.button(f"Full size: {words.units(full)}", on_click=choice_of.choose_by_hand, args=(run.id, full))
-    measured = metrics["width"].to_numpy()
-    wanted = min(max(choice.widths.get(run.id, suggested), int(measured[0])), int(measured[-1]))
-    return int(measured[abs(measured - wanted).argmin()])
+        for name, width, meaning in presets:
+            st.button(
+                f"{name}: {words.units(width)}",
+                on_click=choice_of.choose_by_hand,
+                args=(run.id, width),
+                help=meaning,
+            )
 
 
-def _say(run: Run, metrics: pd.DataFrame, width: int, answered: Reply | None, choice: Choice) -> None:
-    """The answer as one sentence, with a badge, and how sure it is."""
-    with st.container(border=True):
-        if answered is None:
-            row = metrics[metrics["width"] == width].iloc[0]
-            st.markdown(words.choice(row, metrics.iloc[-1], run.task.metric))
-        else:
-            word, icon, colour = BADGES[answered.verdict]
-            if answered.verdict == "does not fit" and choice.ask == KEEP:
-                word = "Out of reach"
-            st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
-            st.markdown(words.safe(answered.sentence))
-        _certainty(run, metrics, width)
+def _width(run: Run, metrics: pd.DataFrame, choice: Choice) -> int:
+    """The size that the page is on: the visitor's, the answer's, or the recommended one at first."""
+    suggested = int(metrics["width"].iloc[recommended(metrics, run.task.metric)])
+    return choice_of.measured_width(choice, run, metrics, suggested)
 
 
-def _certainty(run: Run, metrics: pd.DataFrame, width: int) -> None:
-    """Whether what was tested on can tell the picked size from full size (paired test on the same examples)."""
-    full = int(metrics["width"].iloc[-1])
-    if width == full:
-        return
-    mine, theirs = store.scores(run, width), store.scores(run, full)
-    if mine is None or theirs is None:
-        return
-    test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
-    if test.told:
-        icon, better_one = ("trending_up", "this") if test.first_is_better else ("trending_down", "full")
-        text, care = f"{who} can tell the difference: {better_one} size is better.", "Chance does this under 1 in 20."
-        st.markdown(f":material/{icon}: {text}", help=f"{test.counts} {care}")
-    else:
-        text, care = f"{who} can't tell this size from full size.", "A difference this small may be chance."
-        st.markdown(f":material/balance: {text}", help=f"{test.counts} {care}")
-
-
-def _curve(run: Run, metrics: pd.DataFrame, width: int, budget: charts.Limits, choice: Choice) -> None:
-    """The curve; a click on a point picks it. The table says the same."""
+def _curve(run: Run, metrics: pd.DataFrame, limits: charts.Limits, choice: Choice) -> None:
+    """The curve. A click in it is the slider's to follow, in the browser."""
     metric = run.task.metric
     st.subheader(f"{metric.label} at every size", anchor="curve")
-    st.plotly_chart(
-        charts.size_curve(metrics, metric, width, budget, st.context.theme.type == "dark", whole=choice.whole),
-        key=f"curve-{run.id}",
-        on_select=lambda: choice_of.clicked(run.id),
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=f"{metric.label} over size for {run.id}; the table below says the same.",
-    )
     st.caption(
-        "Click a point to pick that size. The band is the 95 % interval: how far a figure may be off because it was "
-        f"measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all there could be."
+        "Tap the chart or move the slider to pick a size. The band is the 95 % interval: how far a figure may be off "
+        f"because it was measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all there could be."
     )
-    close = view([metrics], metric, [width])
-    axis.switch("pick", close, metric, choice.whole)
-    with st.expander("The same as a table", icon=":material/table:"):
+    axis.switch("pick", view([metrics], metric, [None]), metric, choice.whole)
+    st.plotly_chart(
+        charts.size_curve(metrics, metric, limits, _dark(), whole=choice.whole),
+        key=f"curve-{run.id}",
+        config={"displayModeBar": False},
+        alt=f"{metric.label} over size for {run.id}; the table further down says the same.",
+    )
+
+
+@st.fragment
+def _size(run: Run, asked: Asked, said: DeltaGenerator) -> None:
+    """All that speaks of the picked size, with the answer in its place, `said`."""
+    notices.guarded(lambda: _size_now(run, asked, said))()
+
+
+def _size_now(run: Run, asked: Asked, said: DeltaGenerator) -> None:
+    choice, metrics = choice_of.kept(), store.timed(run)
+    if choice.ask != asked.ask:  # a size was picked by hand, which ends the question: the top of the page changes too
+        st.rerun()
+    width = _width(run, metrics, choice)
+    choice.widths[run.id] = width
+    with said.container():
+        answer_box.answer_box(run, metrics, width, asked)
+    live_slider(
+        _rows(run.path, run.stamp, choice.whole),
+        choice.start,
+        words.heading(run.task.metric),
+        turn=choice.turn,
+        chart=CURVE,
+        colours=_colours(),
+        key=f"slider-{run.id}",
+        on_pick=lambda: choice_of.picked(run.id),
+    )
+    _faster(run, metrics, width)
+    link = {"run": run.id, "width": str(width), **asked.link, **({"axis": "whole"} if choice.whole else {})}
+    with st.container(key=REST):
+        examples.picture(run, metrics, width)
+        details(run, metrics, width, choice)
+        examples.section(run, width)
+        download.section(run, width, link)
+    links.write("pick", link)
+
+
+@lru_cache(maxsize=32)
+def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, Any]]:
+    """What the slider says at each size, and where it lies on the chart; of the run's files alone."""
+    run = Run(path)
+    metrics, metric = store.metrics(run), run.task.metric
+    said = words.readouts(metrics, metric, store.milliseconds(run))
+    places = charts.places(metrics, metric, whole=whole)
+    return [{**row, "x": at.x, "y": at.y, "out": at.out} for row, at in zip(said, places, strict=True)]
+
+
+def _faster(run: Run, metrics: pd.DataFrame, width: int) -> None:
+    """A size nearby that answers sooner and loses nothing, where there is one."""
+    metric, row = run.task.metric, int((metrics["width"] == width).to_numpy().argmax())
+    other = faster(metrics, metric, row)
+    if other is None:
+        return
+    here, there = metrics.iloc[row], metrics.iloc[other]
+    near = words.units(int(there["width"]))
+    change = words.difference(metric, there[metric.name], here[metric.name])
+    worth = "just as good" if change == "the same" else words.gap(metric, there[metric.name], here[metric.name])
+    worth = worth if change == "the same" else f"{worth} better"
+    times = f"{words.milliseconds(there['ms'])} instead of {words.milliseconds(here['ms'])} a prediction"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/bolt: {words.safe(f'{near} nearby answers faster, {times}, and is {worth}.')}",
+            help="Time does not grow evenly with the size, as processors like some sizes more than others. "
+            f"Measured on {words.safe(store.machine(run))}.",
+        )
+        st.button(f"Take {near}", on_click=choice_of.jump, args=(run.id, int(there["width"])), key="pick-faster")
+
+
+def _table(run: Run, metrics: pd.DataFrame) -> None:
+    """What the chart says, for those who would rather read it."""
+    with st.expander("The chart as a table", icon=":material/table:"):
         measured = metrics["width"].to_numpy()
-        near = {int(abs(measured - w).argmin()) for w in log_spaced(int(measured[0]), int(measured[-1]))}
-        rows = sorted(near | {int(abs(measured - width).argmin())})
-        st.dataframe(words.table(metrics.iloc[rows], metric), hide_index=True)
+        rows = sorted({int(abs(measured - w).argmin()) for w in log_spaced(int(measured[0]), int(measured[-1]))})
+        st.dataframe(words.table(metrics.iloc[rows], run.task.metric), hide_index=True)
+
+
+def _dark() -> bool:
+    return st.context.theme.type == "dark"
+
+
+def _colours() -> dict[str, str]:
+    """Of the mark on the chart: itself, its edge, and what its label stands on."""
+    ink, paper = ("#ffffff", "#11161c") if _dark() else ("#000000", "#ffffff")
+    return {"star": charts.palette(_dark())[1], "ink": ink, "paper": paper}
 
 
 def _about(run: Run, metrics: pd.DataFrame) -> None:

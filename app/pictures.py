@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ STYLE = """<style>
 .shown { display: grid; gap: 0.75rem; }
 .shown.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 .shown.many { grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
+.shown.one { max-width: 10rem; }
 .shown figure { margin: 0; min-width: 0; }
 .shown.many figure { border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 0.6rem; padding: 0.6rem; }
 .shown.many figure.wrong { border: 2px dashed currentColor; }
@@ -47,6 +49,7 @@ class Said:
     true: str
     right: bool | None  # None where numbers are predicted, which are never quite right
     off: str = ""  # how far the numbers are off
+    full: str = ""  # what full size says, where that is shown beside it
 
     @property
     def verdict(self) -> str:
@@ -120,6 +123,11 @@ def pair(made: str, original: str, caption: str) -> str:
     )
 
 
+def one(image: str, alt: str, caption: str) -> str:
+    """A single small picture with a line under it, as HTML."""
+    return f'{STYLE}<div class="shown one">{_figure(image, alt, [caption])}</div>'
+
+
 def cards(images: Sequence[str], answers: Sequence[Said]) -> str:
     """Pictures of examples with what a model says of each, as HTML."""
     figures = []
@@ -130,7 +138,10 @@ def cards(images: Sequence[str], answers: Sequence[Said]) -> str:
 
 
 def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str, Any]:
-    """Clouds (n, points, 3) to look at from all sides, two in a row, each under what a model says of it."""
+    """Clouds (n, points, 3) to look at from all sides, two in a row, each under what a model says of it.
+
+    A cloud without an answer stands alone.
+    """
     rows = math.ceil(len(points) / 2)
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
@@ -141,7 +152,7 @@ def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str,
         "uirevision": "kept",
     }
     hidden = {"visible": False, "showspikes": False}
-    for k, (cloud, answer) in enumerate(zip(points, answers, strict=True)):
+    for k, (cloud, answer) in enumerate(itertools.zip_longest(points, answers)):
         scene, left, top = f"scene{k + 1 if k else ''}", k % 2 / 2, 1 - (k // 2) / rows
         some = cloud[:: max(1, math.ceil(len(cloud) / MOST_POINTS))].astype(float).round(3)
         data.append(
@@ -151,7 +162,11 @@ def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str,
                 "scene": scene,
                 **{axis: some[:, j].tolist() for j, axis in enumerate("xyz")},
                 "hoverinfo": "skip",
-                "marker": {"size": 2.5, "color": palette(dark)[1 if answer.right is False else 0], "opacity": 0.9},
+                "marker": {
+                    "size": 2.5,
+                    "color": palette(dark)[1 if answer and answer.right is False else 0],
+                    "opacity": 0.9,
+                },
             }
         )
         layout[scene] = {
@@ -160,6 +175,8 @@ def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str,
             "aspectmode": "data",
             "dragmode": "turntable",
         }
+        if answer is None:
+            continue
         layout["annotations"].append(
             {
                 "text": "<br>".join(plain(line) for line in lines(answer)),
@@ -178,6 +195,8 @@ def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str,
 
 def lines(answer: Said) -> list[str]:
     """What is said of an example, short enough for half a phone: verdict, prediction, truth where it differs."""
+    if answer.full:
+        return [answer.verdict, f"this size: {answer.says}", f"full size: {answer.full}", f"truth: {answer.true}"]
     found = [answer.verdict, f"says {answer.says}"]
     if answer.right is not True:
         found.append(f"{'it is' if answer.right is False else 'truth'} {answer.true}")
@@ -186,10 +205,12 @@ def lines(answer: Said) -> list[str]:
 
 def table(x: np.ndarray, index: np.ndarray, columns: tuple[str, ...], answers: Sequence[Said]) -> pd.DataFrame:
     """Examples with prediction and truth, and the first columns of their inputs where these have names."""
+    both = {"Full size says": [answer.full for answer in answers]} if any(answer.full for answer in answers) else {}
     frame = pd.DataFrame(
         {
             "Test example": [f"{row + 1:,}" for row in index.tolist()],
             "This size says": [answer.says for answer in answers],
+            **both,
             "Truth": [answer.true for answer in answers],
             "How far off" if answers and answers[0].right is None else "Verdict": [a.verdict for a in answers],
         }

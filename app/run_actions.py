@@ -38,7 +38,7 @@ def section(run: Summary, editable: bool) -> None:
             if run.state == STARTED:
                 st.caption("Its training may still be going on; it comes into this list by itself when it ends.")
         else:
-            st.markdown(safe(line(run)))
+            st.markdown(safe(f"{line(run)}."))
         if run.state == READY:
             links.to("pick", "Pick a size of it", {"run": run.id})
         readable = run.state not in (BROKEN, STARTED)
@@ -93,7 +93,7 @@ def _words(run: Summary) -> None:
 
 
 def _rename(run_id: str) -> None:
-    with st.expander("Rename", icon=":material/edit:"):
+    with st.expander("Rename", icon=":material/edit:", key=f"my-renaming-{mark(run_id)}", on_change="rerun"):
         st.text_input(
             "New name",
             printable(run_id),
@@ -174,12 +174,12 @@ class Packing:
 
 @st.fragment
 def _download(run_id: str) -> None:
-    """Take the whole run along. A fragment: nothing else on the page changes."""
+    """Download the whole run. A fragment: nothing else on the page changes."""
     job = st.session_state.get("my-packing")
     if job is None or job.run_id != run_id:
         job = st.session_state["my-packing"] = Packing(run_id)
     clicked = st.download_button(
-        "Take the whole run along",
+        "Download the whole run",
         data=job,
         file_name=f"{run_id}.zip",
         mime="application/zip",

@@ -22,7 +22,9 @@ def section() -> None:
         return
     if not names:
         return
-    with st.expander(f"Archive: {len(names):,} removed", icon=":material/inventory_2:"):
+    with st.expander(
+        f"Archive: {len(names):,} removed", icon=":material/inventory_2:", key="my-archive", on_change="rerun"
+    ):
         chosen = st.selectbox("Removed run", names, format_func=lambda name: short(name, 60), key="my-archived")
         if chosen is None:
             return

@@ -32,10 +32,10 @@ class Looked:
 
 def section() -> None:
     """Choose a zip, see what it is, add it."""
-    with st.expander("Add a run from a file", icon=":material/upload:", expanded="my-looked" in st.session_state):
+    with st.expander("Add a run from a file", icon=":material/upload:", key="my-import", on_change="rerun"):
         version = st.session_state.get("my-upload-version", 0)
         upload = st.file_uploader(
-            "A zip of a whole run, as “Take the whole run along” makes it",
+            "A zip that “Download the whole run” has made",
             type="zip",
             max_upload_size=MOST_MEGABYTES,
             key=f"my-upload-{version}",

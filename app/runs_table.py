@@ -82,8 +82,8 @@ def table(runs: Sequence[Summary], chosen: str | None, version: int, on_choice: 
                 width=110, help="The measure over size, from the smallest size on the left to full size on the right."
             ),
             "Measure": column.TextColumn(width=130, help="What the two figures beside it are."),
-            "Full size": column.TextColumn(width=90, help="On test examples, at full size."),
-            "At 10 %": column.TextColumn(width=90, help="At the size whose file has at most a tenth of the bytes."),
+            "Full size": column.TextColumn(width=85, help="On test examples, at full size."),
+            "At 10 %": column.TextColumn(width=85, help="At the size whose file has at most a tenth of the bytes."),
             "File": column.NumberColumn(format="%.1f kB", width=90, help="At full size. 1 kB is 1,000 bytes."),
             "Made": column.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=130),
             "Tags": column.ListColumn(width=120),
@@ -94,10 +94,10 @@ def table(runs: Sequence[Summary], chosen: str | None, version: int, on_choice: 
 
 
 def _order(runs: Sequence[Summary]) -> list[str]:
-    """Columns as they stand; what nobody has filled in is left out, and what needs attention is put first."""
-    shown = ["Run", "Curve", "Full size", "At 10 %", "Measure", "File", "Made", "Data", "Model"]
+    """Columns as they stand; what nobody has filled in is left out."""
+    shown = ["Run", "Full size", "At 10 %", "Curve", "Measure", "File", "Made", "Data", "Model"]
     if any(run.state != READY for run in runs):
-        shown.insert(1, "State")
+        shown.insert(4, "State")
     filled: dict[str, Callable[[Summary], Any]] = {
         "Title": lambda run: run.notes.title,
         "Tags": lambda run: run.notes.tags,
@@ -119,6 +119,6 @@ def _worst_last(run: Summary) -> tuple[bool, str, float]:
     return False, run.metric.label, -run.full if run.metric.higher_is_better else run.full
 
 
-def _sortable(figure: str) -> str:
+def _sortable(figure: str) -> str | None:
     """A figure with spaces before it, so that a click on the column's head sorts it as a number."""
-    return figure.rjust(DIGITS + len(figure) - len(figure.split(".")[0].split(" ")[0])) if figure else ""
+    return figure.rjust(DIGITS + len(figure) - len(figure.split(".")[0].split(" ")[0])) if figure else None

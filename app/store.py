@@ -14,7 +14,8 @@ import numpy as np
 
 from app.summary import Summary, summary
 from core.errors import RunError, UserError
-from core.frontier import Budget, answer, chosen_by
+from core.frontier import AGAINST_FULL, Budget, answer, chosen_by
+from core.frontier import timed as with_times
 from core.runs import FILES, METRICS, Run
 from core.store import RUN_ID, BrokenRun, RunStore, check_id
 from core.tables import check_numbers
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "STRUCTURAL_DROPOUT_STORE"
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
+TIMES = {"machine", "batch", "width", "median_ms", "p25_ms", "p75_ms"}
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
 LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for
 LONGEST_READING = 0.8  # seconds of reading figures before a page is shown
@@ -72,7 +74,12 @@ def scores(run: Run, width: int) -> np.ndarray | None:
 
 def milliseconds(run: Run) -> dict[int, float]:
     """Median time of one prediction at the measured widths, on the machine that was measured last."""
-    return _latency(run.path, run.stamp)[1]
+    return {width: ms for width, (ms, _) in _latency(run.path, run.stamp)[1].items()}
+
+
+def timed(run: Run) -> pd.DataFrame:
+    """`metrics` with the time of one prediction, see `core.frontier.timed`; shared too. Raises RunError."""
+    return _timed(run.path, run.stamp)
 
 
 def machine(run: Run) -> str:
@@ -184,7 +191,8 @@ def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
     frame = run.metrics()
     judged = [f"{part}{m.name}{end}" for m in run.task.metrics for part in PARTS for end in ("", "_low", "_high")]
     try:
-        check_numbers(METRICS, frame, ["params", "bytes", "n", "validation_n", *judged])
+        against_full = [name for name in AGAINST_FULL if name in frame]  # which older tables lack
+        check_numbers(METRICS, frame, ["params", "bytes", "n", "validation_n", *judged, *against_full])
         if (frame[["params", "bytes", "n"]] < 1).any(axis=None) or (frame["params"].diff() < 0).any():
             raise RunError(f"{METRICS} holds sizes that can't be")
     except RunError as error:
@@ -198,17 +206,27 @@ def _scores(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _latency(path: Path, stamp: tuple[Any, ...]) -> tuple[str, dict[int, float]]:
+def _timed(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
+    return with_times(_metrics(path, stamp), _latency(path, stamp)[1])
+
+
+@lru_cache(maxsize=64)
+def _latency(path: Path, stamp: tuple[Any, ...]) -> tuple[str, dict[int, tuple[float, float]]]:
+    """The machine, and the median and spread (quartile to quartile) in ms by width."""
     import pandas as pd
 
     try:
         frame = Run(path).latency()
     except RunError:
         return "", {}
-    if frame is None or frame.empty or not {"machine", "batch", "width", "median_ms"} <= set(frame):
+    if frame is None or frame.empty or not set(frame) >= TIMES:
         return "", {}
     name = frame["machine"].iloc[-1]
     rows = frame[(frame["machine"] == name) & (frame["batch"] == 1)]
-    widths, times = (pd.to_numeric(rows[column], errors="coerce") for column in ("width", "median_ms"))
+    columns = ("width", "median_ms", "p25_ms", "p75_ms")
+    widths, times, low, high = (pd.to_numeric(rows[column], errors="coerce") for column in columns)
     good = (widths >= 1) & (times > 0) & np.isfinite(times)  # a damaged time is left out, the rest still shown
-    return str(name), {int(w): float(ms) for w, ms in zip(widths[good], times[good], strict=True)}
+    spread = (high - low).abs()
+    return str(name), {
+        int(w): (float(ms), float(s)) for w, ms, s in zip(widths[good], times[good], spread[good], strict=True)
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from core.record import RunRecord
-from core.report import kilobytes, printable
+from core.report import kilobytes, milliseconds, printable
 from core.runs import Run
 from core.tasks import Metric, task
 
@@ -93,11 +93,6 @@ def setting(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def milliseconds(ms: float) -> str:
-    """A duration: `0.03 ms`."""
-    return f"{ms:.2g} ms" if ms < 99.5 else f"{ms:,.0f} ms"
 
 
 def nearest_time(times: dict[int, float], width: int) -> str:

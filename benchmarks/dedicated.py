@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import measure  # noqa: F401 (puts the project on the path)
 import numpy as np
 
-from core.dropout import Recipe, Stratified
+from core.dropout import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +30,11 @@ class Dedicated:
     test: float
 
 
-def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> nn.Module:
-    """Train a plain module with a recipe's optimiser, batch and schedule; all but the cutting is as in `core.train`."""
+def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int | None = None) -> nn.Module:
+    """Train a plain module with a recipe's optimiser, batch and schedule; all but the cutting is as in `core.train`.
+
+    `steps` of the optimiser in place of the recipe's epochs, where they are given.
+    """
     import torch
 
     from core.models import fit_inputs
@@ -41,22 +44,24 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> nn.Modul
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
     loss_of = loss_function(data.task, torch.from_numpy(data.target_statistics()[1]))
     optimizer, batch = make_optimizer(module, recipe), batch_rows(recipe, data.train.n)
-    steps = data.train.n // batch
+    an_epoch = data.train.n // batch
+    total = recipe.epochs * an_epoch if steps is None else steps
     module.train()
-    for epoch in range(recipe.epochs):
-        order = torch.from_numpy(np.random.default_rng([seed, 1, epoch]).permutation(data.train.n))
-        for step in range(epoch * steps, (epoch + 1) * steps):
-            rows = order[step % steps * batch : (step % steps + 1) * batch]
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step, recipe.epochs * steps)
-            inputs = x[rows].float()
-            if data.augment is not None:
-                inputs = data.augment(inputs, np.random.default_rng([seed, 4, step]))
-            optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(module(inputs), y[rows])
-            penalty = vars(module).get("penalty")
-            (loss if penalty is None else loss + penalty).backward()
-            optimizer.step()
+    for step in range(total):
+        epoch, index = divmod(step, an_epoch)
+        if not index:
+            order = torch.from_numpy(np.random.default_rng([seed, 1, epoch]).permutation(data.train.n))
+        rows = order[index * batch : (index + 1) * batch]
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step, total)
+        inputs = x[rows].float()
+        if data.augment is not None:
+            inputs = data.augment(inputs, np.random.default_rng([seed, 4, step]))
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(module(inputs), y[rows])
+        penalty = vars(module).get("penalty")
+        (loss if penalty is None else loss + penalty).backward()
+        optimizer.step()
     return module.eval()
 
 
@@ -73,8 +78,8 @@ def best_of_rates(family: Family, data: Dataset, width: int, seed: int, epochs: 
 
 
 def plain_recipe(epochs: int, lr: float) -> Recipe:
-    """Adam with this learning rate; nothing of a recipe's cutoffs is used."""
-    return replace(Stratified(), epochs=epochs, lr=lr, weight_decay=0.0)
+    """Adam with this learning rate and a batch of 500, less on small data; nothing of a recipe's cutoffs is used."""
+    return Recipe(epochs=epochs, lr=lr)
 
 
 def accuracy(module: nn.Module, part: Split) -> float:

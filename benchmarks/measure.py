@@ -58,10 +58,14 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function of this folder in a process of its own, whose memory nothing else has touched."""
     pool = multiprocessing.get_context("spawn").Pool(1)
     try:
-        return pool.apply(function, arguments)
-    finally:
+        found = pool.apply(function, arguments)
         pool.close()
+    except BaseException:  # at once, where this process was told to stop
+        pool.terminate()
+        raise
+    finally:
         pool.join()
+    return found
 
 
 def finish(name: str, figures: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from core.card import batch_shape, model_card, output_meaning
 from core.errors import RunError
 from core.export_graph import onnx_bytes
 from core.models import source
+from core.polished import read_rows
 from core.runs import METRICS, Run
 
 if TYPE_CHECKING:
@@ -63,12 +64,15 @@ def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
         "output": output_meaning(run),
         "labels": list(record.labels),
         "weights_sha256": record.weights_sha256,
+        **({"polished": True} if run.polished_width is not None else {}),
     }
 
 
 def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
     """The measured figures at these widths as plain data; where nothing was measured, what the layout tells."""
     known: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
+    if run.polished_width is not None:
+        return {**_strict(read_rows(run)[run.polished_width]), **known}
     if not run.has_metrics:
         return known
     frame = run.metrics()

@@ -40,7 +40,7 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
     lines = [
         f"# {plain(run.id)}: {plain(size)}",
         "",
-        f"A {run.task.name} model cut from one Structural Dropout training (arXiv 2205.06906), with no retraining.",
+        f"A {run.task.name} model cut from one Structural Dropout training (arXiv 2205.06906), {_after(run, row)}.",
         "",
         *_table("", "", facts),
         "",
@@ -70,6 +70,19 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
         "",
     ]
     return "\n".join(lines)
+
+
+def _after(run: Run, row: Mapping[str, Any]) -> str:
+    """What was done to the slice once it was cut, in plain words."""
+    if run.polished_width is None:
+        return "with no retraining"
+    metric, seconds = run.task.metric, f"{row['seconds']:,.0f} s"
+    gain = metric.format_difference(row[metric.name], row["unpolished"])
+    than = f"on the test {run.task.example}s it is {gain}{'' if gain == 'the same' else ' what it was'}"
+    if row["method"] == "refit":
+        return f"then its output layer alone was fitted anew in {seconds}: {than}"
+    epochs = f"{row['epochs']:,} epoch{'' if row['epochs'] == 1 else 's'}"
+    return f"then polished: trained by itself for {epochs} more, in {seconds}; {than}"
 
 
 def output_meaning(run: Run) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ class Elastic(nn.Module):
         self.layout = family.layout
         self.full = family.build()
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
-        self.alpha = alpha
+        self._fixed = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
         self.penalty: torch.Tensor | None = None  # a term of the loss that the model adds to it
         self._estimated = buffers(self.full)
         self._places = [_place(self.full, name) for name in self.layout.tensors]
@@ -55,17 +55,17 @@ class Elastic(nn.Module):
     def scale(self) -> Scale:
         """What a slice is multiplied by and what is added to it; its tables are views of the parameter."""
         tables = {name: self.table[:, a:b] for name, (a, b) in self._columns.items()} if self.table is not None else {}
-        return Scale(self.alpha, self.chain.scaled_weights(), tables) if self.chain else Scale(tables=tables)
+        return replace(self._fixed, tables=tables)
 
     def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
         """Output at each cutoff: of the whole batch, or of its k-th of K equal parts (`parts`).
 
         `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
         """
-        states = self._slices(cuts.cutoffs)
         self.penalty = None
         if self.chain is not None:
-            return self._run_chain(self.chain, x, states, cuts)
+            return self._run_chain(self.chain, x, cuts)
+        states = self._slices(cuts.cutoffs, self._state())
         outputs, penalties = [], []
         for cutoff, state, rows in zip(cuts.cutoffs, states, parts(len(x), cuts), strict=True):
             sibling = set_mode(self.family.sibling(**cutoff), self.training, by_batch=True)
@@ -80,16 +80,18 @@ class Elastic(nn.Module):
         self.penalty = torch.stack(penalties).mean() if penalties else None
         return outputs
 
-    def _run_chain(
-        self, chain: Chain, x: torch.Tensor, states: list[dict[str, torch.Tensor]], cuts: Cuts
-    ) -> list[torch.Tensor]:
+    def _run_chain(self, chain: Chain, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
         """The outputs of a chain. Cutoffs on the same rows share the first layer: a narrow one is its prefix."""
-        entered = chain.enter(x, self._state())
-        if not cuts.whole_batch or len(states) == 1:
+        full = self._state()
+        entered = chain.enter(x, full)
+        if not cuts.whole_batch or len(cuts.cutoffs) == 1:
+            states = self._slices(cuts.cutoffs, full)
             return [chain.run(entered[rows], s) for rows, s in zip(parts(len(x), cuts), states, strict=True)]
         link = chain.links[0]
-        kept = [len(state[link.weight]) for state in states]
-        widest = states[kept.index(max(kept))]
+        own = {name: full.pop(name) for name in (link.weight, link.bias) if name}
+        states = self._slices(cuts.cutoffs, full)
+        kept = [self.layout.tensors[link.weight].shape_at(cutoff)[0] for cutoff in cuts.cutoffs]
+        widest = self._slices([cuts.cutoffs[kept.index(max(kept))]], own)[0]
         first = nn.functional.linear(entered, widest[link.weight], widest[link.bias] if link.bias else None)
         shared = _leading(link.activate(first), [((first.dim() - 1, size),) for size in kept], [1.0] * len(kept))
         return [chain.run(h, state, start=1) for h, state in zip(shared, states, strict=True)]
@@ -98,37 +100,41 @@ class Elastic(nn.Module):
         """The full weights by name: what `state_dict(keep_vars=True)` gives, without its cost in every step."""
         return {name: value for name, place, key in self._places if (value := place[key]) is not None}
 
-    def _slices(self, cutoffs: Sequence[Mapping[str, int]]) -> list[dict[str, torch.Tensor]]:
-        """The slice at each cutoff with scale and tables folded in."""
-        factors = [self.scale.factors(self.layout, cutoff) for cutoff in cutoffs]
-        offsets = self._offsets(cutoffs)
+    def _slices(
+        self, cutoffs: Sequence[Mapping[str, int]], full: Mapping[str, torch.Tensor]
+    ) -> list[dict[str, torch.Tensor]]:
+        """The slice of the tensors in `full` at each cutoff, with scale and tables folded in."""
+        factors = [self._fixed.factors(self.layout, cutoff) for cutoff in cutoffs]
+        vectors = self._vectors(cutoffs, full)
         states: list[dict[str, torch.Tensor]] = [{} for _ in cutoffs]
-        for name, value in self._state().items():
+        for name, value in full.items():
             times = [factor.get(name, 1.0) for factor in factors]
-            if name in self._runs:
+            cut: Iterable[torch.Tensor]
+            if name in vectors:
+                cut = (self.layout.slice_tensor(name, v, c) for v, c in zip(vectors[name], cutoffs, strict=True))
+            elif name in self._runs:
                 runs = self._runs[name]
                 sizes = [tuple((dim, cutoff[width] * each) for dim, width, each in runs) for cutoff in cutoffs]
-                parts_of = _leading(value, sizes, times)
+                cut = _leading(value, sizes, times)
             else:
                 cut = (self.layout.slice_tensor(name, value, cutoff) for cutoff in cutoffs)
-                parts_of = [part if t == 1.0 else part * t for part, t in zip(cut, times, strict=True)]
-            for k, part in enumerate(parts_of):
-                if offsets is not None and name in self._columns:
-                    a, b = self._columns[name]
-                    part = part + self.layout.slice_tensor(name, offsets[k, a:b], cutoffs[k])
-                states[k][name] = part
+                cut = (part if t == 1.0 else part * t for part, t in zip(cut, times, strict=True))
+            for state, part in zip(states, cut, strict=True):
+                state[name] = part
         return states
 
-    def _offsets(self, cutoffs: Sequence[Mapping[str, int]]) -> torch.Tensor | None:
-        """All tables at each cutoff: (cutoffs, entries); None where nothing is added."""
-        if self.table is None:
-            return None
+    def _vectors(
+        self, cutoffs: Sequence[Mapping[str, int]], full: Mapping[str, torch.Tensor]
+    ) -> dict[str, Sequence[torch.Tensor]]:
+        """The vectors that have a table, uncut, as they are at each cutoff."""
+        if self.table is None or not self._columns.keys() <= full.keys():
+            return {}
         shares = [knot_shares(self.layout, cutoff) for cutoff in cutoffs]
-        if not any(shares):
-            return None
         rows = range(len(self.table))
         mix = torch.tensor([[share.get(knot, 0.0) for knot in rows] for share in shares], device=self.table.device)
-        return mix @ self.table
+        whole = torch.addmm(torch.cat([full[name] for name in self._columns]), mix, self.table)  # (cutoffs, entries)
+        sizes = [b - a for a, b in self._columns.values()]
+        return {name: v.unbind() for name, v in zip(self._columns, whole.split(sizes, dim=1), strict=True)}
 
 
 class _Leading(torch.autograd.Function):

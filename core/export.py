@@ -44,10 +44,13 @@ class Exported:
     sha256: str
 
 
-def export(run: Run, width: int | Widths, format: str = "safetensors", *, family: Family | None = None) -> Exported:
+def export(
+    run: Run, width: int | Widths, format: str = "safetensors", *, family: Family | None = None, polished: bool = False
+) -> Exported:
     """The model at `width` as a file of `format`; a file that holds a program is run against the model in memory first.
 
-    `family` is needed only for a run of your own factory, and not for safetensors. Raises UserError for an unknown
+    `polished` takes the polished model of that width in place of the slice, where there is one. `family` is needed
+    only for a run of your own factory, and not for safetensors. Raises UserError for an unknown
     format or a width out of range, RunError where the run is damaged, its weights are not those that it was written
     with, or the file does not agree with the model.
     """
@@ -55,6 +58,8 @@ def export(run: Run, width: int | Widths, format: str = "safetensors", *, family
         raise UserError(f"format {format!r} is not known; choose one of {', '.join(FORMATS)}")
     widths = run.layout.check_widths(width) if isinstance(width, Mapping) else run.widths_at(width)
     kind = FORMATS[format]
+    if polished:
+        run = run.with_polished(_on_the_sweep(run, widths))
     data = kind.make(run, widths, family or run.family)
     return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
 
@@ -63,14 +68,31 @@ def file_name(run: Run, widths: Widths, format: str) -> str:
     """What the file is called: `digits-w16.onnx`."""
     sizes = sorted(set(widths.values()))
     label = str(sizes[0]) if len(sizes) == 1 else "x".join(str(size) for size in widths.values())
-    return f"{run.id}-w{label}{FORMATS[format].suffix}"
+    made = "-polished" if _polished(run, widths) else ""
+    return f"{run.id}-w{label}{made}{FORMATS[format].suffix}"
 
 
 def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
     """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
+    if _polished(run, widths):
+        return run.polished_weights(run.polished_width or 0)
     folded = run.scale().fold(run.slice(**widths), run.layout, widths) | run.statistics(widths)
     # not ascontiguousarray, which gives a scalar a dimension
     return {name: np.asarray(value, order="C") for name, value in folded.items()}
+
+
+def _polished(run: Run, widths: Widths) -> bool:
+    """Whether the polished model stands in for the slice at these widths."""
+    return run.polished_width is not None and run.widths_at(run.polished_width) == dict(widths)
+
+
+def _on_the_sweep(run: Run, widths: Widths) -> int:
+    """The row of the sweep that has these widths. Raises UserError: only such rows are polished."""
+    largest = max(run.layout.full.values())
+    for width in sorted({size for name, size in widths.items() if run.layout.full[name] == largest}):
+        if run.widths_at(width) == dict(widths):
+            return width
+    raise UserError(f"a polished model is of one width, as in export(run, 16, polished=True); got {dict(widths)}")
 
 
 def _safetensors(run: Run, widths: Widths, family: Family | None = None) -> bytes:

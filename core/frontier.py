@@ -7,13 +7,14 @@ a figure that picked its own winner would flatter it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.errors import UserError
-from core.tasks import Metric
+from core.tasks import Z95, Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +22,23 @@ if TYPE_CHECKING:
 
 # Figures this close are equal: 0.8 - 0.1 is a hair above 0.7, and no two counts of examples differ by so little.
 ROUNDING = 1e-9  # of 1, or of the figure itself where it may be of any size
+# Columns of metrics.parquet: how an example's score differs from full size's on validation, and its standard error.
+AGAINST_FULL = ("validation_difference", "validation_difference_error")
+NEARLY_BEST = 0.1  # of the range from the smallest size to the best; the knee is looked for inside it
+BY_CHANCE = 0.05  # of the sizes that are as good as full size, so many look worse in a test at 95 %
+STEP = 0.1  # of the file; a smaller step is none worth telling
+NEARBY = 2.0  # times the width, or its part
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What must hold; any mix. `at_least` and `lose_at_most` are in the metric's stored unit (fractions)."""
+    """What must hold; any mix. `at_least` and `lose_at_most` are in the metric's stored unit (fractions).
+
+    `max_ms` wants the columns of `timed`; a size whose time was not measured answers nothing.
+    """
 
     max_bytes: float | None = None
+    max_ms: float | None = None
     at_least: float | None = None
     lose_at_most: float | None = None
 
@@ -41,6 +52,12 @@ class Answer:
     row: int  # of the metrics
 
 
+def timed(metrics: pd.DataFrame, times: Mapping[int, tuple[float, float]]) -> pd.DataFrame:
+    """The table with the time of one prediction by width, `times`, as columns `ms` and `ms_spread`: NaN elsewhere."""
+    found = [times.get(int(width), (np.nan, np.nan)) for width in metrics["width"]]
+    return metrics.assign(ms=[ms for ms, _ in found], ms_spread=[spread for _, spread in found])
+
+
 def chosen_by(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
     """The figure that sizes are chosen by: validation where it was measured, else test."""
     column = f"validation_{metric.name}"
@@ -48,20 +65,24 @@ def chosen_by(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
 
 
 def answer(metrics: pd.DataFrame, metric: Metric, budget: Budget) -> Answer:
-    """The size that fits: the best within `max_bytes`, the smallest that keeps the metric.
+    """The size that fits: the best within `max_bytes` and `max_ms`, the smallest that keeps the metric.
 
-    With both, the smallest size within `max_bytes` that keeps the metric. Where nothing fits, `fits` is False and the
-    width is the closest: the smallest size for a size budget, the best size otherwise.
+    With both kinds, the smallest size within the limits that keeps the metric. Where nothing fits, `fits` is False and
+    the width is the closest: the fastest for a time, the smallest size for a size budget, the best size otherwise.
     Raises UserError for a budget that is empty or not finite.
     """
-    asked = [v for v in (budget.max_bytes, budget.at_least, budget.lose_at_most) if v is not None]
+    limits = (budget.max_bytes, budget.max_ms, budget.at_least, budget.lose_at_most)
+    asked = [v for v in limits if v is not None]
     if not asked or not all(isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in asked):
         raise UserError("a budget wants at least one limit, and each a finite number")
     worth, sizes = _worth(metrics, metric), metrics["bytes"].to_numpy(float)
     sign = 1.0 if metric.higher_is_better else -1.0
     small, good = np.ones(len(sizes), bool), np.ones(len(sizes), bool)
     if budget.max_bytes is not None:
-        small = sizes <= budget.max_bytes
+        small &= sizes <= budget.max_bytes
+    if budget.max_ms is not None:
+        times = metrics["ms"].to_numpy(float) if "ms" in metrics else np.full(len(sizes), np.nan)
+        small &= times <= budget.max_ms
     slack = ROUNDING * (abs(worth[_full(metrics)]) if metric.significant else 1.0)
     if budget.at_least is not None:
         good &= worth >= sign * budget.at_least - slack
@@ -75,6 +96,8 @@ def answer(metrics: pd.DataFrame, metric: Metric, budget: Budget) -> Answer:
         order, among = (smallest_first if keeps_metric else best_first), small & good
     elif small.any():
         order, among = best_first, small
+    elif budget.max_ms is not None and np.isfinite(times).any():
+        order, among = np.argsort(times, kind="stable"), np.isfinite(times)  # no number comes last
     else:
         order, among = smallest_first, np.ones(len(sizes), bool)
     row = int(order[among[order]][0])
@@ -94,20 +117,94 @@ def frontier(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
     return found
 
 
-def recommended(metrics: pd.DataFrame, metric: Metric) -> int:
-    """Row of the size to suggest: the smallest that is no worse than full size as far as the data can tell.
+def as_good_as_full(metrics: pd.DataFrame, metric: Metric) -> int:
+    """Row of the smallest size that still does what full size does, as far as the validation examples can tell.
 
-    The smallest whose figure on the validation examples lies inside the 95 % interval of full size's.
+    The smallest from which on up no more than one size in twenty is told to be worse than full size by a paired test
+    on the same examples at 95 %, itself not being one of them: so many would be by chance. A table without the paired
+    difference falls back on the smallest whose figure lies inside the 95 % interval of full size's.
     """
+    full, sizes = _full(metrics), metrics["bytes"].to_numpy(float)
+    if not set(AGAINST_FULL) <= set(metrics):
+        return _within_interval(metrics, metric)
+    gain, error = (metrics[column].to_numpy(float) for column in AGAINST_FULL)
+    gain = gain * _score_sign(metric)
+    worse = ~(gain + Z95 * error >= 0)  # no number is no proof either
+    worse[full] = False
+    order = np.lexsort((gain, -sizes))  # largest first
+    told = np.cumsum(worse[order])
+    good = ~worse[order] & (told <= BY_CHANCE * np.arange(1, len(order) + 1))
+    return int(order[np.flatnonzero(good)[-1]]) if good.any() else full
+
+
+def recommended(metrics: pd.DataFrame, metric: Metric) -> int:
+    """Row of the size to suggest: the knee of the frontier, or `as_good_as_full` where that is smaller.
+
+    Of the best sizes for their bytes that reach nine tenths of the way from the smallest to the best: the one that
+    lies farthest above the straight line between the ends, over the logarithm of the bytes.
+    """
+    enough = as_good_as_full(metrics, metric)
+    worth, sizes = _worth(metrics, metric), metrics["bytes"].to_numpy(float)
+    rows = np.flatnonzero(frontier(metrics, metric))
+    rows = rows[np.argsort(sizes[rows], kind="stable")]
+    if len(rows):
+        rows = rows[worth[rows] >= worth[rows[-1]] - NEARLY_BEST * (worth[rows[-1]] - worth[rows[0]])]
+    if len(rows) < 3:
+        return enough
+    across, up = np.log(sizes[rows]), worth[rows]
+    above = (up - up[0]) / (up[-1] - up[0]) - (across - across[0]) / (across[-1] - across[0])
+    knee = int(rows[np.argmax(above)])
+    return knee if sizes[knee] < sizes[enough] else enough
+
+
+def cheaper(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
+    """Row of the largest size of the frontier that saves a tenth of the bytes; None where there is none."""
+    sizes = metrics["bytes"].to_numpy(float)
+    found = np.flatnonzero(frontier(metrics, metric) & (sizes <= (1 - STEP) * sizes[row]))
+    return int(found[np.argmax(sizes[found])]) if len(found) else None
+
+
+def better(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
+    """Row of the smallest size of the frontier that is better and a tenth larger; None where there is none."""
+    sizes, worth = metrics["bytes"].to_numpy(float), _worth(metrics, metric)
+    found = np.flatnonzero(frontier(metrics, metric) & (worth > worth[row]) & (sizes >= (1 + STEP) * sizes[row]))
+    return int(found[np.argmin(sizes[found])]) if len(found) else None
+
+
+def faster(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
+    """Row of the fastest size near `row` that costs nothing visible; None where there is none.
+
+    Near is up to twice or half the width. Faster is by more than either size's time spreads (columns `ms` and
+    `ms_spread`), and nothing is lost where neither the validation nor the test figure is worse.
+    """
+    widths, worth = metrics["width"].to_numpy(float), _worth(metrics, metric)
+    times, spread = metrics["ms"].to_numpy(float), metrics["ms_spread"].to_numpy(float)
+    shown = metrics[metric.name].to_numpy(float) * (1.0 if metric.higher_is_better else -1.0)
+    near = (widths <= NEARBY * widths[row]) & (widths >= widths[row] / NEARBY)
+    quick = times[row] - times > np.maximum(spread, spread[row])  # False for what is no number
+    found = np.flatnonzero(near & quick & (worth >= worth[row]) & (shown >= shown[row]))
+    return int(found[np.argmin(times[found])]) if len(found) else None
+
+
+def _within_interval(metrics: pd.DataFrame, metric: Metric) -> int:
+    """Row of the smallest size whose figure lies inside the 95 % interval of full size's."""
     measured = f"validation_{metric.name}"
     side = "low" if metric.higher_is_better else "high"
     column = measured if f"{measured}_{side}" in metrics else metric.name
+    if f"{column}_{side}" not in metrics:
+        return _full(metrics)
     full = _full(metrics)
     sign = 1.0 if metric.higher_is_better else -1.0
     worst = sign * float(metrics[f"{column}_{side}"].iloc[full])
     good = sign * metrics[column].to_numpy(float) >= worst
     good[full] = True
     return int(np.flatnonzero(good)[np.argmin(metrics["bytes"].to_numpy(float)[good])])
+
+
+def _score_sign(metric: Metric) -> float:
+    """1 where a higher score of an example (`Task.score`) is better for the metric, else -1."""
+    rises = metric.of(0.75, 1.0) > metric.of(0.25, 1.0)
+    return 1.0 if rises == metric.higher_is_better else -1.0
 
 
 def _worth(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:

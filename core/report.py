@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import RunError, UserError
-from core.frontier import Answer, Budget, answer, log_spaced
+from core.frontier import ROUNDING, Answer, Budget, answer, better, cheaper, log_spaced
 from core.runs import METRICS, Run
 from core.store import BrokenRun
 from core.tasks import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+NEAR_LIMIT = 0.95  # of a limit; what comes closer just fits
 
 
 def kilobytes(size: float) -> str:
@@ -66,40 +69,67 @@ class Reply:
     sentence: str
 
 
-def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_least: float | None = None) -> Reply:
-    """Answer a budget in plain words. `at_least` is in the metric's stored unit, and the most where lower is better.
+def reply(
+    run: Run,
+    metrics: pd.DataFrame,
+    *,
+    max_kb: float | None = None,
+    at_least: float | None = None,
+    lose_at_most: float | None = None,
+    max_ms: float | None = None,
+) -> Reply:
+    """Answer a budget in plain words. `at_least` and `lose_at_most` are in the metric's stored unit.
 
+    Where lower is better, `at_least` is the most. `max_ms` wants the columns of `core.frontier.timed`.
     Sizes are chosen on validation examples and judged on test examples; where the two disagree, it is said.
-    "Just fits" is a file within 5 % of the limit, or a test interval that reaches below what was asked.
+    "Just fits" is a file or a time within 5 % of the limit, a test interval that reaches below what was asked, or a
+    loss that is larger than asked on the test examples.
     Raises UserError for a budget that can't be meant.
     """
     metric = _check(run, metrics)
-    if max_kb is not None and not 0 < max_kb < math.inf:
-        raise UserError(f"the size limit is {max_kb:g} kB; give more than 0 kB")
+    for what, limit, unit in (("size", max_kb, "kB"), ("time", max_ms, "ms")):
+        if limit is not None and not 0 < limit < math.inf:
+            raise UserError(f"the {what} limit is {limit:g} {unit}; give more than 0 {unit}")
+    if lose_at_most is not None and not 0 <= lose_at_most < math.inf:
+        raise UserError(f"the loss allowed is {lose_at_most:g}; give 0 or more")
+    if max_ms is not None and ("ms" not in metrics or not np.isfinite(metrics["ms"]).any()):
+        raise UserError(f"the time of a prediction was not measured for {run.id}; ask for a size instead")
     if at_least is not None and metric.percent and not 0 < at_least <= 1:
         raise UserError(
             f"the {metric.label.lower()} asked for is {at_least:g}, which is not a fraction up to 1; 0.97 means 97 %"
         )
     if at_least is not None and not math.isfinite(at_least):
         raise UserError(f"the {metric.label.lower()} asked for is {at_least:g}; give a finite number")
-    found = answer(metrics, metric, Budget(max_bytes=None if max_kb is None else max_kb * 1e3, at_least=at_least))
-    row = metrics.iloc[found.row]
+    max_bytes = None if max_kb is None else max_kb * 1e3
+    wanted_of = Budget(max_bytes=max_bytes, max_ms=max_ms, at_least=at_least, lose_at_most=lose_at_most)
+    found = answer(metrics, metric, wanted_of)
+    row, full = metrics.iloc[found.row], metrics.iloc[-1]
     wishes = []
     if at_least is not None:
         wishes.append(f"keeps {_wish(metric)} {_exactly(metric, at_least)}")
+    if lose_at_most is not None:
+        wishes.append(f"loses at most {loss(metric, lose_at_most)} against full size")
     if max_kb is not None:
-        wishes.append(f"stays under {max_kb:,.12g} kB")
+        wishes.append(f"stays under {max_kb / 1e3:,.12g} MB" if max_kb >= 1e3 else f"stays under {max_kb:,.12g} kB")
+    if max_ms is not None:
+        wishes.append(f"takes at most {max_ms:,.12g} ms a prediction")
     wanted = " and ".join(wishes)
-    tight = max_kb is not None and row["bytes"] > 0.95 * max_kb * 1e3
+    tight = max_bytes is not None and row["bytes"] > NEAR_LIMIT * max_bytes
+    tight = tight or (max_ms is not None and row["ms"] > NEAR_LIMIT * max_ms)
+    if lose_at_most is not None:
+        tight = tight or _lost(metric, row, full) > lose_at_most + ROUNDING
     if at_least is not None:
         worst = row[f"{metric.name}_low" if metric.higher_is_better else f"{metric.name}_high"]
         tight = tight or not metric.at_least(worst, at_least)
     if not found.fits:
         lead, verdict = f"No size here {wanted}. The closest is", "does not fit"
     else:
-        lead = f"{'Smallest' if at_least is not None else 'Best'} model that {wanted}:"
+        smallest = at_least is not None or lose_at_most is not None
+        lead = f"{'Smallest' if smallest else 'Best'} model that {wanted}:"
         verdict = "just fits" if tight else "fits"
-    sentence = f"{lead} {describe(row, metrics.iloc[-1], metric, run.task.example)}."
+    sentence = f"{lead} {describe(row, full, metric, run.task.example)}."
+    if max_ms is not None:
+        sentence += f" One prediction takes {milliseconds(row['ms'])}."
     if found.fits and at_least is not None and not metric.at_least(row[metric.name], at_least):
         chosen = metric.format(row[f"validation_{metric.name}"])
         kind, misses = f"{run.task.example}s", "falls short of" if metric.higher_is_better else "is above"
@@ -107,7 +137,54 @@ def reply(run: Run, metrics: pd.DataFrame, *, max_kb: float | None = None, at_le
             f" It was chosen on {int(row['validation_n']):,} validation {kind}, where it has {chosen}; on the test "
             f"{kind} it {misses} {_exactly(metric, at_least)}."
         )
+    if found.fits and lose_at_most is not None and _lost(metric, row, full) > lose_at_most + ROUNDING:
+        kind = f"{run.task.example}s"
+        sentence += (
+            f" It was chosen on {int(row['validation_n']):,} validation {kind}, where it loses no more than that; on "
+            f"the test {kind} it loses more."
+        )
     return Reply(answer=found, verdict=verdict, sentence=sentence)
+
+
+def steps(metrics: pd.DataFrame, metric: Metric, row: int) -> list[str]:
+    """What the next better and the next cheaper size would bring, a sentence each where there is one."""
+    here, found = metrics.iloc[row], []
+    for name, other in (("better", better(metrics, metric, row)), ("cheaper", cheaper(metrics, metric, row))):
+        if other is None:
+            continue
+        there = metrics.iloc[other]
+        change = metric.format_difference(there[metric.name], here[metric.name])
+        size = f"{kilobytes(abs(there['bytes'] - here['bytes']))} {'more' if name == 'better' else 'less'}"
+        if change == "the same":
+            gain = f"the same {metric.label.lower()} on test"
+        else:
+            amount, up = change.rsplit(" ", 1)[0], there[metric.name] > here[metric.name]
+            gain = f"{amount} {'better' if up == metric.higher_is_better else 'worse'} on test"
+        found.append(f"Next {name}: {_units(int(there['width']))}, {gain}, for {size}.")
+    return found
+
+
+def milliseconds(ms: float) -> str:
+    """A duration: `0.03 ms`."""
+    return f"{ms:.2g} ms" if ms < 99.5 else f"{ms:,.0f} ms"
+
+
+def loss(metric: Metric, amount: float) -> str:
+    """How much may be lost, never rounded: `1 point`, `0.5 dB`; named where it has no unit: `0.02 of typical error`."""
+    figure = f"{amount * metric.scale:.12g}"
+    if not metric.difference_unit:
+        return f"{figure} of {metric.label.lower()}"
+    unit = metric.difference_unit
+    return f"{figure} {unit.removesuffix('s') if figure == '1' else unit}"
+
+
+def _lost(metric: Metric, row: pd.Series, full: pd.Series) -> float:
+    """By how much a row is worse than full size on the test examples, in the metric's stored unit."""
+    return float(full[metric.name] - row[metric.name]) * (1 if metric.higher_is_better else -1)
+
+
+def _units(width: int) -> str:
+    return f"{width:,} unit{'' if width == 1 else 's'}"
 
 
 def _check(run: Run, metrics: pd.DataFrame) -> Metric:
@@ -145,7 +222,7 @@ def describe(row: pd.Series, full: pd.Series, metric: Metric, example: str = "ex
     if width == int(full["width"]):
         against = "full size"
     return (
-        f"{width:,} unit{'' if width == 1 else 's'}, {int(row['params']):,} parameters, {kilobytes(row['bytes'])}; "
+        f"{_units(width)}, {int(row['params']):,} parameters, {kilobytes(row['bytes'])}; "
         f"{metric.format(row[metric.name])} on {int(row['n']):,} test {example}s (95 % interval {interval}), {against}"
     )
 

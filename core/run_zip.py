@@ -19,7 +19,7 @@ from core.errors import RunError, UserError
 from core.notes import MAX_BYTES as MAX_NOTES_BYTES
 from core.notes import NOTES
 from core.record import RECORD
-from core.runs import Run
+from core.runs import EXAMPLES, WEIGHTS, Run
 from core.store import KEPT, RUN_ID, RunStore, check_id, check_whole
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run gives the same zip, byte for byte
@@ -31,7 +31,7 @@ MAX_EACH = {RECORD: files.MAX_JSON_BYTES, NOTES: MAX_NOTES_BYTES}
 END, END_BYTES, END64 = b"PK\5\6", 22, b"PK\6\7"  # APPNOTE.TXT, 4.3.15 and 4.3.16
 CHUNK = 2**20
 #: What a reason ends with where a run is in a store already; a zip has a mend of its own.
-MENDS = "; (?:restore|make it again|train the run|remove the file|name the folder|write them)"
+MENDS = "; (?:restore|make it again|make the point again|train the run|remove the file|name the folder|write them)"
 
 
 def pack(run: Run, out: IO[bytes]) -> None:
@@ -41,6 +41,9 @@ def pack(run: Run, out: IO[bytes]) -> None:
     """
     check_whole(run)
     there = [run.path / name for name in KEPT if (run.path / name).exists()]
+    for path in there:
+        if path.is_symlink():
+            raise RunError(f"{path.name} in {run.path} is a link; put the file itself there, then pack the run")
     total = sum(path.stat().st_size for path in there)
     if total > MAX_BYTES:
         raise RunError(
@@ -140,7 +143,7 @@ def _contents(source: IO[bytes]) -> _Contents:
         raise RunError("its files are not all in one folder")
     if folder and not RUN_ID.fullmatch(folder):
         raise RunError(f"its folder {_shown(folder)} can't name a run")
-    for name in KEPT[:3]:  # what no run is without
+    for name in (RECORD, WEIGHTS, EXAMPLES):
         if name not in members:
             raise RunError(f"it holds no {name}")
     total = sum(info.file_size for info in members.values())

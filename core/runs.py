@@ -1,22 +1,11 @@
-"""A run on disk: the only code that knows a run's files and their names.
-
-A run is a folder:
-
-    run.json             what it is and how it was made (`RunRecord`)
-    model.safetensors    the full-width weights, and the recipe's tables over width where it has them
-    statistics.safetensors  of normalisation over batches at each width, where the model has any
-    examples.safetensors held-out examples to show, to try and to check exports on
-    metrics.parquet      a row for each width, written by the sweep
-    predictions.parquet  test examples x widths, written by the sweep
-    latency.parquet      time for a prediction on the machines it was measured on
+"""A run on disk: opening one, and reading what it holds; the names of its files are in `core.run_files`.
 
 Nothing here imports torch. Nothing is pickled. A run is written whole or not at all.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,11 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import files
+from core import files, polished, run_files
 from core.errors import RunError, UserError
-from core.layout import DTYPES, Layout
+from core.layout import Layout
 from core.record import RECORD, RunRecord, path_range, path_widths
-from core.scale import Scale, knots, tabled
+from core.run_files import (
+    CHECKPOINT,
+    DIVERGED,
+    EXAMPLES,
+    FILES,
+    LATENCY,
+    METRICS,
+    PARTIAL,
+    PREDICTIONS,
+    STATISTICS,
+    TABLES,
+    UNFINISHED,
+    WEIGHTS,
+    fingerprint,
+)
+from core.scale import Scale
 from core.tables import check_numbers, read_note, read_table
 from core.tasks import Task, task
 
@@ -39,20 +43,10 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.family import Family
 
-WEIGHTS = "model.safetensors"
-EXAMPLES = "examples.safetensors"
-STATISTICS = "statistics.safetensors"
-METRICS = "metrics.parquet"
-PREDICTIONS = "predictions.parquet"
-LATENCY = "latency.parquet"
-FILES = (RECORD, WEIGHTS, EXAMPLES, STATISTICS, METRICS, PREDICTIONS, LATENCY)
-UNFINISHED = ".unfinished"  # suffix of the folder of a training that goes on or was interrupted
-CHECKPOINT, DIVERGED = "checkpoint.safetensors", "diverged"  # files in it
-PARTIAL = "sweep.partial.safetensors"  # of a sweep that goes on or was interrupted
-
-TABLES = "tables/"  # before the name of the vector that a table in the weights' file is added to
-
-MAX_WEIGHTS_BYTES = 64 * 2**30
+__all__ = [
+    "CHECKPOINT", "DIVERGED", "EXAMPLES", "FILES", "LATENCY", "METRICS", "PARTIAL", "PREDICTIONS", "RECORD",
+    "STATISTICS", "TABLES", "UNFINISHED", "WEIGHTS", "Run", "fingerprint",
+]  # fmt: skip
 
 
 class Run:
@@ -61,6 +55,8 @@ class Run:
     #: The family and data a run was just trained from, where it is still in this process; never on disk.
     family: Family | None = None
     dataset: Dataset | None = None
+    #: The width at which the polished model stands in for the slice; see `with_polished`.
+    polished_width: int | None = None
     _verified: tuple[int, ...] | None = None
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +70,7 @@ class Run:
                 raise RunError(f"the training of {name} is not finished; repeat its command with --resume")
             raise RunError(f"{self.path} holds no {RECORD}; name the folder of a run, such as runs/digits")
         self.record = RunRecord.from_json(files.read_json(self.path / RECORD))
-        self._check_weights()
+        run_files.check_weights(self.path, self.layout)
 
     @property
     def id(self) -> str:
@@ -99,7 +95,9 @@ class Run:
     @property
     def stamp(self) -> tuple[Any, ...]:
         """Changes when a file of the run does; a key for caches."""
-        return tuple((name, s.st_mtime_ns, s.st_size) for name in FILES if (s := _stat(self.path / name)) is not None)
+        return tuple(
+            (name, s.st_mtime_ns, s.st_size) for name in FILES if (s := run_files.stat_of(self.path / name)) is not None
+        )
 
     def metrics(self) -> pd.DataFrame:
         """A row for each width, ascending; columns as `core.sweep` describes. Raises RunError."""
@@ -143,15 +141,15 @@ class Run:
     def weights(self) -> dict[str, np.ndarray]:
         """The full-width weights as NumPy arrays. Raises RunError where they are not those of the record."""
         self._verify_weights()
-        with self._open(WEIGHTS) as file:
-            return {name: _tensor(file, WEIGHTS, name) for name in self.layout.tensors}
+        with run_files.open_tensors(self.path, WEIGHTS) as file:
+            return {name: run_files.read_tensor(file, WEIGHTS, name) for name in self.layout.tensors}
 
     def scale(self) -> Scale:
         """What a slice is multiplied by and what is added to it. Raises RunError where it is not that of the record."""
         self._verify_weights()
-        with self._open(WEIGHTS) as file:
+        with run_files.open_tensors(self.path, WEIGHTS) as file:
             stored = [key for key in file.keys() if key.startswith(TABLES)]  # noqa: SIM118 (no mapping)
-            tables = {key.removeprefix(TABLES): _tensor(file, WEIGHTS, key) for key in stored}
+            tables = {key.removeprefix(TABLES): run_files.read_tensor(file, WEIGHTS, key) for key in stored}
         return Scale.from_json(self.record.scale, self.layout, tables)
 
     def slice(self, **widths: int) -> dict[str, np.ndarray]:
@@ -161,7 +159,7 @@ class Run:
         """
         checked = self.layout.check_widths(widths)
         self._verify_weights()
-        with self._open(WEIGHTS) as file:
+        with run_files.open_tensors(self.path, WEIGHTS) as file:
             parts = {}
             for name, tensor in self.layout.tensors.items():
                 # a scalar has no slice to take
@@ -192,31 +190,32 @@ class Run:
 
     def width_statistics(self) -> dict[int, dict[str, np.ndarray]]:
         """Statistics of normalisation over batches by width, as the sweep has estimated them. Raises RunError."""
-        found: dict[int, dict[str, np.ndarray]] = {}
-        if not (self.path / STATISTICS).exists():
-            return found
-        for key, value in self._tensors(STATISTICS).items():
-            text, _, name = key.partition("/")
-            if not text.isdecimal() or len(text) > 9 or name not in self.record.statistics:
-                raise RunError(f"{STATISTICS} holds {key!r}, which is no statistic of this run; remove the file")
-            found.setdefault(int(text), {})[name] = value
-        low, high = path_range(self.layout)
-        for width, tensors in found.items():
-            shapes = self.layout.shapes(path_widths(self.layout, width)) if low <= width <= high else {}
-            if {name: value.shape for name, value in tensors.items()} != {
-                name: shapes.get(name) for name in self.record.statistics
-            } or not all(np.isfinite(value).all() for value in tensors.values()):
-                raise RunError(f"{STATISTICS} is not what the layout wants at width {width}; remove the file")
-        return found
+        return run_files.read_width_statistics(self.path, self.record)
 
     def write_width_statistics(self, known: Mapping[int, Mapping[str, np.ndarray]]) -> None:
         """Keep statistics by width with the run, whole or not at all. Raises RunError."""
-        from safetensors.numpy import save
+        run_files.write_width_statistics(self.path, known)
 
-        tensors = {
-            f"{width}/{name}": np.asarray(v, order="C") for width, part in known.items() for name, v in part.items()
-        }
-        files.write_bytes(self.path / STATISTICS, save(tensors))
+    def polished(self) -> pd.DataFrame:
+        """A row for each width that was polished or refitted, ascending, as `core.polished` describes; may be empty.
+
+        Raises RunError.
+        """
+        return polished.table(self)
+
+    def polished_weights(self, width: int) -> dict[str, np.ndarray]:
+        """The plain small model's state at a polished width, everything folded in.
+
+        Raises UserError where that width was not polished, RunError where the file is damaged.
+        """
+        return polished.read_weights(self, width)
+
+    def with_polished(self, width: int) -> Run:
+        """The same run, of which an export at `width` takes the polished model. Raises as `polished_weights` does."""
+        self.polished_weights(width)
+        view = copy.copy(self)
+        view.polished_width = width
+        return view
 
     def targets(self) -> np.ndarray:
         """What was to be predicted of each test example: (n,) classes, or (n, outputs) numbers. Raises RunError."""
@@ -266,84 +265,20 @@ class Run:
 
         Raises RunError.
         """
-        found = self._tensors(EXAMPLES)
-        wrong = f"{EXAMPLES} is not what {RECORD} describes"
-        if set(found) != {"x", "y", "index"}:
-            raise RunError(f"{wrong}: it holds {', '.join(sorted(found)) or 'nothing'}, wanted x, y and index")
-        x, y, index = found["x"], found["y"], found["index"]
-        outputs = len(self.record.labels)
-        shape, dtype = tuple(self.record.input.shape), self.record.input.dtype
-        y_shape = x.shape[:1] if self.task.classes else (len(x), outputs)
-        if x.shape[1:] != shape or str(x.dtype) != dtype or y.shape != y_shape or index.shape != x.shape[:1]:
-            raise RunError(
-                f"{wrong}: x is {x.dtype} {x.shape}, y {y.shape}, index {index.shape}; wanted n of {dtype} {shape} each"
-            )
-        if not self.task.classes:
-            if y.dtype != np.float32 or not np.isfinite(y).all():
-                raise RunError(f"{wrong}: y holds something other than finite numbers; restore it from a copy")
-        elif y.dtype.kind not in "iu" or (len(y) and not 0 <= y.min() <= y.max() < outputs):
-            raise RunError(f"{wrong}: y is not one of {len(self.record.labels)} labels; restore it from a copy")
-        return found
+        return run_files.read_examples(self.path, self.record)
 
     @cached_property
     def weights_bytes(self) -> int:
         """Size of the weights' file."""
         return (self.path / WEIGHTS).stat().st_size
 
-    def _check_weights(self) -> None:
-        """Names, shapes and types in the weights' header against the layout; no weight is read."""
-        wanted = self.layout.tensors
-        with self._open(WEIGHTS) as file:
-            names = set(file.keys())
-            for name in wanted.keys() - names:
-                raise RunError(f"{WEIGHTS} lacks tensor {name!r} of the layout; restore the file from a copy")
-            tables = {f"{TABLES}{name}": (knots(self.layout), *wanted[name].shape) for name in tabled(self.layout)}
-            for name in names & tables.keys() - wanted.keys():
-                header = file.get_slice(name)
-                if (tuple(header.get_shape()), header.get_dtype()) != (tables[name], DTYPES["float32"][0]):
-                    raise RunError(f"{WEIGHTS}: {name!r} has shape {tuple(header.get_shape())}, not {tables[name]}")
-            for name in names - wanted.keys() - tables.keys():
-                raise RunError(f"{WEIGHTS} holds tensor {name!r}, which the layout does not know")
-            for name, tensor in wanted.items():
-                header = file.get_slice(name)
-                shape, dtype = tuple(header.get_shape()), header.get_dtype()
-                if shape != tensor.shape:
-                    raise RunError(f"{WEIGHTS}: tensor {name!r} has shape {shape}, the layout wants {tensor.shape}")
-                if dtype != DTYPES[tensor.dtype][0]:
-                    raise RunError(f"{WEIGHTS}: tensor {name!r} is of type {dtype}, the layout wants {tensor.dtype}")
-
     def _verify_weights(self) -> None:
         """Every number in the weights' file against the record, once for each state of the file."""
-        found = _stat(self.path / WEIGHTS)
+        found = run_files.stat_of(self.path / WEIGHTS)
         state = found and (found.st_mtime_ns, found.st_size, found.st_ino)
-        if state is not None and state == self._verified:
-            return
-        digest, strange = hashlib.sha256(), []
-        with self._open(WEIGHTS) as file:
-            for name in sorted(file.keys()):
-                value = _tensor(file, WEIGHTS, name)
-                _add(digest, name, value)
-                if value.dtype.kind == "f" and not np.isfinite(value).all():
-                    strange.append(name)
-        if digest.hexdigest() != self.record.weights_sha256:
-            raise RunError(f"{WEIGHTS} does not hold the weights that {RECORD} describes; restore it from a copy")
-        if strange:
-            raise RunError(f"{WEIGHTS}: tensor {strange[0]!r} holds values that are not finite; train the run anew")
-        self._verified = state
-
-    def _tensors(self, name: str) -> dict[str, np.ndarray]:
-        """All tensors of a file. Raises RunError."""
-        with self._open(name) as file:
-            return {key: _tensor(file, name, key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-
-    def _open(self, name: str) -> Any:
-        from safetensors import safe_open
-
-        files.check_file(self.path / name, MAX_WEIGHTS_BYTES)
-        try:
-            return safe_open(self.path / name, framework="numpy")
-        except Exception as error:  # safetensors raises its own kind, OSError and ValueError alike
-            raise _unreadable(name, "safetensors", error) from None
+        if state is None or state != self._verified:
+            run_files.verify_weights(self.path, self.record.weights_sha256)
+            self._verified = state
 
     @contextmanager
     def _remade_by_sweep(self, name: str) -> Iterator[None]:
@@ -354,37 +289,3 @@ class Run:
             yield
         except RunError as error:
             raise RunError(f"{error}; make it again with: python -m core sweep {self.path}") from None
-
-
-def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of named arrays: names, types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        _add(digest, name, arrays[name])
-    return digest.hexdigest()
-
-
-def _add(digest: Any, name: str, value: np.ndarray) -> None:
-    array = np.ascontiguousarray(value)
-    digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-    digest.update(array.data)
-
-
-def _tensor(file: Any, name: str, key: str) -> np.ndarray:
-    """One tensor of an open file. Raises RunError."""
-    try:
-        found: np.ndarray = file.get_tensor(key)
-        return found
-    except Exception as error:  # a type that NumPy does not have, a file that shrinks while it is read
-        raise _unreadable(name, "safetensors", error) from None
-
-
-def _unreadable(name: str, kind: str, error: Exception) -> RunError:
-    return RunError(f"{name} is not a readable {kind} file ({files.first_line(error)}); restore it from a copy")
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core import files
+from core import files, polished
 from core.errors import RunError, UserError
 from core.notes import NOTES, read_notes
 from core.record import RECORD, RunRecord
@@ -133,8 +133,10 @@ class RunStore:
 def check_whole(run: Run) -> None:
     """Read all of a run's files against its record: shapes, checksum, finite numbers. Raises RunError."""
     run.weights()
+    run.scale()
     run.examples()
     run.width_statistics()
+    polished.check(run)
     run.latency()
     if run.has_metrics:
         low_high = [f"{metric.name}{end}" for metric in run.task.metrics for end in ("", "_low", "_high")]

@@ -4,7 +4,8 @@ metrics.parquet has one row a width: `width`, each named width as `width_<name>`
 `bytes` (the safetensors file), then for the test part `n`, `loss`, each of the task's metrics with its 95 % interval
 (`accuracy`, `accuracy_low`, `accuracy_high`, fractions) and, for classes, `per_class_accuracy` (in the order of the
 labels; NaN where a class has no example), and `validation_n`, `validation_loss`, `validation_accuracy` with its
-interval, by which sizes are chosen.
+interval, by which sizes are chosen. `validation_difference` is the mean difference of an example's score
+(`Task.score`) to full size's on the same validation examples, and `validation_difference_error` its standard error.
 
 predictions.parquet has one row a test example: its number (`example`), what it is (`label`) and what each width
 predicts (`w<width>`). Where numbers are predicted there is a column for each output (`label.0`, `w8.0`), for colours
@@ -23,13 +24,13 @@ import numpy as np
 from core import files
 from core.errors import RunError, UserError
 from core.family import Family
-from core.frontier import log_spaced
+from core.frontier import AGAINST_FULL, log_spaced
 from core.interrupt import Interrupted, stop_requests
 from core.latency import machine_name, measure
 from core.partial import Partial
 from core.record import path_range
 from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
-from core.sweep_table import metrics_table, number_columns, predictions_table
+from core.sweep_table import against_last, metrics_table, number_columns, predictions_table
 from core.tables import check_numbers, write_table
 from core.train import as_dataset
 
@@ -92,15 +93,16 @@ def sweep(
     }
     _check_data(run, key)
     with stop_requests() as stopped:
-        statistics = ensure(run, family, given, chosen, progress=progress, stopped=stopped)
+        full = path_range(run.layout)[1]  # what every other width is compared with
+        statistics = ensure(run, family, given, sorted({*chosen, full}), progress=progress, stopped=stopped)
         known = _known(run, key)
         todo = [width for width in chosen if known is None or width not in set(known[0]["width"])]
         if todo:
-            scale, weights = run.scale(), run.weights()
+            deviation, both = given.target_statistics()[1], sorted({*todo, full})
             evaluator = Evaluator(
-                family, scale, weights, todo, plain, run.task.classes, given.target_statistics()[1], statistics
+                family, run.scale(), run.weights(), both, plain, run.task.classes, deviation, statistics
             )
-            _evaluate(run, evaluator, given, key, known, progress=progress, stopped=stopped)
+            _evaluate(run, evaluator, todo, given, key, known, progress=progress, stopped=stopped)
         files.remove_file(run.path / PARTIAL)
         if latency:
             _latency(run, family, progress=progress, stopped=stopped)
@@ -166,7 +168,8 @@ def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[int, np.nd
             return None
     try:
         metrics, predictions = run.metrics(), run.predictions()
-        check_numbers(METRICS, metrics, [*number_columns(run.task), *(f"width_{name}" for name in run.layout.widths)])
+        sizes = [f"width_{name}" for name in run.layout.widths]
+        check_numbers(METRICS, metrics, [*number_columns(run.task), *AGAINST_FULL, *sizes])
     except RunError:
         return None
     if run.task.classes and f"per_class_{run.task.metric.name}" not in metrics:
@@ -178,6 +181,7 @@ def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[int, np.nd
 def _evaluate(
     run: Run,
     evaluator: Evaluator,
+    todo: Sequence[int],
     data: Dataset,
     key: dict[str, Any],
     known: tuple[pd.DataFrame, dict[int, np.ndarray]] | None,
@@ -185,7 +189,7 @@ def _evaluate(
     progress: bool,
     stopped: Callable[[], bool],
 ) -> None:
-    """Both parts of the data at the widths that are not known yet, then the two files with all that is."""
+    """Both parts of the data at the widths `todo`, which are not known yet, then the two files with all that is."""
     import pandas as pd
     from tqdm import tqdm
 
@@ -209,7 +213,10 @@ def _evaluate(
                     raise Interrupted(f"stopped after {done} of {total} examples; nothing is lost: {again}")
             found[name] = scores
     frame = metrics_table(run, data, found, evaluator)
-    columns = {width: found["test"].predictions[..., k] for k, width in enumerate(widths)}
+    each = run.task.score(found["validation"].predictions, data.validation.y)  # (n, widths), the last is full size
+    frame[AGAINST_FULL[0]], frame[AGAINST_FULL[1]] = against_last(each)
+    frame = frame[frame["width"].isin(todo)].reset_index(drop=True)
+    columns = {width: found["test"].predictions[..., k] for k, width in enumerate(widths) if width in todo}
     if known is not None:
         frame = pd.concat([known[0], frame], ignore_index=True).sort_values("width", ignore_index=True)
         columns |= known[1]
@@ -230,7 +237,9 @@ def _latency(run: Run, family: Family, *, progress: bool, stopped: Callable[[], 
         before = None
     if before is not None and (before["machine"] == machine).any():
         return
-    rows = measure(run, family, log_spaced(low, high), progress=progress, stopped=stopped)
+    validated = run.metrics()["width"].to_numpy()  # only of these the figures are known, so only these are timed
+    timed = sorted({int(validated[abs(validated - width).argmin()]) for width in log_spaced(low, high)})
+    rows = measure(run, family, timed, progress=progress, stopped=stopped)
     frame = pd.DataFrame({"machine": machine, **pd.DataFrame(rows)})
     frame = frame if before is None else pd.concat([before, frame], ignore_index=True)
     write_table(run.path / LATENCY, frame, {"weights": weights, "machines": sorted(set(frame["machine"]))})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,21 @@ def metrics_table(run: Run, data: Dataset, found: dict[str, Scores], evaluator: 
             **judged,
         }
     )
+
+
+def against_last(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean difference to the last column on the same examples, and its standard error: (n, widths) to two (widths,).
+
+    A single example's difference stands for its own spread.
+    """
+    means, errors = np.zeros(scores.shape[1]), np.zeros(scores.shape[1])
+    full = scores[:, -1].astype(np.float64)
+    for k in range(scores.shape[1]):  # one at a time, so that memory does not grow with the widths
+        difference = scores[:, k] - full
+        means[k] = difference.mean()
+        spread = difference.std(ddof=1) if len(difference) > 1 else abs(difference[0])
+        errors[k] = spread / math.sqrt(len(difference))
+    return means, errors
 
 
 def _by_class(right: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:

@@ -88,8 +88,8 @@ def well(at: AppTest) -> AppTest:
 
 def slider(at: AppTest) -> dict[str, Any]:
     """What the live slider was given: `rows`, `width`, `label`."""
-    (component,) = at.get("bidi_component")
-    data: dict[str, Any] = json.loads(component.proto.json)
+    found: list[dict[str, Any]] = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
+    (data,) = (data for data in found if data and "rows" in data)
     return data
 
 

@@ -147,6 +147,7 @@ class Visitor:
 
     def at(self, share: float) -> tuple[float, float]:
         """A point on the slider, from its left end to its right."""
+        self.slider.scroll_into_view_if_needed()
         box = self.slider.bounding_box()
         assert box
         return box["x"] + share * box["width"], box["y"] + box["height"] / 2

@@ -5,12 +5,19 @@ const PAGE = 0.1; // of the slider's length, for Page Up and Page Down
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".live");
   const input = root.querySelector("input");
-  const state = (root.state ??= { index: 0, moving: false, byHand: false, timer: null });
+  const state = (root.state ??= { index: 0, moving: false, byHand: false, timer: null, turn: null, told: null });
   const first = data.rows[0].place;
   const span = data.rows.at(-1).place - first || 1;
   const places = data.rows.map((row) => (row.place - first) / span); // 0 to 1, ascending: the chart's log axis
   Object.assign(state, { data, places, setTriggerValue });
 
+  const tapped = (x) => { // the nearest size along the chart's axis, which is the slider's
+    let best = 0;
+    const rows = state.data.rows;
+    rows.forEach((row, k) => { if (Math.abs(row.x - x) < Math.abs(rows[best].x - x)) best = k; });
+    settle(best);
+    tell();
+  };
   const show = (index) => {
     state.index = index;
     const row = state.data.rows[index];
@@ -24,6 +31,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     root.querySelector('[data-card="time"]').hidden = !row.time;
     input.setAttribute("aria-valuetext", `${row.units}: ${row.value}, ${row.size}, ${row.change}`);
     root.dataset.width = row.width;
+    mark(chartOf(state.data.chart, tapped), row, state.data.colours);
   };
   const fill = () => input.style.setProperty("--fill", `${100 * Number(input.value)}%`);
   const settle = (index) => { // thumb and readout on a size that there is
@@ -46,7 +54,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     state.timer = null;
     state.moving = false;
     const width = state.data.rows[state.index].width;
-    if (width !== state.data.width) state.setTriggerValue("picked", width);
+    if (width === state.told) return;
+    state.told = width;
+    state.setTriggerValue("picked", width);
   };
   const moveByKey = (index) => {
     state.moving = true;
@@ -92,8 +102,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     });
   }
 
-  if (!state.moving) {
-    const index = data.rows.findIndex((row) => row.width === data.width);
-    settle(index < 0 ? data.rows.length - 1 : index);
-  }
+  // the server's word counts once for each time that it built the whole page; afterwards the hand's does
+  if (state.turn === data.turn) return;
+  Object.assign(state, { turn: data.turn, told: data.width });
+  if (state.moving) return; // the hand has the last word
+  const index = data.rows.findIndex((row) => row.width === data.width);
+  settle(index < 0 ? data.rows.length - 1 : index);
 }

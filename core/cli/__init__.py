@@ -2,6 +2,7 @@
 
 import typer
 
+from core.cli.polishing import polish, refit
 from core.cli.sizes import export, show
 from core.cli.stores import archive, import_run, list_runs, pack, rename, restore
 from core.cli.training import sweep, train
@@ -19,6 +20,8 @@ app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("show")(show)
 app.command("export")(export)
+app.command("polish")(polish)
+app.command("refit")(refit)
 app.command("list")(list_runs)
 app.command("import")(import_run)
 app.command("pack")(pack)

@@ -34,6 +34,7 @@ def show(
       python -m core show runs/digits --max-kb 50 --at-least 0.97
       python -m core show runs/flower --at-least 25
     """
+    from core.polished import sentence
     from core.report import reply, size_table
 
     opened = open_run(run)
@@ -41,6 +42,10 @@ def show(
     lines = [size_table(opened, metrics)]
     if max_kb is not None or at_least is not None:
         lines += ["", reply(opened, metrics, max_kb=max_kb, at_least=at_least).sentence]
+    points = opened.polished().to_dict("records")
+    if points:
+        lines += ["", "Made better by themselves after they were cut; take one with export --polished:"]
+        lines += [sentence(opened, point) for point in points]
     typer.echo("\n".join(lines))
 
 
@@ -49,6 +54,7 @@ def export(
     width: Annotated[int, typer.Option(help="Units kept in each hidden layer.")],
     out: Annotated[str, typer.Option(metavar="PATH", help="File to write, or a folder to write it into.")],
     format: Annotated[str, typer.Option(help="bundle, safetensors, onnx or pt2.")] = "bundle",
+    polished: Annotated[bool, typer.Option("--polished", help="The polished or refitted model of this width.")] = False,
 ) -> None:
     """Take one width out of a run as a file. A program is run against the model before it is written.
 
@@ -63,7 +69,7 @@ def export(
     from core.export import export as export_width
 
     opened = open_run(run)
-    made = export_width(opened, width, format)
+    made = export_width(opened, width, format, polished=polished)
     target = file_to_write(out, made.name)
     if target is None:  # a device or a pipe is written to, never replaced
         with open(out, "wb") as device:

@@ -46,20 +46,26 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 @given(tables(), st.data())
 @settings(deadline=None, max_examples=60)
-def test_every_curve_is_valid_and_shows_the_pick(table: pd.DataFrame, data: st.DataObject) -> None:
-    picked = data.draw(st.sampled_from(table["width"].tolist()))
+def test_every_curve_is_valid_and_has_a_place_for_each_size(table: pd.DataFrame, data: st.DataObject) -> None:
+    quick = tuple(data.draw(st.lists(st.sampled_from(table["width"].tolist()), max_size=3)))
     limits = charts.Limits(
-        max_bytes=data.draw(st.none() | st.floats(1, 1e5)), at_least=data.draw(st.none() | st.floats(0, 1))
+        max_bytes=data.draw(st.none() | st.floats(1, 1e5)),
+        at_least=data.draw(st.none() | st.floats(0, 1)),
+        quick=quick,
     )
     dark, whole = data.draw(st.booleans()), data.draw(st.booleans())
-    figure = charts.size_curve(table, ACCURACY, picked, limits, dark, whole=whole)
+    figure = charts.size_curve(table, ACCURACY, limits, dark, whole=whole)
     go.Figure(figure)  # raises for anything that Plotly does not know
-    row = table[table["width"] == picked].iloc[0]
-    star = figure["data"][-1]
-    assert (star["x"], star["customdata"]) == ([row["params"]], [picked])
     (low, high), (left, right) = figure["layout"]["yaxis"]["range"], figure["layout"]["xaxis"]["range"]
-    assert low < 100 * row["accuracy_low"] <= 100 * row["accuracy_high"] < high
-    assert left < math.log10(row["params"]) < right
+    places = charts.places(table, ACCURACY, whole=whole)
+    assert len(places) == len(table)
+    for at, params, value in zip(places, table["params"], 100 * table["accuracy"], strict=True):
+        assert left + at.x * (right - left) == pytest.approx(math.log10(params), abs=1e-3)
+        assert at.out == (not low <= value <= high)
+        inside = min(max(value, low + 0.02 * (high - low)), high - 0.02 * (high - low))
+        assert low + at.y * (high - low) == pytest.approx(inside, abs=1e-4 * (high - low))
+    marks = [trace for trace in figure["data"] if trace["name"] == "known to answer in time"]
+    assert [len(trace["x"]) for trace in marks] == ([len(set(quick))] if quick else [])
     for shape in figure["layout"]["shapes"]:
         assert shape["xref"] == "paper" or 10**left * 0.999 <= shape["x0"] <= shape["x1"] <= 10**right * 1.001
         assert shape["yref"] == "paper" or low <= shape["y0"] <= shape["y1"] <= high
@@ -68,8 +74,7 @@ def test_every_curve_is_valid_and_shows_the_pick(table: pd.DataFrame, data: st.D
 @given(tables(), st.data())
 @settings(deadline=None, max_examples=60)
 def test_no_size_is_left_out_without_a_mark(table: pd.DataFrame, data: st.DataObject) -> None:
-    picked = data.draw(st.sampled_from(table["width"].tolist()))
-    figure = charts.size_curve(table, ACCURACY, picked, charts.Limits(), dark=False)
+    figure = charts.size_curve(table, ACCURACY, charts.Limits(), dark=False)
     low, high = figure["layout"]["yaxis"]["range"]
     every = next(trace for trace in figure["data"] if trace["name"] == "every size")
     marks = [trace for trace in figure["data"] if trace["name"] == "below this view"]
@@ -77,8 +82,8 @@ def test_no_size_is_left_out_without_a_mark(table: pd.DataFrame, data: st.DataOb
     marked = {w for trace in marks for w in trace["customdata"]}
     assert inside | marked == set(table["width"])
     assert not inside & marked
-    assert len(marked) == sum(view([table], ACCURACY, [picked]).outside)
-    assert not view([table], ACCURACY, [picked], whole=True).cropped
+    assert len(marked) == sum(view([table], ACCURACY, [None]).outside)
+    assert not view([table], ACCURACY, [data.draw(st.sampled_from(table["width"].tolist()))], whole=True).cropped
 
 
 @pytest.mark.parametrize("name", SAMPLE_RUNS)
@@ -103,7 +108,7 @@ def test_where_less_is_better_the_bad_end_is_above() -> None:
     up, down = view([table], ACCURACY, [128]), view([flipped], error, [128])
     assert up.outside == down.outside
     assert (down.low, down.high) == pytest.approx((100 - up.high, 100 - up.low))
-    figure = charts.size_curve(flipped, error, 128, charts.Limits(at_least=0.1), dark=False)
+    figure = charts.size_curve(flipped, error, charts.Limits(at_least=0.1), dark=False)
     go.Figure(figure)
     assert any(trace["name"] == "above this view" for trace in figure["data"]) == up.cropped
     rect = next(shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from safetensors.numpy import load
 from streamlit.testing.v1 import AppTest
 
 from app import download
-from core.errors import RunError
-from core.export import FORMATS
+from core.delivered import check
+from core.errors import RunError, UserError
+from core.export import FORMATS, export
 from core.report import kilobytes
 from core.runs import Run
 from tests.helpers_app import open_page, slider, texts, well
@@ -50,6 +53,8 @@ def test_the_file_is_that_of_the_size_on_the_page(digits: Path) -> None:
     at = clicked(at)
     assert f"Handed over: {kilobytes(len(data))}" in texts(at)
     assert hashlib.sha256(data).hexdigest() in texts(at)
+    numbers = sum(value.size for value in load(data).values())
+    assert f"It was opened again: all {numbers:,} numbers are those of the trained network." in texts(at)
     assert not at.error
     at = well(next(b for b in at.button if b.label.startswith("Full size")).click().run())
     assert "Handed over" not in texts(at), "of another size nothing was handed over"
@@ -82,6 +87,45 @@ def test_a_failure_is_said_in_plain_words(
     at = clicked(at)
     assert "Handed over" in texts(at), "the next try may succeed"
     assert not at.error
+
+
+@pytest.mark.parametrize("format", ["onnx", "bundle", "pt2"])
+def test_a_program_is_run_again_on_stored_examples(digits: Path, format: str) -> None:
+    run = Run(digits / "digits-stratified")
+    job = download.Job(run, 9, format)
+    job()
+    assert job.found.examples == len(run.examples()["x"])
+    assert bool(job.found.numbers) == (format == "bundle")
+
+
+def test_a_program_that_says_something_else_is_not_handed_over(digits: Path) -> None:
+    run = Run(digits / "digits-stratified")
+    good, other = (export(run, width, "onnx").data for width in (9, 3))
+    assert check(run, 9, "onnx", good).examples > 0
+    with pytest.raises(RunError, match=r"answers \d+ of 300 stored examples otherwise"):
+        check(run, 9, "onnx", other)
+    bundle = bytearray(export(run, 9, "bundle").data)
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert set(parts) == set(download.INSIDE), "what the page says is inside"
+    parts["model_card.md"] += b"x"
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    with pytest.raises(RunError, match="does not hold what its SHA256SUMS says"):
+        check(run, 9, "bundle", changed.getvalue())
+    with pytest.raises(RunError, match="the weights read again"):
+        check(run, 9, "safetensors", export(run, 3, "safetensors").data)
+    with pytest.raises(UserError, match="format 'x' is not known"):
+        check(run, 9, "x", good)
+
+
+def test_a_width_that_was_not_measured_is_compared_with_nothing(digits: Path) -> None:
+    run = Run(digits / "digits-stratified")
+    data = export(run, 9, "onnx").data
+    (digits / "digits-stratified" / "predictions.parquet").unlink()
+    assert check(Run(run.path), 9, "onnx", data).examples == 0
 
 
 def test_damaged_weights_are_not_handed_over(digits: Path) -> None:
@@ -119,6 +163,8 @@ def test_every_format_says_what_it_is_and_how_it_is_used(digits: Path, format: s
     at = well(open_page(run="digits-paper", width="9"))
     at = well(at.radio(key="download-format").set_value(format).run())
     assert f"digits-paper-w9{FORMATS[format].suffix}" in texts(at)
-    compile(at.code[-1].value, "snippet", "exec")
+    snippet, link = at.code
+    compile(snippet.value, "snippet", "exec")
+    assert link.value.endswith("?run=digits-paper&width=9")
     at = well(at.selectbox(key="pick-run").set_value("digits-stratified").run())
     assert at.radio(key="download-format").value == format, "the format stays when another network is chosen"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,7 +29,8 @@ def some(**known: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
     query=some(
         run=RUNS,
         width=ODD,
-        ask=st.sampled_from(["under", "keep", "choose"]) | ODD,
+        ask=st.sampled_from(["under", "keep", "lose", "time", "choose"]) | ODD,
+        unit=st.sampled_from(["kB", "MB"]) | ODD,
         limit=ODD,
         axis=st.just("whole") | ODD,
         other=ODD,
@@ -69,6 +71,9 @@ def test_any_link_to_compare_shows_a_page(digits: Path, query: dict[str, str]) -
         {"run": "digits-paper", "width": "33"},
         {"run": "digits-stratified", "width": "128"},
         {"run": "digits-paper", "ask": "under", "limit": "12.5", "width": "1"},
+        {"run": "digits-paper", "ask": "under", "limit": "12.5", "unit": "MB", "width": "1"},
+        {"run": "digits-paper", "ask": "lose", "limit": "1.5", "width": "1"},
+        {"run": "digits-paper", "ask": "time", "limit": "0.05", "width": "1"},
         {"run": "digits-stratified", "ask": "keep", "limit": "97.25", "axis": "whole", "width": "1"},
     ],
 )
@@ -80,6 +85,7 @@ def test_what_is_on_the_screen_comes_back_from_its_link(digits: Path, query: dic
     assert "The link" not in texts(again)
     assert (slider(again), figure(again), texts(again)) == (slider(first), figure(first), texts(first))
     assert dict(again.query_params) == link
+    assert first.code[-1].value.endswith("?" + urlencode(link)), "the link to copy is the same"
 
 
 def test_a_comparison_comes_back_from_its_link(digits: Path) -> None:
@@ -122,6 +128,8 @@ def test_back_brings_back_what_was_there(digits: Path) -> None:
         ({"run": "digits-paper", "ask": "why"}, "a question that is not known: why"),
         ({"run": "digits-paper", "ask": "keep", "limit": "101"}, "a limit that can't be: 101"),
         ({"run": "digits-paper", "ask": "under", "limit": "0"}, "a limit that can't be: 0"),
+        ({"run": "digits-paper", "ask": "lose", "limit": "-1"}, "a limit that can't be: -1"),
+        ({"run": "digits-paper", "ask": "time", "limit": "0"}, "a limit that can't be: 0"),
         ({"run": "digits-paper", "ask": "under", "limit": "nan"}, "a limit that can't be: nan"),
     ],
 )

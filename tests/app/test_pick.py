@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.frontier import as_good_as_full, recommended
 from core.report import kilobytes
+from core.runs import Run
+from core.tasks import ACCURACY
 from tests.helpers_app import (
     copy_run,
     edit_metrics,
@@ -23,6 +28,14 @@ from tests.helpers_app import (
     texts,
     well,
 )
+
+
+def latency_of(run: Path) -> pd.Series:
+    """Time of one prediction by width, as the page takes it."""
+    frame = pd.read_parquet(run / "latency.parquet")
+    frame = frame[(frame["machine"] == frame["machine"].iloc[-1]) & (frame["batch"] == 1)]
+    return frame.set_index("width")["median_ms"]
+
 
 SHARED = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -43,9 +56,11 @@ def test_the_page_says_what_the_table_says(digits: Path, data: st.DataObject) ->
     price = f"{abs(points):.1f} points" if round(points, 9) else "as good as full size"
     assert ("this is full size" if width == full["width"] else price) in shown["change"]
     assert f"{100 * row['accuracy']:.1f} % accuracy in {kilobytes(row['bytes'])}" in texts(at)
-    star = figure(at)["data"][-1]
-    assert star["x"] == [row["params"]]
-    assert star["y"] == pytest.approx([100 * row["accuracy"]])
+    (left, right), (low, high) = (figure(at)["layout"][f"{axis}axis"]["range"] for axis in "xy")
+    assert left + shown["x"] * (right - left) == pytest.approx(np.log10(row["params"]), abs=1e-4)
+    if not shown["out"]:
+        assert low + shown["y"] * (high - low) == pytest.approx(100 * row["accuracy"], abs=0.03 * (high - low))
+    assert shown["out"] == (not low <= 100 * row["accuracy"] <= high)
     assert at.download_button(key="download").label == f"Download {width} unit{'' if width == 1 else 's'}"
     assert (at.query_params["run"], at.query_params["width"]) == (run, str(width))
 
@@ -107,6 +122,124 @@ def test_the_two_buttons_and_the_question_take_turns(digits: Path) -> None:
     assert "The test examples" in texts(at)
 
 
+@SHARED
+@given(points=st.floats(0, 100), run=st.sampled_from(["digits-paper", "digits-stratified"]))
+def test_the_smallest_size_that_loses_little(digits: Path, points: float, run: str) -> None:
+    metrics = metrics_of(digits / run)
+    at = well(open_page(run=run, ask="lose", limit=str(points)))
+    chosen = metrics["validation_accuracy"]
+    good = metrics[chosen >= chosen.iloc[-1] - points / 100 - 1e-9]
+    assert slider(at)["width"] == good["width"].iloc[0], "full size at least loses nothing"
+    unit = "point" if f"{points:.12g}" == "1" else "points"
+    assert f"Smallest model that loses at most {points:.12g} {unit} against full size" in texts(at)
+    lost = metrics["accuracy"].iloc[-1] - good["accuracy"].iloc[0]
+    assert ("on the test examples it loses more" in texts(at)) == (lost > points / 100 + 1e-9)
+
+
+def test_a_time_is_answered_by_a_size_whose_time_is_known(digits: Path) -> None:
+    times = latency_of(digits / "digits-stratified")
+    limit = float(times.median())
+    at = well(open_page(run="digits-stratified", ask="time", limit=f"{limit:.12g}"))
+    metrics = metrics_of(digits / "digits-stratified").set_index("width")
+    quick = metrics.loc[times.index[times <= float(f"{limit:.12g}")], "validation_accuracy"]
+    assert metrics.loc[slider(at)["width"], "validation_accuracy"] == quick.max()
+    marked = next(trace for trace in figure(at)["data"] if trace["name"] == "known to answer in time")
+    assert len(marked["x"]) == len(quick)
+    at = well(open_page(run="digits-stratified", ask="time", limit="0.000001"))
+    assert "Too slow" in texts(at)
+    assert slider(at)["width"] == times.idxmin(), "the closest is the fastest"
+
+
+def test_without_times_no_time_is_asked_for(digits: Path) -> None:
+    (digits / "digits-paper" / "latency.parquet").unlink()
+    at = well(open_page(run="digits-paper", ask="time", limit="1"))
+    assert "which was not measured" in texts(at)
+    assert not any("time" in option for option in at.radio(key="pick-ask").options)
+    at = well(open_page(run="digits-stratified", ask="time", limit="1"))
+    at = well(at.selectbox(key="pick-run").set_value("digits-paper").run())
+    assert at.radio(key="pick-ask").value == "choose"
+
+
+def test_a_file_limit_in_either_unit_is_the_same_limit(digits: Path) -> None:
+    at = open_page(run="digits-stratified", ask="under", limit="50")
+    width = slider(at)["width"]
+    at = well(at.radio(key="pick-unit").set_value("MB").run())
+    assert at.number_input(key="pick-limit-under-MB").value == 0.05
+    assert slider(at)["width"] == width
+    assert (at.query_params["limit"], at.query_params["unit"]) == ("50", "MB")
+    at = well(at.number_input(key="pick-limit-under-MB").set_value(0.02).run())
+    assert at.query_params["limit"] == "20"
+    at = well(at.radio(key="pick-unit").set_value("kB").run())
+    assert at.number_input(key="pick-limit-under").value == 20
+    assert "unit" not in at.query_params
+
+
+def test_each_preset_is_what_it_says(digits: Path) -> None:
+    run = Run(digits / "digits-stratified")
+    metrics = run.metrics()
+    at = well(open_page(run="digits-stratified", width="3"))
+    for name, row in (
+        ("Recommended", recommended(metrics, ACCURACY)),
+        ("Smallest that does the job", as_good_as_full(metrics, ACCURACY)),
+        ("Full size", len(metrics) - 1),
+    ):
+        before = slider(at)["turn"]
+        at = well(next(b for b in at.button if b.label.startswith(name)).click().run())
+        assert slider(at)["width"] == metrics["width"][row]
+        assert slider(at)["turn"] > before, "and the slider goes there, wherever the hand left it"
+
+
+def test_the_smallest_that_does_the_job_is_chosen_by_the_paired_difference(digits: Path) -> None:
+    width = 77
+    edit_metrics(
+        digits / "digits-paper",
+        lambda f: f.assign(
+            validation_difference=np.where(f["width"] < width, -0.1, 0.0), validation_difference_error=0.01
+        ),
+    )
+    at = well(open_page(run="digits-paper"))
+    assert any(b.label == f"Smallest that does the job: {width} units" for b in at.button)
+
+
+def test_the_next_steps_are_on_the_page(digits: Path) -> None:
+    at = well(open_page(run="digits-stratified", width="15"))
+    assert re.search(r"Next better: \d+ units, .* on test, for .* more\.", texts(at))
+    assert re.search(r"Next cheaper: \d+ units?, .* on test, for .* less\.", texts(at))
+    assert "Next better" not in texts(well(open_page(run="digits-stratified", width="128", ask="keep", limit="100")))
+    assert "Next cheaper" not in texts(well(open_page(run="digits-stratified", width="1")))
+
+
+def test_a_faster_neighbour_is_offered_with_a_button(digits: Path) -> None:
+    run = digits / "digits-stratified"
+    edit_metrics(run, lambda f: f.assign(accuracy=0.9, validation_accuracy=0.9))
+    times = pd.read_parquet(run / "latency.parquet")
+    slow = times["width"] == 32
+    for column in ("median_ms", "p25_ms", "p75_ms"):
+        times[column] = np.where(slow, 5.0, 1.0)
+    times.to_parquet(run / "latency.parquet")
+    at = well(open_page(run="digits-stratified", width="32"))
+    assert re.search(
+        r"(16|64) units nearby answers faster, 1 ms instead of 5 ms a prediction, and is just as good", texts(at)
+    )
+    at = well(at.button(key="pick-faster").click().run())
+    assert slider(at)["width"] in (16, 64)
+    assert "answers faster" not in texts(at)
+    assert "answers faster" not in texts(well(open_page(run="digits-stratified", width="33"))), "its time is not known"
+
+
+def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Path) -> None:
+    at = well(open_page(run="digits-paper", width="9"))
+    assert len(at.dataframe) == 1
+    at = well(at.toggle(key="pick-expert").set_value(True).run())
+    shown = at.dataframe[0].value.set_index("What")["Value"]
+    row = metrics_of(digits / "digits-paper").set_index("width").loc[9]
+    assert shown["multiply-accumulates of one example (MACs)"] == f"{int(row['macs']):,}"
+    assert shown["loss on test (cross_entropy)"] == f"{row['loss']:.4g}"
+    assert {"units in hidden1", "learning rate, at its peak"} <= set(shown.index)
+    at = well(go(go(at, "compare"), "pick"))
+    assert at.toggle(key="pick-expert").value
+
+
 def test_a_limit_stays_when_another_network_is_chosen(digits: Path) -> None:
     at = open_page(run="digits-stratified")
     at = at.radio(key="pick-ask").set_value("under").run()
@@ -153,7 +286,7 @@ def test_all_sizes_are_in_view_on_request(digits: Path) -> None:
 
 def test_the_table_says_the_same_as_the_chart(digits: Path) -> None:
     metrics = metrics_of(digits / "digits-stratified").set_index("width")
-    table = well(open_page(run="digits-stratified", width="21")).dataframe[0].value
-    assert {1, 21, 64, 128} <= set(table["Units"])
+    table = well(open_page(run="digits-stratified", width="21")).dataframe[-1].value
+    assert {1, 16, 64, 128} <= set(table["Units"])
     for _, row in table.iterrows():
         assert row["Accuracy"] == f"{100 * metrics.loc[row['Units'], 'accuracy']:.1f} %"

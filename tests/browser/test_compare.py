@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
+from tests.helpers_app import metrics_of
 from tests.helpers_browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -66,3 +70,71 @@ def test_from_one_page_to_the_other_and_back(visit: Open) -> None:
     expect(page.get_by_role("heading", name="Pick a size", level=1)).to_be_visible()
     visitor.expect_link(width=str(taken))
     assert not visitor.errors
+
+
+def test_parts_open_and_the_link_keeps_them_open(visit: Open) -> None:
+    visitor = visit("/compare?runs=digits-stratified,digits-paper&at=size&value=6")
+    page = visitor.page
+    charts = page.locator(".stPlotlyChart")
+    expect(charts).to_have_count(1)
+    page.get_by_text("Label by label").click()
+    expect(page.get_by_text("They differ most on")).to_be_visible()
+    expect(charts).to_have_count(2)
+    page.get_by_text("Do they say the same?").click()
+    expect(page.get_by_text(re.compile("say the same on [0-9]+ of 359 test examples"))).to_be_visible()
+    page.get_by_text("Which run should I take, of all that are here?").click()
+    expect(page.get_by_text("At 6 kB, take digits-stratified at")).to_be_visible()
+    field = page.get_by_role("spinbutton", name="File of at most, in kB", exact=True).last
+    field.fill("50")
+    field.press("Enter")
+    expect(page.get_by_text("At 50 kB, take")).to_be_visible()
+    visitor.expect_link(budget="50")
+    again = visit(page.url.removeprefix(visitor.url), viewport={"width": 390, "height": 844}, color_scheme="dark")
+    expect(again.page.get_by_text("At 50 kB, take")).to_be_visible()
+    expect(again.page.locator(".stPlotlyChart")).to_have_count(3)
+    assert again.overflow() <= 0
+    again.page.get_by_text("Label by label").click()
+    expect(again.page.get_by_text("They differ most on")).to_have_count(0)
+    again.expect_link(budget="50")
+    assert not visitor.errors + again.errors
+    assert not visitor.elsewhere + again.elsewhere
+
+
+def test_figures_and_report_are_the_parquet_s_and_open_offline(
+    visit: Open, browser: Browser, store: Path, tmp_path: Path
+) -> None:
+    visitor = visit("/compare?runs=digits-stratified,hostile&at=width&value=9")
+    page = visitor.page
+    with page.expect_download() as waited:
+        page.get_by_role("button", name="Figures (CSV)").click()
+    table = pd.read_csv(io.BytesIO(Path(waited.value.path()).read_bytes()), encoding="utf-8-sig")
+    wanted = metrics_of(store / "digits-stratified")
+    shown = table[table["Run"] == "digits-stratified"]["Accuracy on test examples (%)"]
+    assert shown.tolist() == pytest.approx((100 * wanted["accuracy"]).tolist(), rel=1e-9)
+    with page.expect_download() as waited:
+        page.get_by_role("button", name="Report").click()
+    report = tmp_path / "comparison.html"
+    waited.value.save_as(report)
+    assert not visitor.errors
+
+    offline = browser.new_context(offline=True)
+    try:
+        alone, asked, wrong = offline.new_page(), [], []
+        alone.on("request", lambda request: asked.append(request.url))
+        alone.on("pageerror", lambda error: wrong.append(str(error)))
+        alone.on("console", lambda message: wrong.append(message.text))
+        alone.on("dialog", lambda dialog: wrong.append(dialog.message))
+        alone.goto(report.as_uri())
+        expect(alone.locator(".legendtext")).to_have_text(["digits-stratified", "hostile"])
+        alone.get_by_text("Every size of these runs").click()
+        cells = alone.locator("#figures tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+        read = {int(row[1]): float(row[5]) for row in cells if row[0] == "digits-stratified"}
+        assert read == pytest.approx(dict(zip(wanted["width"], 100 * wanted["accuracy"], strict=True)), rel=1e-5)
+        drawn = alone.evaluate("document.querySelector('[data-figure=figure-curves]').data[1].y")
+        assert drawn == pytest.approx((100 * wanted["accuracy"]).tolist(), rel=1e-6)
+        assert asked == [report.as_uri()], "nothing but the file is asked for"
+        assert not wrong
+    finally:
+        offline.close()

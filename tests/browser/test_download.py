@@ -78,6 +78,8 @@ def take(visitor: Visitor, format: str, width: int, target: Path) -> Path:
     handed = visitor.page.get_by_text("Handed over:")
     expect(handed).to_be_visible()
     expect(handed).to_contain_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    expect(handed).to_contain_text("It was opened again: ")
+    assert ("300 stored examples are those that were measured" in handed.inner_text()) == (format != "safetensors")
     return path
 
 
@@ -98,6 +100,7 @@ def test_every_format_gives_what_the_page_showed(visit: Open, store: Path, tmp_p
     accuracy = visitor.shown("value")
     paths = {format: take(visitor, format, WIDTH, tmp_path) for format in FORMATS}
     expect(visitor.page.get_by_text("could not be made")).to_have_count(0)
+    expect(visitor.page.get_by_role("code").last).to_have_text(visitor.page.url)
     assert visitor.width == WIDTH, "a download changes nothing on the page"
 
     with zipfile.ZipFile(paths["bundle"]) as bundle:

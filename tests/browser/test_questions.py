@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
@@ -68,6 +69,55 @@ def test_keep_at_least_an_accuracy_then_take_over_by_hand(desk: Visitor, store: 
     answer(desk, "Least accuracy, in %", "100")
     expect(desk.page.get_by_text("Out of reach")).to_be_visible()
     expect(desk.page.get_by_text("Too big")).to_have_count(0)
+
+
+def test_a_limit_in_megabytes(desk: Visitor) -> None:
+    ask(desk, "Stay under a file size")
+    desk.page.get_by_role("radiogroup", name="Unit").get_by_text("MB").click()
+    answer(desk, "Largest file, in MB", "0.03")
+    desk.expect_link(ask="under", limit="30", unit="MB")
+    expect(desk.page.get_by_text("Best model that stays under 30 kB:")).to_be_visible()
+    desk.page.get_by_role("radiogroup", name="Unit").get_by_text("kB").click()
+    expect(desk.page.get_by_role("spinbutton", name="Largest file, in kB", exact=True)).to_have_value("30")
+    expect(desk.page).not_to_have_url(re.compile("unit="))
+
+
+def test_lose_little_against_full_size(desk: Visitor, store: Path) -> None:
+    ask(desk, "Lose little against full size")
+    answer(desk, "Largest loss, in points", "2")
+    desk.expect_link(ask="lose", limit="2")
+    metrics = metrics_of(store / "digits-paper")
+    chosen = metrics["validation_accuracy"]
+    smallest = int(metrics[chosen >= chosen.iloc[-1] - 0.02 - 1e-9]["width"].iloc[0])
+    sentence = f"Smallest model that loses at most 2 points against full size: {smallest} units"
+    expect(desk.page.get_by_text(sentence)).to_be_visible()
+    assert desk.width == smallest
+
+
+def test_answer_within_a_time(desk: Visitor, store: Path) -> None:
+    ask(desk, "Answer within a time")
+    answer(desk, "Longest time of one prediction, in ms", "1000")
+    desk.expect_link(ask="time", limit="1000")
+    expect(desk.page.get_by_text("Best model that takes at most 1,000 ms a prediction:")).to_be_visible()
+    times = pd.read_parquet(store / "digits-paper" / "latency.parquet")
+    metrics = metrics_of(store / "digits-paper").set_index("width")
+    timed = metrics.loc[sorted(set(times["width"]))]
+    assert metrics.loc[desk.width, "validation_accuracy"] == timed["validation_accuracy"].max()
+    expect(desk.page.locator(".legendtext", has_text="known to answer in time")).to_be_visible()
+    answer(desk, "Longest time of one prediction, in ms", "0.000001")
+    expect(desk.page.get_by_text("Too slow")).to_be_visible()
+
+
+def test_the_first_steps_stay_away_once_dismissed(visit: Open) -> None:
+    visitor = visit("/?run=digits-paper")
+    steps, before = visitor.page.get_by_role("region", name="How to start"), visitor.sent
+    expect(steps.get_by_role("listitem")).to_have_count(3)
+    steps.get_by_role("button", name="Got it").click()
+    expect(steps).to_be_hidden()
+    assert visitor.sent == before, "the server hears nothing of it"
+    visitor.open("/?run=digits-paper")
+    expect(steps).to_be_hidden()
+    expect(visitor.page.locator(".first")).to_be_attached()
 
 
 def test_an_emptied_field_keeps_what_was_asked_for(desk: Visitor) -> None:

@@ -22,12 +22,25 @@ def says_the_truth(visitor: Visitor, store: Path, run: str) -> int:
     return visitor.width
 
 
+def mark_at(visitor: Visitor) -> tuple[float, float]:
+    """Where the mark of the picked size is in the window."""
+    mark = visitor.page.locator(".picked-mark svg").bounding_box()
+    assert mark
+    return mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2
+
+
 def settled_at(visitor: Visitor, width: int) -> None:
-    """The whole page is on the size: address, sentence, chart and download."""
+    """The whole page is on the size: the mark on the chart too."""
+    told_of(visitor, width)
+    unit = "unit" if width == 1 else "units"
+    expect(visitor.page.locator(".picked-mark")).to_contain_text(re.compile(rf"^\s*{width} {unit}\b"))
+
+
+def told_of(visitor: Visitor, width: int) -> None:
+    """What the server says is of the size: address, sentence and download."""
     visitor.expect_link(width=str(width))
     unit = "unit" if width == 1 else "units"
     expect(visitor.page.get_by_text(re.compile(rf"Your choice: (full size, )?{width} {unit}\."))).to_be_visible()
-    expect(visitor.page.locator(".stPlotlyChart .legendtext", has_text=f"picked: {width} {unit}")).to_be_visible()
     expect(visitor.page.get_by_role("button", name=f"Download {width} {unit}")).to_be_visible()
 
 
@@ -37,10 +50,14 @@ def test_drag_with_the_mouse(visit: Open, store: Path) -> None:
     before, mouse = visitor.sent, visitor.page.mouse
     mouse.move(*visitor.at(0.8))
     mouse.down()
-    seen = []
+    seen, marks = [], []
     for step in range(12):
         mouse.move(*visitor.at(0.8 - 0.05 * step))
         seen.append(says_the_truth(visitor, store, "digits-stratified"))
+        marks.append(mark_at(visitor)[0])
+        expect(visitor.page.locator(".picked-mark")).to_contain_text(f"{seen[-1]} unit")
+    assert marks == sorted(marks, reverse=True)
+    assert marks[0] - marks[-1] > 100, "the mark on the chart follows the thumb"
     assert seen == sorted(seen, reverse=True)
     assert len(set(seen)) >= 8, "the readout follows the thumb"
     assert visitor.sent == before, "nothing is sent while the thumb is held"
@@ -61,7 +78,7 @@ def test_an_answer_that_comes_during_a_drag_does_not_move_the_thumb(desk: Visito
     mouse.down()
     mouse.move(*desk.at(0.6))
     held, sent = desk.width, desk.sent
-    settled_at(desk, 2)  # the page is on what the key picked
+    told_of(desk, 2)  # the page is on what the key picked
     assert desk.width == held > 2
     mouse.move(*desk.at(0.7))
     assert desk.width > held, "and the thumb is still in the hand"
@@ -131,32 +148,81 @@ def test_drag_with_a_finger(visit: Open, store: Path) -> None:
     settled_at(visitor, held)
 
 
+def point(visitor: Visitor, trace: str, k: int) -> tuple[float, float]:
+    """Where the k-th point that is in view is, of the trace with this name in the legend."""
+    chart = visitor.page.locator(".stPlotlyChart")
+    found = chart.locator(".scatterlayer .trace", has=visitor.page.locator(".points path"))
+    names = [t["name"] for t in chart.locator(".js-plotly-plot").evaluate("e => e.data.filter(t => t.mode != 'lines')")]
+    dot = found.nth(names.index(trace)).locator('.points path:not([display="none"])').nth(k)
+    dot.scroll_into_view_if_needed()
+    box = dot.bounding_box()
+    assert box
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def test_click_a_point_of_the_chart(visit: Open, store: Path) -> None:
     visitor = visit("/?run=digits-stratified&width=128")
     settled_at(visitor, 128)
-    chart = visitor.page.locator(".stPlotlyChart")
-
-    def click(trace: str, k: int) -> None:
-        """The k-th point that is in view of the trace with this name in the legend."""
-        found = chart.locator(".scatterlayer .trace", has=visitor.page.locator(".points path"))
-        names = [
-            t["name"] for t in chart.locator(".js-plotly-plot").evaluate("e => e.data.filter(t => t.mode != 'lines')")
-        ]
-        point = found.nth(names.index(trace)).locator('.points path:not([display="none"])').nth(k)
-        point.scroll_into_view_if_needed()
-        box = point.bounding_box()
-        assert box
-        visitor.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-    click("every size", 3)
+    visitor.page.mouse.click(*point(visitor, "every size", 3))
     visitor.expect_link(run="digits-stratified")
     expect(visitor.page).not_to_have_url(re.compile("width=128"))
     first = visitor.width
     settled_at(visitor, first)
+    assert mark_at(visitor) == pytest.approx(point(visitor, "every size", 3), abs=2), "the mark is on the point"
     visitor.slider.press("End")
     settled_at(visitor, 128)
-    click("every size", 3)
-    settled_at(visitor, first)  # the same point again, which must not count as letting go of it
+    visitor.page.mouse.click(*point(visitor, "every size", 3))
+    settled_at(visitor, first)  # the same point again
     says_the_truth(visitor, store, "digits-stratified")
-    click("below this view", 0)
+    visitor.page.mouse.click(*point(visitor, "below this view", 0))
     settled_at(visitor, 1)
+    expect(visitor.page.locator(".picked-mark")).to_contain_text("1 unit (outside this view)")
+
+
+def test_a_pick_draws_no_chart_and_what_changes_the_chart_moves_the_mark(desk: Visitor) -> None:
+    desk.slider.press("Home")
+    settled_at(desk, 1)
+    chart = desk.page.locator(".js-plotly-plot")
+    chart.evaluate("e => { window.drawn = 0; window.chart = e; e.on('plotly_afterplot', () => window.drawn++) }")
+    for key, width in (("End", 128), ("ArrowLeft", 127)):
+        desk.slider.press(key)
+        settled_at(desk, width)
+    assert chart.evaluate("e => [e === window.chart, window.drawn]") == [True, 0]
+    right, moved = mark_at(desk)[0], "x => document.querySelector('.picked-mark svg').getBoundingClientRect().left < x"
+    desk.page.set_viewport_size({"width": 700, "height": 900})
+    desk.page.wait_for_function(moved, arg=right - 100)  # with the chart, which is narrower now
+    desk.page.wait_for_function("window.drawn > 0")
+    desk.page.set_viewport_size({"width": 1280, "height": 900})
+    lowest = "document.querySelector('.js-plotly-plot').layout.yaxis.range[0]"
+    close = desk.page.evaluate(lowest)
+    desk.page.get_by_text(re.compile("Show every size")).click()
+    desk.page.wait_for_function(f"close => {lowest} < close", arg=close)
+    desk.expect_link(axis="whole")
+    desk.slider.press("Home")
+    settled_at(desk, 1)
+    expect(desk.page.locator(".picked-mark")).to_have_text(re.compile(r"^\s*1 unit\s*$"))  # in view now
+    desk.page.get_by_text(re.compile("Show every size")).click()
+    expect(desk.page).not_to_have_url(re.compile("axis="))
+
+
+def test_the_slider_is_above_the_chart_and_the_file_below(desk: Visitor) -> None:
+    parts = (desk.page.get_by_text("Your choice:"), desk.slider, desk.page.locator(".stPlotlyChart"),
+             desk.page.get_by_role("heading", name="Take it with you"))  # fmt: skip
+    tops = [box["y"] for part in parts if (box := part.bounding_box())]
+    assert tops == sorted(tops)
+    assert len(tops) == len(parts)
+
+
+def test_a_tap_on_the_chart_picks_and_a_swipe_scrolls(visit: Open) -> None:
+    visitor = visit("/?run=digits-stratified&width=100", viewport={"width": 390, "height": 844}, has_touch=True)
+    settled_at(visitor, 100)
+    x, y = point(visitor, "every size", 2)
+    finger, before = visitor.context.new_cdp_session(visitor.page), visitor.sent
+    for kind, points in (("touchStart", [(x, y)]), ("touchMove", [(x, y - 90)]), ("touchEnd", [])):
+        where = [dict(zip("xy", at, strict=True)) for at in points]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+    assert (visitor.width, visitor.sent) == (100, before), "a swipe picks nothing"
+    visitor.page.touchscreen.tap(*point(visitor, "every size", 2))
+    expect(visitor.page).not_to_have_url(re.compile("width=100"))
+    assert visitor.width < 100
+    settled_at(visitor, visitor.width)

@@ -148,7 +148,9 @@ def test_a_reader_that_has_enough(tmp_path):
     assert process.wait() == 1
 
 
-@pytest.mark.parametrize("command", ["train", "sweep", "show", "export", "list"])
+@pytest.mark.parametrize(
+    "command", ["train", "sweep", "show", "export", "list", "import", "pack", "rename", "archive", "restore"]
+)
 def test_help_teaches(core, command):
     answer = core(command, "--help")
     assert (answer.status, answer.err) == (0, "")

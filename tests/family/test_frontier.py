@@ -10,8 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.frontier import Budget, answer, chosen_by, frontier, log_spaced, recommended
-from core.tasks import ACCURACY
+from core.frontier import (
+    Budget,
+    answer,
+    as_good_as_full,
+    cheaper,
+    chosen_by,
+    faster,
+    frontier,
+    log_spaced,
+    recommended,
+    timed,
+)
+from core.frontier import better as better_step
+from core.tasks import ACCURACY, PSNR, R2, RMSE, Z95
 
 LOSS = dataclasses.replace(ACCURACY, name="loss", higher_is_better=False)
 METRICS = {"accuracy": ACCURACY, "loss": LOSS}
@@ -125,8 +137,10 @@ def test_the_order_of_rows_does_not_matter(run, random):
     assert answer(shuffled, metric, budget).width == answer(table, metric, budget).width
 
 
-def curve(**columns) -> pd.DataFrame:
-    n = len(next(iter(columns.values())))
+def curve(n: int = 0, **columns) -> pd.DataFrame:
+    n = n or len(next(iter(columns.values())))
+    if n > 30:  # where powers of two would be too large
+        return pd.DataFrame({"width": np.arange(1, n + 1), "bytes": 1000 * np.arange(1, n + 1), **columns})
     return pd.DataFrame({"width": 2 ** np.arange(n), "bytes": 1000 * 2 ** np.arange(n), **columns})
 
 
@@ -144,7 +158,7 @@ def test_a_loss_of_just_what_is_allowed_is_allowed():
 
 @pytest.mark.parametrize(
     "budget",
-    [Budget(), *(Budget(**{name: value}) for name in ("max_bytes", "at_least", "lose_at_most")
+    [Budget(), *(Budget(**{name: value}) for name in ("max_bytes", "max_ms", "at_least", "lose_at_most")
                  for value in (float("nan"), float("inf"), -float("inf"), "5", [1]))],
 )  # fmt: skip
 def test_a_budget_without_a_finite_limit_is_refused(budget):
@@ -159,20 +173,100 @@ def test_a_figure_that_is_no_number_never_wins():
     assert frontier(table, ACCURACY).tolist() == [True, False, True, False]
 
 
-def test_the_recommended_size_is_the_smallest_within_the_interval_of_full():
+def test_an_old_table_takes_the_smallest_within_the_interval_of_full():
     table = curve(
         accuracy=[0.99] * 4, validation_accuracy=[0.5, 0.96, 0.97, 0.98], validation_accuracy_low=[0.4, 0.9, 0.95, 0.96]
     )
-    assert recommended(table, ACCURACY) == 1
+    assert as_good_as_full(table, ACCURACY) == 1
     test_only = curve(accuracy=[0.5, 0.9, 0.97, 0.98], accuracy_low=[0.4, 0.8, 0.9, 0.95])
-    assert recommended(test_only, ACCURACY) == 2
+    assert as_good_as_full(test_only, ACCURACY) == 2
     loss = curve(loss=[0.9, 0.32, 0.31, 0.3], loss_high=[1.0, 0.4, 0.4, 0.315])
-    assert recommended(loss, LOSS) == 2
+    assert as_good_as_full(loss, LOSS) == 2
 
 
 def test_without_an_interval_full_size_is_recommended():
     table = curve(accuracy=[0.5, 0.9, np.nan], accuracy_low=[0.4, 0.8, np.nan])
-    assert recommended(table, ACCURACY) == 2
+    assert recommended(table, ACCURACY) == as_good_as_full(table, ACCURACY) == 2
+    assert recommended(curve(accuracy=[0.5, 0.9]), ACCURACY) == 1
+
+
+@st.composite
+def compared(draw):
+    """A table with each size's paired difference to full size, in scores that rise or fall with quality."""
+    n = draw(st.integers(1, 60))
+    metric = draw(st.sampled_from([ACCURACY, RMSE, PSNR, R2]))
+    gain = np.array(draw(st.lists(st.integers(-9, 3), min_size=n, max_size=n)), float)
+    gain[-1] = 0.0
+    table = curve(n, **{metric.name: np.linspace(0.1, 0.9, n)})
+    sign = 1 if metric is ACCURACY else -1  # the others' scores are squared errors
+    return table.assign(validation_difference=sign * gain, validation_difference_error=1.0), metric, gain
+
+
+@settings(max_examples=200, deadline=None)
+@given(compared())
+def test_the_smallest_that_does_the_job_by_brute_force(run):
+    table, metric, gain = run
+    told = gain + Z95 < 0
+    found = as_good_as_full(table, metric)
+    allowed = [k for k in range(len(gain)) if not told[k] and told[k:].sum() <= 0.05 * (len(gain) - k)]
+    assert found == min(allowed)
+    assert not told[found]
+    assert table["bytes"][recommended(table, metric)] <= table["bytes"][found], "the knee costs no more than that"
+
+
+def test_a_difference_that_is_no_number_is_no_proof():
+    table = curve(accuracy=[0.9, 0.9, 0.9]).assign(
+        validation_difference=[np.nan, 0.0, 0.0], validation_difference_error=[1.0, 1.0, 0.0]
+    )
+    assert as_good_as_full(table, ACCURACY) == 1
+
+
+def test_the_recommended_size_is_the_bend():
+    figures = [0.1, 0.3, 0.5, 0.7, 0.85, 0.88, 0.89, 0.895, 0.9]
+    far_worse = {"validation_difference": [-1.0] * 8 + [0.0], "validation_difference_error": [0.0] * 9}
+    assert recommended(curve(accuracy=figures, **far_worse), ACCURACY) == 5
+    as_good = far_worse | {"validation_difference_error": [0.0] * 3 + [9.0] * 6}
+    assert recommended(curve(accuracy=figures, **as_good), ACCURACY) == 3, "but never above what does the job"
+    errors = curve(loss=[1 - figure for figure in figures], **far_worse)
+    flipped = errors.assign(validation_difference=-errors["validation_difference"])
+    assert recommended(flipped, LOSS) == 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(tables(), st.data())
+def test_steps_are_on_the_frontier_and_the_nearest_worth_telling(run, data):
+    table, metric = run
+    row = data.draw(st.integers(0, len(table) - 1))
+    values, sizes, best = chosen_by(table, metric), table["bytes"].to_numpy(), frontier(table, metric)
+    down, up = cheaper(table, metric, row), better_step(table, metric, row)
+    smaller = [k for k in np.flatnonzero(best) if sizes[k] <= 0.9 * sizes[row]]
+    larger = [
+        k for k in np.flatnonzero(best) if sizes[k] >= 1.1 * sizes[row] and better(metric, values[k], values[row])
+    ]
+    assert down == (max(smaller, key=lambda k: sizes[k]) if smaller else None)
+    assert up == (min(larger, key=lambda k: sizes[k]) if larger else None)
+
+
+def test_a_time_is_answered_by_measured_sizes_alone():
+    table = timed(curve(accuracy=[0.5, 0.8, 0.9, 0.95]), {1: (0.1, 0.0), 2: (0.3, 0.0), 8: (0.2, 0.0)})
+    assert answer(table, ACCURACY, Budget(max_ms=0.25)).width == 8, "the best that is fast enough, however large"
+    assert answer(table, ACCURACY, Budget(max_ms=0.15)).width == 1
+    late = answer(table, ACCURACY, Budget(max_ms=0.05))
+    assert (late.width, late.fits) == (1, False), "the closest is the fastest"
+    both = answer(table, ACCURACY, Budget(max_ms=0.25, max_bytes=5000))
+    assert (both.width, both.fits) == (1, True)
+    assert not answer(timed(table, {}), ACCURACY, Budget(max_ms=9.0)).fits
+
+
+def test_a_faster_size_is_near_and_loses_nothing():
+    times = {1: (0.01, 0.0), 2: (0.1, 0.0), 4: (0.5, 0.1), 8: (0.2, 0.1), 16: (0.01, 0.0)}
+    table = timed(curve(accuracy=[0.9, 0.9, 0.8, 0.85, 0.99]), times)
+    assert faster(table, ACCURACY, 2) == 1, "the fastest of those within a factor of two"
+    worse = table.assign(accuracy=[0.9, 0.7, 0.8, 0.85, 0.99])
+    assert faster(worse, ACCURACY, 2) == 3
+    noisy = timed(worse, {**times, 8: (0.2, 0.4)})
+    assert faster(noisy, ACCURACY, 2) is None, "apart by less than the spread"
+    assert faster(timed(worse, {8: (0.2, 0.0)}), ACCURACY, 2) is None, "of an unmeasured size nothing is said"
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**6))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from core import Run, RunStore, UserError
 from core.export import export
 from core.record import RunRecord
-from core.runs import FILES, STATISTICS
+from core.run_files import FILES, POLISHED, STATISTICS
 from core.store import BrokenRun
 from tests.helpers_store import read_all
 
-WRITTEN = [name for name in FILES if name != STATISTICS]  # this run keeps no batch statistics
+WRITTEN = [name for name in FILES if name not in (STATISTICS, POLISHED)]  # this run has neither
 
 EASY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

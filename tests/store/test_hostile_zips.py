@@ -189,6 +189,10 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     ),
     "a record that nests": (changed(RECORD, lambda data: b"[" * 10**6), r"run\.json is not JSON"),
     "a folder that is no name": (lambda files: zipped(files, "..x y/"), r"its folder '\.\.x y' can't name a run"),
+    "a polished point that is none": (
+        with_more("digits/polished.safetensors", b"junk" * 9),
+        r"polished\.safetensors is not a readable",
+    ),
     "notes that are none": (with_more("digits/notes.json", b"[]"), r"notes\.json holds no notes"),
     "notes that are a book": (with_more("digits/notes.json", b" " * 70_000), r"notes\.json would have 70,000 bytes"),
 }

@@ -55,9 +55,9 @@ def test_widths_add_up(run, tmp_path, computed):
     assert swept(run, widths=[5, 2, 5])["width"].tolist() == [2, 5]
     assert swept(run, widths=[2])["width"].tolist() == [2]
     assert swept(run, widths=range(4, 7))["width"].tolist() == [4, 5, 6]
-    assert computed == [[2, 5], [4, 6]]
+    assert computed == [[2, 5, 8], [4, 6, 8]], "full size, 8, is what the others are compared with"
     table = swept(run)
-    assert computed == [[2, 5], [4, 6], [1, 3, 7, 8]]
+    assert computed == [[2, 5, 8], [4, 6, 8], [1, 3, 7, 8]]
     exact = [name for name in table.columns if "loss" not in name]
     assert_frame_equal(table[exact], whole.metrics()[exact])
     assert np.allclose(table["loss"], whole.metrics()["loss"], rtol=1e-5)

@@ -7,6 +7,9 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from core import Family, Run, Width, sweep, train
@@ -15,6 +18,7 @@ from core.dropout import recipe
 from core.export import export
 from core.export_graph import small_module
 from core.record import path_widths
+from core.sweep_table import against_last
 from core.tasks import wilson_interval
 from tests.helpers_training import RECIPES, clusters, small_data
 
@@ -72,6 +76,11 @@ def test_figures_are_those_of_each_small_model(swept):
             assert interval == pytest.approx(wilson_interval(int(right.sum()), part.n), abs=1e-12)
             loss = nn.functional.cross_entropy(torch.from_numpy(scores), torch.from_numpy(part.y))
             assert row[f"{prefix}loss"] == pytest.approx(float(loss), rel=1e-4)
+        flags = [scores_of(run, at, data.validation).argmax(1) == data.validation.y for at in (widths, run.layout.full)]
+        difference = flags[0].astype(float) - flags[1]
+        assert row["validation_difference"] == pytest.approx(difference.mean(), abs=1e-12)
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        assert row["validation_difference_error"] == pytest.approx(error, abs=1e-12)
         right = scores_of(run, widths, data.test).argmax(1) == data.test.y
         wanted = [right[data.test.y == k].mean() for k in range(3)]
         assert row["per_class_accuracy"] == pytest.approx(wanted, abs=1e-12)
@@ -140,6 +149,19 @@ class Shared(nn.Module):
 
     def forward(self, x):
         return self.last(self.again(self.middle(self.first(x).relu()).relu()).relu())
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 6)), elements=st.floats(0, 9)))
+@settings(deadline=None, max_examples=60)
+def test_the_paired_difference_is_that_of_the_same_examples(scores):
+    means, errors = against_last(scores)
+    difference = scores - scores[:, -1:]
+    assert means == pytest.approx(difference.mean(0), abs=1e-12)
+    assert means[-1] == errors[-1] == 0
+    if len(scores) > 1:
+        assert errors == pytest.approx(difference.std(0, ddof=1) / np.sqrt(len(scores)), abs=1e-12)
+    else:
+        assert errors == pytest.approx(np.abs(difference[0]))
 
 
 @pytest.mark.parametrize("kind", ["stratified", "distil"])

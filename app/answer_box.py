@@ -1,0 +1,58 @@
+"""The picked size in one sentence with its price, a badge, how sure it is, and what the next steps would bring."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import store, words
+from app.choice import KEEP, LOSE, TIME
+from app.paired import paired
+from app.question import Asked
+from core.frontier import as_good_as_full
+from core.report import steps
+from core.runs import Run
+
+BADGES = {
+    "fits": ("Fits", ":material/check_circle:", "green"),
+    "just fits": ("Just fits", ":material/error:", "orange"),
+    "does not fit": ("Too big", ":material/cancel:", "red"),
+}
+MISSED = {KEEP: "Out of reach", LOSE: "Out of reach", TIME: "Too slow"}  # what else "does not fit" is called
+
+
+def answer_box(run: Run, metrics: pd.DataFrame, width: int, asked: Asked) -> None:
+    """Nothing in it can be pressed, so it may be written into a place outside of the fragment that calls it."""
+    metric, row = run.task.metric, int((metrics["width"] == width).to_numpy().argmax())
+    with st.container(border=True):
+        if asked.reply is None:
+            st.markdown(words.choice(metrics.iloc[row], metrics.iloc[-1], metric))
+        else:
+            word, icon, colour = BADGES[asked.reply.verdict]
+            if asked.reply.verdict == "does not fit":
+                word = MISSED.get(asked.ask, word)
+            st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+            st.markdown(words.safe(asked.reply.sentence))
+        _certainty(run, metrics, row)
+        if found := steps(metrics, metric, row):
+            st.caption("  \n".join(words.safe(line) for line in found))
+
+
+def _certainty(run: Run, metrics: pd.DataFrame, row: int) -> None:
+    """Whether what was tested on can tell the picked size from full size (paired test on the same examples)."""
+    width, full = int(metrics["width"].iloc[row]), int(metrics["width"].iloc[-1])
+    if width == full:
+        return
+    mine, theirs = store.scores(run, width), store.scores(run, full)
+    if mine is None or theirs is None:
+        return
+    test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
+    if test.told:
+        icon, better_one = ("trending_up", "this") if test.first_is_better else ("trending_down", "full")
+        text, care = f"{who} can tell the difference: {better_one} size is better.", "Chance does this under 1 in 20."
+        if not test.first_is_better and row == as_good_as_full(metrics, run.task.metric):
+            text += f" The {int(metrics['validation_n'].iloc[0]):,} validation {run.task.example}s could not."
+    else:
+        icon, text = "balance", f"{who} can't tell this size from full size."
+        care = "A difference this small may be chance."
+    st.markdown(f":material/{icon}: {text}", help=f"{test.counts} {care}")

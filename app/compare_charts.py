@@ -1,0 +1,142 @@
+"""Charts of the parts of Compare runs, as plain Plotly dicts: label by label, and the best run at every size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app import words
+from app.charts import SYMBOLS, Figure, palette, plain
+from app.per_class import ByClass, order
+from app.scales import log_ticks, shown
+from core.report import kilobytes
+from core.tasks import ACCURACY, Metric
+
+MOST_LABELS = 20  # in the chart; the table has all
+ROW, AROUND = 34, 110  # pixels of a label, and of axis and legend
+SPREAD = 0.5  # of a row that the runs of a label share
+HEIGHT = 360
+
+
+def label_by_label(found: ByClass, dark: bool) -> Figure:
+    """A row for each label, a mark with its interval for each run; the label they differ most on is on top."""
+    rows = order(found)[:MOST_LABELS]
+    places = np.arange(len(rows), dtype=float)
+    shifts = SPREAD * (np.arange(len(found.names)) / max(len(found.names) - 1, 1) - 0.5)
+    data = []
+    for i, name in enumerate(found.names):
+        value, low, high = (ACCURACY.scale * part[i, rows] for part in (found.values, found.low, found.high))
+        colour = palette(dark)[i]
+        said = [
+            f"{plain(found.labels[k])}<br>{ACCURACY.format(found.values[i, k])} "
+            f"({ACCURACY.format_interval(found.low[i, k], found.high[i, k])})"
+            for k in rows
+        ]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(name),
+                "x": value.tolist(),
+                "y": (places + shifts[i]).tolist(),
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": (high - value).tolist(),
+                    "arrayminus": (value - low).tolist(),
+                    "color": colour,
+                    "thickness": 1.5,
+                    "width": 3,
+                },
+                "text": said,
+                "hovertemplate": "%{text}",
+                "cliponaxis": False,
+                "marker": {"color": colour, "size": 10, "symbol": SYMBOLS[i]},
+            }
+        )
+    layout = _layout("Right on the examples of this label (%)", "")
+    layout["height"] = AROUND + ROW * max(len(rows), 1)
+    layout["xaxis"] |= {"range": [-2, 102], "zeroline": False}
+    layout["yaxis"] |= {
+        "range": [len(rows) - 0.5, -0.5],
+        "tickmode": "array",
+        "tickvals": places.tolist(),
+        "ticktext": [plain(found.labels[k]) for k in rows],
+        "showgrid": False,
+        "zeroline": False,
+    }
+    layout["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    return {"data": data, "layout": layout}
+
+
+def best_of_all(best: pd.DataFrame, metric: Metric, budget: float, dark: bool) -> Figure:
+    """The best figure at every file size as steps, marked by run: the runs that are best most often have a shape."""
+    x, y = best["bytes"].to_numpy(float) / 1e3, shown(best[metric.name], metric)
+    ink, grey = ("#ffffff", "#aaaaaa") if dark else ("#000000", "#666666")
+    names = best["run"].value_counts().index.tolist()
+    end = max(float(x[-1]), budget / 1e3) * 1.15
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "best of all runs",
+            "x": [*x.tolist(), end],
+            "y": [*y.tolist(), float(y[-1])],
+            "line": {"color": grey, "width": 1.5, "shape": "hv"},
+            "hoverinfo": "skip",
+        }
+    ]
+    hover = [
+        f"{plain(row['run'])}<br>{words.units(int(row['width']))}, {kilobytes(row['bytes'])}<br>"
+        f"{metric.format(row[metric.name])}"
+        for row in best.to_dict("records")
+    ]
+    told = len(SYMBOLS) if len(names) <= len(SYMBOLS) else len(SYMBOLS) - 1
+    for k, name in enumerate(names[:told] + (["other runs"] if len(names) > told else [])):
+        alone = k < told
+        rows = np.flatnonzero((best["run"] == name) if alone else best["run"].isin(names[told:]))
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(name),
+                "x": x[rows].tolist(),
+                "y": y[rows].tolist(),
+                "text": [hover[row] for row in rows],
+                "hovertemplate": "%{text}<extra></extra>",
+                "cliponaxis": False,
+                "marker": {"color": palette(dark)[k] if alone else grey, "size": 8, "symbol": SYMBOLS[k]},
+            }
+        )
+    layout = _layout("File size in kB, log scale", words.axis(metric))
+    start = min(float(x[0]), budget / 1e3) / 1.15
+    values, labels = log_ticks(start, end)
+    layout["xaxis"] |= {
+        "type": "log",
+        "range": [math.log10(start), math.log10(end)],
+        "tickmode": "array",
+        "tickvals": values,
+        "ticktext": labels,
+        "tickangle": 0,
+    }
+    line = {"width": 1.5, "dash": "dash", "color": ink}
+    at = budget / 1e3
+    layout["shapes"] = [{"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1}]
+    layout["shapes"][0]["line"] = line
+    return {"data": data, "layout": layout}
+
+
+def _layout(across: str, up: str) -> dict[str, Any]:
+    return {
+        "height": HEIGHT,
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+        "xaxis": {"title": {"text": across}, "automargin": True, "fixedrange": True},
+        "yaxis": {"title": {"text": up}, "automargin": True, "fixedrange": True},
+        "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
+        "hovermode": "closest",
+        "dragmode": False,  # a drag on a phone scrolls the page
+        "uirevision": "kept",
+    }

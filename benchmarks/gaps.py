@@ -1,0 +1,140 @@
+"""From the rows of `quality.py`'s parquet file to its table: accuracy by width, and the gap to dedicated models.
+
+A gap is how many points a contender's test accuracy lies below that of a dedicated model of the same width and seed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINE = "dedicated"  # everyone is compared with it
+DENSE = "dense"  # one plain training at full width: the unit of time
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over seeds and its standard deviation; NaN for the deviation of one seed."""
+
+    mean: float
+    deviation: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" if np.isnan(self.deviation) else f"{self.mean:.2f}±{self.deviation:.2f}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One contender's line of the table. Accuracies in per cent, gaps in points; None without dedicated models."""
+
+    contender: str
+    seeds: int
+    accuracy: dict[int, Figure]
+    gap: dict[int, Figure] | None
+    mean_gap: Figure | None  # over all widths
+    wide_gap: Figure | None  # over those of at least a sixteenth of full width
+    worst: tuple[int, Figure] | None  # the width with the largest gap
+    time: float  # CPU seconds of its trainings over those of one dense training, median over seeds
+    tuning: float  # the same of those that only chose settings; once
+    memory: float  # MB above the data, the most of any seed
+    epochs: int
+    batch: int
+    chosen: str  # settings besides epochs
+
+
+def lines(rows: pd.DataFrame) -> list[Line]:
+    """A line for each contender, in the order of `rows`; columns as `quality.py` writes them, one task."""
+    found = []
+    dedicated = table_of(rows, LINE)
+    for name in dict.fromkeys(rows["contender"]):
+        if name == DENSE:
+            continue
+        own = rows[rows["contender"] == name]
+        table = table_of(rows, name)  # (seeds, widths)
+        gaps = None
+        if dedicated is not None and table is not None:
+            shared = table.index.intersection(dedicated.index)
+            gaps = dedicated.loc[shared, table.columns] - table.loc[shared] if len(shared) else None
+        each = None if gaps is None else {int(w): figure(gaps[w].to_numpy()) for w in gaps}
+        worst = None if each is None else max(each, key=lambda w: each[w].mean)
+        first = own.sort_values("seed").iloc[0]
+        settings = json.loads(first["chosen"])
+        by_seed = own.drop_duplicates("seed")
+        found.append(
+            Line(
+                contender=name,
+                seeds=len(by_seed),
+                accuracy={int(w): figure(table[w].to_numpy()) for w in table},
+                gap=each,
+                mean_gap=None if gaps is None else figure(gaps.mean(axis=1).to_numpy()),
+                wide_gap=None if gaps is None else figure(gaps[wide(gaps.columns)].mean(axis=1).to_numpy()),
+                worst=None if each is None or worst is None else (worst, each[worst]),
+                time=float((by_seed["seconds"] / by_seed["dense_seconds"]).median()),
+                tuning=float((by_seed["tuning_seconds"] / by_seed["dense_seconds"]).max()),
+                memory=float(by_seed["memory_mb"].max()),
+                epochs=int(settings.pop("epochs", 0)),
+                batch=int(first["batch"]),
+                chosen=told(settings),
+            )
+        )
+    return found
+
+
+def table_of(rows: pd.DataFrame, contender: str) -> pd.DataFrame | None:
+    """Test accuracy in per cent, a row a seed and a column a width; None where there is none."""
+    own = rows[rows["contender"] == contender]
+    return None if own.empty else 100 * own.pivot(index="seed", columns="width", values="accuracy")
+
+
+def figure(values: np.ndarray) -> Figure:
+    """Mean and standard deviation over seeds."""
+    return Figure(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan"))
+
+
+def wide(widths: pd.Index) -> list[int]:
+    """Those of at least a sixteenth of the full width."""
+    return [w for w in widths if w >= max(widths) / 16]
+
+
+def told(settings: dict[str, object]) -> str:
+    """Chosen settings as short text; those of each width in a row."""
+    return ", ".join(
+        f"{name} {' '.join(f'{v:g}' for v in value.values()) if isinstance(value, dict) else value}"
+        for name, value in settings.items()
+    )
+
+
+def text(found: list[Line]) -> str:
+    """The table: accuracies and gaps; under it what each was trained with."""
+    if not found:
+        return "nothing has been measured yet"
+    widths = list(found[0].accuracy)
+    heads = [*map(str, widths), "gap, mean", "from 1/16", "worst", "at", "time", "tuning", "MB"]
+    cells = {line.contender: _cells(line) for line in found}
+    sizes = [max(len(head), *(len(row[k]) for row in cells.values())) for k, head in enumerate(heads)]
+    label = max(map(len, cells))
+    out = [" " * label + "".join(f"  {head:>{size}}" for head, size in zip(heads, sizes, strict=True))]
+    out += [
+        f"{name:>{label}}" + "".join(f"  {cell:>{size}}" for cell, size in zip(row, sizes, strict=True))
+        for name, row in cells.items()
+    ]
+    out += ["", "epochs, rows of a batch, and what validation chose (learning rates by width where there is one each):"]
+    out += [
+        f"{line.contender:>{label}}  {line.epochs} x {line.batch}{', ' if line.chosen else ''}{line.chosen}"
+        for line in found
+    ]
+    return "\n".join(out)
+
+
+def _cells(line: Line) -> list[str]:
+    compared = line.contender != LINE
+    gaps = [str(part) if part and compared else "" for part in (line.mean_gap, line.wide_gap)]
+    worst = [str(line.worst[1]), str(line.worst[0])] if line.worst and compared else ["", ""]
+    spent = [f"{line.time:.2f}x", f"{line.tuning:.1f}x" if line.tuning else "", f"{line.memory:.0f}"]
+    return [*map(str, line.accuracy.values()), *gaps, *worst, *spent]

@@ -1,0 +1,75 @@
+"""Methods that differ from ours in how they draw a width, as recipes for `core.train`. None of them scales a slice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from core.dropout import Cutoff, Cuts, Recipe, Sandwich
+from core.layout import Width
+
+
+def at_share(share: float, widths: Mapping[str, Width]) -> Cutoff:
+    """Every width at the same share of its full size, rounded up."""
+    # a share is a quotient, and one that is a whole number of features must not be rounded past it
+    return {name: min(w.full, max(w.lower, math.ceil(share * w.full - 1e-9))) for name, w in widths.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nested(Recipe):
+    """Nested dropout (Rippel et al., 2014, section 2): a cutoff b with P(b) = (1 - r) r^(b - 1), cut off at full width.
+
+    r is such that b would be `mean_share` of the full width on average. The paper draws for every example; here every
+    one of `groups` equal parts of the batch has a cutoff of its own.
+    """
+
+    name: ClassVar[str] = "nested"
+    limits = Recipe.limits | {"mean_share": (float, 1e-3, 1.0), "groups": (int, 1, 64)}
+    epochs: int = 10
+    alpha: float = 0.0
+    mean_share: float = 0.25
+    groups: int = 8
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """`groups` cutoffs, each for a part of the batch."""
+        full = max(width.full for width in widths.values())
+        cuts = np.minimum(rng.geometric(min(1.0, 1 / (self.mean_share * full)), self.groups), full)
+        return Cuts(tuple(at_share(cut / full, widths) for cut in cuts.tolist()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordered(Recipe):
+    """Ordered dropout (FjORD; Horvath et al., 2021, section 3): each step one share of {1/K, 2/K, ..., 1}, uniform."""
+
+    name: ClassVar[str] = "ordered"
+    limits = Recipe.limits | {"sizes": (int, 1, 1024)}
+    epochs: int = 10
+    alpha: float = 0.0
+    sizes: int = 5  # K; the paper's
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """One cutoff for the whole batch."""
+        return Cuts((at_share((1 + int(rng.integers(self.sizes))) / self.sizes, widths),), whole_batch=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatFormer(Recipe):
+    """MatFormer (Devvrit et al., 2023, section 3): each step one of g fixed sizes, full, 1/2, 1/4, ..., uniform."""
+
+    name: ClassVar[str] = "matformer"
+    limits = Recipe.limits | {"granularities": (int, 1, 16)}
+    epochs: int = 10
+    alpha: float = 0.0
+    granularities: int = 4  # g; the paper's
+
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+        """One cutoff for the whole batch."""
+        return Cuts((at_share(0.5 ** int(rng.integers(self.granularities)), widths),), whole_batch=True)
+
+
+#: Universally slimmable networks (Yu & Huang, 2019): the sandwich rule with in-place distillation, n = 4 widths a step.
+SLIMMABLE = Sandwich(alpha=0.0, between=2, distil=True)

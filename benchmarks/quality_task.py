@@ -1,0 +1,139 @@
+"""What every contender of `quality.py` is trained on: data, model, widths, and the budget of one dense training."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dedicated
+import numpy as np
+
+from core import data as data_sets
+from core import models
+from core.data.dataset import Split
+from core.frontier import log_spaced
+from core.record import path_range, path_widths
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from core.data import Dataset
+    from core.family import Family
+
+T = TypeVar("T")
+SHARES = 16  # a convolutional net or a transformer is judged at 1/16, 1/8, ... of its width
+QUICK_ROWS = {"train": 4_000, "validation": 1_000, "test": 1_000}
+MOST_EPOCHS = 20  # times a dense training's, however cheap a contender's epoch may be
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A name's data, model and budget."""
+
+    data: str
+    model: str
+    settings: Mapping[str, Any]
+    epochs: int  # of one dense training, which is the unit of time
+    rates: tuple[float, ...] = dedicated.RATES  # learning rates that validation chooses from
+    every_halving: bool = True  # widths 1, 2, 4, ... full; else the shares of `SHARES`
+
+
+TASKS = {
+    "fashion-mlp": Task(data="fashion-mnist", model="mlp", settings={"hidden": 256, "layers": 2}, epochs=10),
+    "mnist-mlp": Task(data="mnist", model="mlp", settings={"hidden": 256, "layers": 2}, epochs=10),
+    "digits-mlp": Task(data="digits", model="mlp", settings={"hidden": 128, "layers": 2}, epochs=60),
+    "fashion-conv": Task(
+        data="fashion-mnist", model="convnet", settings={"channels": 16}, epochs=6,
+        rates=(3e-3, 1e-2, 3e-2), every_halving=False,
+    ),
+    "fashion-vit": Task(  # sixteen heads, so that a sixteenth is a model
+        data="fashion-mnist", model="vit", settings={"hidden": 128, "heads": 16, "head_dim": 4}, epochs=10,
+        rates=(1e-3, 3e-3, 1e-2), every_halving=False,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A task made ready: what a contender's `run` is given."""
+
+    task: Task
+    data: Dataset
+    quick: bool = False
+    lr: float = 1e-2  # that validation chose for the dense training
+    dense_seconds: float = 1.0  # CPU seconds of one dense training in this very invocation
+
+    @property
+    def epochs(self) -> int:
+        """Of one dense training."""
+        return max(1, self.task.epochs // 10) if self.quick else self.task.epochs
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates that validation chooses from; a quick trial takes one as it is."""
+        return (1e-2,) if self.quick else self.task.rates
+
+    def family(self, each_layer: bool = False) -> Family:
+        """The family; with a width for each layer where the model has such and a recipe wants it."""
+        own = {"each_layer": True} if each_layer and self.task.model == "mlp" else {}
+        return models.family_for(self.data, self.task.model, **self.task.settings, **own)
+
+    @cached_property
+    def plain(self) -> Family:
+        """The family of one width."""
+        return self.family()
+
+    @property
+    def widths(self) -> list[int]:
+        """Where everyone is judged, ascending."""
+        low, full = path_range(self.plain.layout)
+        return log_spaced(low if self.task.every_halving else max(low, full // SHARES), full)
+
+    def build(self, width: int, seed: int) -> nn.Module:
+        """A fresh plain model of one width."""
+        import torch
+
+        torch.manual_seed(seed)
+        return self.plain.build(**path_widths(self.plain.layout, width))
+
+    def train(self, width: int, seed: int, lr: float) -> tuple[nn.Module, float]:
+        """A plain model, trained, and its CPU seconds."""
+        module = self.build(width, seed)
+        return timed(lambda: dedicated.fit(module, self.data, dedicated.plain_recipe(self.epochs, lr), seed))
+
+    def dense(self, seed: int) -> tuple[nn.Module, float]:
+        """A plain model of full width, trained with the learning rate that validation chose for it."""
+        return self.train(self.widths[-1], seed, self.lr)
+
+    def epochs_in(self, budget: float, cost: Callable[[int], float]) -> int:
+        """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
+        few = max(1, self.epochs // 10)
+        once, twice = cost(few), cost(2 * few)
+        least = self.dense_seconds / self.epochs / MOST_EPOCHS
+        an_epoch = max((twice - once) / few, least)
+        fixed = max(0.0, once - few * an_epoch)
+        return max(1, round((budget * self.dense_seconds - fixed) / an_epoch))
+
+
+def load(name: str, data_dir: str | None = None, *, quick: bool = False, **known: float) -> Bench:
+    """A task's bench. Raises UserError where its data can't be had."""
+    data = data_sets.load(TASKS[name].data, data_dir=data_dir)
+    if quick:
+        parts = {part: _first(data.part(part), rows) for part, rows in QUICK_ROWS.items()}
+        data = dataclasses.replace(data, **parts)
+    return Bench(task=TASKS[name], data=data, quick=quick, **known)
+
+
+def _first(part: Split, rows: int) -> Split:
+    return Split(x=np.ascontiguousarray(part.x[:rows]), y=part.y[:rows])
+
+
+def timed(function: Callable[[], T]) -> tuple[T, float]:
+    """What a function gives, and the CPU seconds of this process that it took: other work on the machine counts not."""
+    before = time.process_time()
+    found = function()
+    return found, time.process_time() - before

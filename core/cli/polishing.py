@@ -1,0 +1,60 @@
+"""`polish` and `refit`: make one width of a run better by itself; the run stays as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.cli.shared import Quiet, RunFolder, open_run
+from core.report import printable
+
+if TYPE_CHECKING:
+    from core.runs import Run
+
+WidthToPolish = Annotated[int, typer.Option(help="Units kept in each hidden layer.")]
+
+
+def polish(
+    run: RunFolder,
+    width: WidthToPolish,
+    epochs: Annotated[int, typer.Option(help="Passes through the training examples.")] = 3,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate; from the run's own when left out.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step; from the run's own when left out.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train one width for a few more epochs by itself. It is kept beside the run as a point of its own.
+
+    Take it out with export --polished. The run stays as it is, also after Ctrl-C. Polishing a width again replaces it.
+
+    \b
+    Example:
+      python -m core polish runs/digits --width 16 --epochs 3
+    """
+    from core.polish import polish as polish_width
+
+    opened = open_run(run)
+    _say(opened, polish_width(opened, width, epochs, lr=lr, batch_size=batch_size, seed=seed, progress=not quiet))
+
+
+def refit(run: RunFolder, width: WidthToPolish, quiet: Quiet = False) -> None:
+    """Solve the output layer of one width anew: seconds, and never worse on the validation examples.
+
+    It is kept beside the run as a point of its own, in the place of a polished one of that width.
+
+    \b
+    Example:
+      python -m core refit runs/digits --width 16
+    """
+    from core.refit import refit as refit_width
+
+    opened = open_run(run)
+    _say(opened, refit_width(opened, width, progress=not quiet))
+
+
+def _say(run: Run, row: dict[str, Any]) -> None:
+    from core.polished import sentence
+
+    typer.echo(sentence(run, row))
+    typer.echo(printable(f"take it with: python -m core export {run.path} --width {row['width']} --polished --out ."))

@@ -1,0 +1,123 @@
+"""My runs in a real browser: find a run, choose it by mouse and by keyboard, take it along, remove it, add it again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.helpers_app import DIGITS, copy_run
+from tests.helpers_browser import Visitor, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture(scope="module")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that these tests may change."""
+    folder = tmp_path_factory.mktemp("my-runs") / "store"
+    folder.mkdir()
+    for name in (*DIGITS, "a-third"):
+        copy_run(folder, "digits-paper" if name == "a-third" else name, name)
+    (copy_run(folder, name="bad") / "run.json").write_text("{")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_server(own_store: Path) -> Iterator[str]:
+    with serving(own_store, own_store.parent) as url:
+        yield url
+
+
+def visit(browser: Browser, url: str, path: str = "/runs", **context: object) -> Visitor:
+    visitor = Visitor(browser, url, **context)
+    visitor.page.goto(url + path)
+    expect(visitor.page.get_by_role("heading", name="My runs", level=1)).to_be_visible()
+    expect(visitor.page.get_by_role("combobox", name="Chosen run")).to_be_visible()
+    visitor.settle()
+    return visitor
+
+
+def test_a_whole_run_goes_out_and_comes_back(
+    browser: Browser, own_server: str, own_store: Path, tmp_path: Path
+) -> None:
+    visitor = visit(browser, own_server)
+    page = visitor.page
+    page.get_by_role("searchbox", name="Search").fill("stratified")
+    expect(page.get_by_text("1 of 4 runs shown")).to_be_visible()
+    visitor.settle()
+    grid = page.get_by_test_id("stDataFrame")
+    box = grid.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 16, box["y"] + 35 + 17)  # the box in the first row, which is drawn and no element
+    expect(page.get_by_role("heading", name="digits-stratified")).to_be_visible()
+    expect(page).to_have_url(re.compile("run=digits-stratified"))
+    visitor.settle()
+
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Download the whole run").click()
+    packed = tmp_path / coming.value.suggested_filename
+    coming.value.save_as(packed)
+    assert packed.name == "digits-stratified.zip"
+    visitor.settle()
+
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Yes, remove it").click()
+    expect(page.get_by_text("digits-stratified is in the archive now.")).to_be_visible()
+    assert not (own_store / "digits-stratified").exists()
+
+    page.get_by_text("Add a run from a file").click()
+    visitor.settle()
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(packed)
+    expect(page.get_by_text("is a whole run")).to_be_visible()
+    page.get_by_role("button", name="Add to my runs").click()
+    expect(page.get_by_text("digits-stratified is one of your runs now.")).to_be_visible()
+    for file in (own_store / ".archive" / "digits-stratified").iterdir():
+        assert (own_store / "digits-stratified" / file.name).read_bytes() == file.read_bytes()
+    assert not visitor.errors
+    assert not visitor.elsewhere
+    visitor.context.close()
+
+
+def test_by_keyboard_alone_on_a_phone(browser: Browser, own_server: str, own_store: Path) -> None:
+    visitor = visit(browser, own_server, color_scheme="dark", **PHONE)
+    page = visitor.page
+    chooser = page.get_by_role("combobox", name="Chosen run")
+    chooser.focus()
+    page.keyboard.type("third")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="a-third")).to_be_visible()
+    visitor.settle()
+    title = page.get_by_role("textbox", name="Title")
+    title.focus()
+    page.keyboard.type("Number <three>")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved with a-third.")).to_be_visible()
+    expect(page.get_by_text("Number <three>").first).to_be_visible()
+    assert visitor.overflow() <= 0
+    page.get_by_role("link", name="Pick a size of it").press("Enter")
+    expect(page.get_by_role("heading", name="Pick a size", level=1)).to_be_visible()
+    expect(page).to_have_url(re.compile("run=a-third"))
+    assert not visitor.errors
+    visitor.context.close()
+
+
+def test_another_visitor_sees_what_changed(browser: Browser, own_server: str, own_store: Path) -> None:
+    mine, theirs = (visit(browser, own_server, "/runs?run=digits-paper") for _ in range(2))
+    theirs.page.get_by_text("Rename").first.click()
+    theirs.settle()
+    theirs.page.get_by_role("textbox", name="New name").fill("renamed")
+    theirs.page.get_by_role("textbox", name="New name").press("Enter")
+    theirs.page.get_by_role("button", name="Rename").click()
+    expect(theirs.page.get_by_text("digits-paper is now called renamed.")).to_be_visible()
+    mine.page.get_by_role("button", name="Remove").click()
+    expect(mine.page.get_by_text("There is no run digits-paper here")).to_be_visible()
+    assert (own_store / "renamed" / "run.json").exists()
+    for visitor in (mine, theirs):
+        assert not visitor.errors
+        visitor.context.close()
