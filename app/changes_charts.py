@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from app.changes import ByLabel, Pair, name_of, signed
-from app.charts import Figure, palette, plain
+from app.chart_looks import BETTER, INK, PAPER, WORSE, Figure, layout, named_axis, palette, plain
 from core.tasks import ACCURACY
 
 MOST_LABELS = 20  # in the chart of labels; the table has more
 MOST_SQUARES = 12  # labels on a side of the map: more can't be read on a phone
 ROW, AROUND = 32, 80  # pixels of a label, and of the axis
-PAPER = ("#FFFFFF", "#11161C")  # of the light and the dark theme
-INK = ("#1B1F24", "#E8EDF2")
-WORSE = ("#E8833A", "#C8641B")  # dark enough, or light enough, for the numbers that stand on it
-BETTER = ("#5AA7DB", "#1F6FA8")
 
 
 def label_changes(found: ByLabel, dark: bool) -> Figure:
@@ -30,6 +24,11 @@ def label_changes(found: ByLabel, dark: bool) -> Figure:
         f"{found.lost[k]:,} go wrong, {found.gained[k]:,} come right"
         for k in range(count)
     ]
+    drawn = layout("Points against full size", "", AROUND + ROW * count)
+    drawn["margin"]["r"] = 14
+    drawn["showlegend"] = False
+    drawn["xaxis"] |= {"zeroline": True, "zerolinewidth": 2, "zerolinecolor": INK[dark]}
+    drawn["yaxis"] |= named_axis([plain(name) for name in found.names[:count]]) | {"range": [count - 0.5, -0.5]}
     return {
         "data": [
             {
@@ -58,32 +57,7 @@ def label_changes(found: ByLabel, dark: bool) -> Figure:
                 },
             }
         ],
-        "layout": {
-            "height": AROUND + ROW * count,
-            "margin": {"l": 10, "r": 14, "t": 10, "b": 10},
-            "showlegend": False,
-            "xaxis": {
-                "title": {"text": "Points against full size"},
-                "automargin": True,
-                "fixedrange": True,
-                "zeroline": True,
-                "zerolinewidth": 2,
-                "zerolinecolor": INK[dark],
-            },
-            "yaxis": {
-                "range": [count - 0.5, -0.5],
-                "tickmode": "array",
-                "tickvals": list(range(count)),
-                "ticktext": [plain(name) for name in found.names[:count]],
-                "automargin": True,
-                "fixedrange": True,
-                "showgrid": False,
-                "zeroline": False,
-            },
-            "hovermode": "closest",
-            "dragmode": False,
-            "uirevision": "kept",
-        },
+        "layout": drawn,
     }
 
 
@@ -118,15 +92,9 @@ def change_map(found: Pair, dark: bool) -> Figure:
         for i in range(len(kinds))
     ]
     places = list(range(len(kinds)))
-    axis: dict[str, Any] = {
-        "tickmode": "array",
-        "tickvals": places,
-        "ticktext": shown,
-        "automargin": True,
-        "fixedrange": True,
-        "showgrid": False,
-        "zeroline": False,
-    }
+    drawn = layout("This size says", "It is", 150 + 34 * len(kinds))
+    drawn["xaxis"] |= named_axis(shown)
+    drawn["yaxis"] |= named_axis(shown) | {"range": [len(kinds) - 0.5, -0.5]}
     return {
         "data": [
             {
@@ -147,14 +115,7 @@ def change_map(found: Pair, dark: bool) -> Figure:
                 "hovertemplate": "%{customdata}<extra></extra>",
             }
         ],
-        "layout": {
-            "height": 150 + 34 * len(kinds),
-            "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-            "xaxis": {**axis, "title": {"text": "This size says"}},
-            "yaxis": {**axis, "title": {"text": "It is"}, "range": [len(kinds) - 0.5, -0.5]},
-            "dragmode": False,
-            "uirevision": "kept",
-        },
+        "layout": drawn,
     }
 
 

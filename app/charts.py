@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,21 +10,14 @@ import numpy as np
 import pandas as pd
 
 from app import words
-from app.scales import View, log_ticks, shown, view
-from app.words import short, units
+from app.chart_looks import DASHES, GREY, INK, SYMBOLS, Figure, layout, log_axis, palette, plain
+from app.scales import View, across, shown, view
+from app.words import units
 from core.frontier import frontier
 from core.report import kilobytes
 from core.tasks import Metric
 
-# Okabe and Ito's palette, told apart under the three kinds of colour blindness; dashes and symbols tell it without.
-LIGHT = ("#0072B2", "#B35900", "#007A5A", "#A3437A")
-DARK = ("#56B4E9", "#E69F00", "#2DC7A0", "#E08FC0")
-DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up")
-HEIGHT = 400
 EDGE = 0.02  # of the axis: how far inside what lies beyond it is put
-
-Figure = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +29,6 @@ class Limits:
     quick: tuple[int, ...] = ()  # the sizes that are known to answer in time
 
 
-def palette(dark: bool) -> tuple[str, ...]:
-    """Line colours with enough contrast on the theme's background."""
-    return DARK if dark else LIGHT
-
-
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a size lies on the drawn curve: 0 to 1 from the left and from below."""
@@ -51,13 +38,21 @@ class Place:
     out: bool  # beyond the stretch that is drawn, so put at its edge
 
 
-def size_curve(metrics: pd.DataFrame, metric: Metric, limits: Limits, dark: bool, *, whole: bool = False) -> Figure:
+def size_curve(
+    metrics: pd.DataFrame,
+    metric: Metric,
+    limits: Limits,
+    dark: bool,
+    *,
+    whole: bool = False,
+    also: pd.DataFrame | None = None,
+) -> Figure:
     """The metric over parameters (log axis): interval as a band, frontier as a line, what a budget leaves out in grey.
 
     It is the same whichever size is picked: the picked one is marked over it in the browser (`places`), so that the
-    mark follows the hand and the chart is never drawn anew.
+    mark follows the hand and the chart is never drawn anew. There is room for single points, `also`, over the curve.
     """
-    seen = view([metrics], metric, [None], whole=whole)
+    seen = view([metrics], metric, [None], whole=whole, also=also)
     x, y = metrics["params"].to_numpy(float), shown(metrics[metric.name], metric)
     colour = palette(dark)[0]
     best = frontier(metrics, metric)
@@ -92,15 +87,17 @@ def size_curve(metrics: pd.DataFrame, metric: Metric, limits: Limits, dark: bool
     return figure
 
 
-def places(metrics: pd.DataFrame, metric: Metric, *, whole: bool = False) -> list[Place]:
+def places(
+    metrics: pd.DataFrame, metric: Metric, *, whole: bool = False, also: pd.DataFrame | None = None
+) -> list[Place]:
     """Where each size lies on `size_curve`, row by row."""
-    seen = view([metrics], metric, [None], whole=whole)
-    left, right = _across(metrics["params"])
-    across = (np.log10(metrics["params"].to_numpy(float)) - left) / (right - left)
+    seen = view([metrics], metric, [None], whole=whole, also=also)
+    left, right = across(metrics["params"])
+    along = (np.log10(metrics["params"].to_numpy(float)) - left) / (right - left)
     up = (shown(metrics[metric.name], metric) - seen.low) / (seen.high - seen.low)
     return [
         Place(x=round(float(x), 5), y=round(min(max(float(y), EDGE), 1 - EDGE), 5), out=not 0 <= y <= 1)
-        for x, y in zip(across, up, strict=True)
+        for x, y in zip(along, up, strict=True)
     ]
 
 
@@ -138,7 +135,7 @@ def comparison(
         )
         if picked[k] is not None:
             row = int(np.flatnonzero(metrics["width"].to_numpy() == picked[k])[0])
-            ink = {"width": 1.5, "color": "#ffffff" if dark else "#000000"}
+            ink = {"width": 1.5, "color": INK[dark]}
             data.append(
                 {
                     "type": "scatter",
@@ -154,12 +151,6 @@ def comparison(
             )
     title = "File size in kB, log scale" if against == "bytes" else "Units, log scale"
     return {"data": data, "layout": _layout(metric, seen, places, title)}
-
-
-def plain(text: str) -> str:
-    """A name as text for Plotly, which reads HTML tags and entities and fills in `%{...}`; shortened where long."""
-    escaped = short(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return escaped.replace("{", "&#123;").replace("$", "&#36;")
 
 
 def _band(metrics: pd.DataFrame, metric: Metric, colour: str, name: str, x: list[float]) -> list[dict[str, Any]]:
@@ -228,7 +219,7 @@ def _outside(metrics: pd.DataFrame, metric: Metric, seen: View, colour: str, hov
 def _shade(figure: Figure, metrics: pd.DataFrame, metric: Metric, limits: Limits, seen: View, dark: bool) -> None:
     """Grey over what the budget leaves out, with a dashed edge."""
     grey = "rgba(255,255,255,0.10)" if dark else "rgba(0,0,0,0.08)"
-    edge = {"width": 1.5, "dash": "dash", "color": "#bbbbbb" if dark else "#666666"}
+    edge = {"width": 1.5, "dash": "dash", "color": GREY[dark]}
     shapes = figure["layout"]["shapes"]
     if limits.max_bytes is not None:
         inside = metrics[metrics["bytes"] <= limits.max_bytes]
@@ -251,42 +242,11 @@ def _shade(figure: Figure, metrics: pd.DataFrame, metric: Metric, limits: Limits
             shapes.append({**box, "type": "line", "y0": level, "y1": level, "line": edge})
 
 
-def _across(x: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
-    """The ends of the axis that holds all of `x`, as powers of ten."""
-    low, high = math.log10(min(x)), math.log10(max(x))
-    pad = 0.03 * (high - low) or 0.1
-    return low - pad, high + pad
-
-
 def _layout(metric: Metric, seen: View, x: Sequence[float] | np.ndarray, title: str) -> dict[str, Any]:
-    left, right = _across(x)
-    values, labels = log_ticks(10**left, 10**right)
-    return {
-        "height": HEIGHT,
-        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "xaxis": {
-            "type": "log",
-            "range": [left, right],
-            "title": {"text": title},
-            "automargin": True,
-            "tickmode": "array",
-            "tickvals": values,
-            "ticktext": labels,
-            "tickangle": 0,
-            "fixedrange": True,
-        },
-        "yaxis": {
-            "title": {"text": words.axis(metric)},
-            "range": [seen.low, seen.high],
-            "automargin": True,
-            "fixedrange": True,
-        },
-        "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
-        "hovermode": "closest",
-        "dragmode": False,  # a drag on a phone scrolls the page
-        "shapes": [],
-        "uirevision": "kept",
-    }
+    found = layout(title, words.axis(metric))
+    found["xaxis"] |= log_axis(*(10**end for end in across(x)))
+    found["yaxis"]["range"] = [seen.low, seen.high]
+    return found | {"shapes": []}
 
 
 def _hover(metrics: pd.DataFrame, metric: Metric) -> list[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from app import words
-from app.charts import SYMBOLS, Figure, palette, plain
+from app.chart_looks import GREY, INK, SYMBOLS, Figure, layout, log_axis, named_axis, palette, plain
 from app.per_class import ByClass, order
-from app.scales import log_ticks, shown
+from app.scales import shown
 from core.report import kilobytes
 from core.tasks import ACCURACY, Metric
 
@@ -57,25 +56,17 @@ def label_by_label(found: ByClass, dark: bool) -> Figure:
                 "marker": {"color": colour, "size": 10, "symbol": SYMBOLS[i]},
             }
         )
-    layout = _layout("Right on the examples of this label (%)", "")
-    layout["height"] = AROUND + ROW * max(len(rows), 1)
-    layout["xaxis"] |= {"range": [-2, 102], "zeroline": False}
-    layout["yaxis"] |= {
-        "range": [len(rows) - 0.5, -0.5],
-        "tickmode": "array",
-        "tickvals": places.tolist(),
-        "ticktext": [plain(found.labels[k]) for k in rows],
-        "showgrid": False,
-        "zeroline": False,
-    }
-    layout["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    return {"data": data, "layout": layout}
+    drawn = layout("Right on the examples of this label (%)", "", AROUND + ROW * max(len(rows), 1))
+    drawn["xaxis"] |= {"range": [-2, 102], "zeroline": False}
+    drawn["yaxis"] |= named_axis([plain(found.labels[k]) for k in rows]) | {"range": [len(rows) - 0.5, -0.5]}
+    drawn["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    return {"data": data, "layout": drawn}
 
 
 def best_of_all(best: pd.DataFrame, metric: Metric, budget: float, dark: bool) -> Figure:
     """The best figure at every file size as steps, marked by run: the runs that are best most often have a shape."""
     x, y = best["bytes"].to_numpy(float) / 1e3, shown(best[metric.name], metric)
-    ink, grey = ("#ffffff", "#aaaaaa") if dark else ("#000000", "#666666")
+    grey = GREY[dark]
     names = best["run"].value_counts().index.tolist()
     end = max(float(x[-1]), budget / 1e3) * 1.15
     data: list[dict[str, Any]] = [
@@ -111,32 +102,10 @@ def best_of_all(best: pd.DataFrame, metric: Metric, budget: float, dark: bool) -
                 "marker": {"color": palette(dark)[k] if alone else grey, "size": 8, "symbol": SYMBOLS[k]},
             }
         )
-    layout = _layout("File size in kB, log scale", words.axis(metric))
-    start = min(float(x[0]), budget / 1e3) / 1.15
-    values, labels = log_ticks(start, end)
-    layout["xaxis"] |= {
-        "type": "log",
-        "range": [math.log10(start), math.log10(end)],
-        "tickmode": "array",
-        "tickvals": values,
-        "ticktext": labels,
-        "tickangle": 0,
-    }
-    line = {"width": 1.5, "dash": "dash", "color": ink}
-    at = budget / 1e3
-    layout["shapes"] = [{"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1}]
-    layout["shapes"][0]["line"] = line
-    return {"data": data, "layout": layout}
-
-
-def _layout(across: str, up: str) -> dict[str, Any]:
-    return {
-        "height": HEIGHT,
-        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "xaxis": {"title": {"text": across}, "automargin": True, "fixedrange": True},
-        "yaxis": {"title": {"text": up}, "automargin": True, "fixedrange": True},
-        "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
-        "hovermode": "closest",
-        "dragmode": False,  # a drag on a phone scrolls the page
-        "uirevision": "kept",
-    }
+    drawn, at = layout("File size in kB, log scale", words.axis(metric), HEIGHT), budget / 1e3
+    drawn["xaxis"] |= log_axis(min(float(x[0]), at) / 1.15, end)
+    line = {"width": 1.5, "dash": "dash", "color": INK[dark]}
+    drawn["shapes"] = [
+        {"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line}
+    ]
+    return {"data": data, "layout": drawn}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from app import links
+from app import links, polished, store
 from app.words import safe, short, units
 from core.delivered import Delivered, check
 from core.errors import UserError
@@ -90,6 +90,7 @@ def section(run: Run, width: int, link: Mapping[str, str]) -> None:
             "This run was trained from a program of its owner's, which is not stored with it, so only its numbers can "
             "be taken here; the owner can export the other formats from Python."
         )
+    taken = _which(run, width)
     kept = st.session_state.get("download-format-kept")
     st.session_state["download-format"] = kept if kept in formats else formats[0]
     chosen = st.radio(
@@ -100,17 +101,50 @@ def section(run: Run, width: int, link: Mapping[str, str]) -> None:
         key="download-format",
         on_change=_keep_format,
     )
-    _button(run, width, chosen)
+    _button(taken, width, chosen)
     with st.expander("What is inside, and how to use it in a program", icon=":material/code:"):
         if chosen == "bundle":
             st.markdown("\n".join(f"- `{name}`: {what}" for name, what in INSIDE.items()))
         else:
             st.markdown(FORMATS[chosen].meaning)
         language, text = SNIPPETS[chosen]
-        st.code(text.format(name=file_name(run, run.widths_at(width), chosen)), language=language)
+        st.code(text.format(name=file_name(taken, run.widths_at(width), chosen)), language=language, wrap_lines=True)
         st.caption(f"Inputs: {safe(run.record.input.meaning)}, as they are; the model brings its own normalisation.")
     st.caption("A link to what is on this page now, to keep or to send:")
     st.code(links.address(link), language=None, wrap_lines=True)
+
+
+def _which(run: Run, width: int) -> Run:
+    """The run that a file is made of: as it is, or of which the size that was trained on by itself is taken.
+
+    Where the size has only one of the two, nothing is asked.
+    """
+    found = polished.points(run)
+    if found.problem:
+        st.caption(f"Sizes that were trained on by themselves can't be shown: {safe(found.problem)}")
+    row = found.at(width)
+    if row is None:
+        return run
+    metric, metrics = run.task.metric, store.metrics(run)
+    together = metrics[metrics["width"] == width].to_dict("records")[0]
+    names = {False: polished.TOGETHER, True: polished.ALONE[row["method"]]}
+    st.session_state["download-alone"] = bool(st.session_state.get("download-alone-kept"))
+    alone = st.radio(
+        "Which one",
+        list(names),
+        format_func=names.__getitem__,
+        captions=[
+            safe(f"{polished.figures(together, metric)}. All figures above are about this one."),
+            safe(f"{polished.figures(row, metric)}: {polished.gain(run, row)}. {polished.made(row)}"),
+        ],
+        key="download-alone",
+        on_change=_keep_which,
+    )
+    try:
+        return run.with_polished(width) if alone else run
+    except UserError as error:
+        st.warning(f"{safe(str(error))}. The one that was trained together is taken.", icon=":material/warning:")
+        return run
 
 
 @st.fragment
@@ -164,10 +198,16 @@ def _report(jobs: list[Job]) -> None:
 def _checked(job: Job) -> str:
     """What was compared once the file was there."""
     found = job.found
-    said = [f"all {found.numbers:,} numbers are those of the trained network"] if found.numbers else []
+    which = "the trained network" if job.run.polished_width is None else "this size as it was trained on by itself"
+    said = [f"all {found.numbers:,} numbers are those of {which}"] if found.numbers else []
     if found.examples:
         said.append(f"its answers on {found.examples:,} stored {job.run.task.example}s are those that were measured")
     return f"It was opened again: {', and '.join(said)}." if said else "This size was never measured, so not compared."
+
+
+def _keep_which() -> None:
+    links.touch("pick")
+    st.session_state["download-alone-kept"] = st.session_state["download-alone"]
 
 
 def _keep_format() -> None:

@@ -34,7 +34,7 @@ def _of(run: Run, metrics: pd.DataFrame) -> pd.DataFrame:
         "Run": printable(run.id),
         "Units": metrics["width"],
         "Parameters": metrics["params"],
-        "Multiply-adds of one prediction": metrics["macs"],
+        "Multiply-accumulates of one example (MACs)": metrics["macs"],
         "File (bytes)": metrics["bytes"],
     }
     for prefix, part in PARTS:

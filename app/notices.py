@@ -46,13 +46,13 @@ def open_store() -> list[Run]:
     except RunError as error:
         st.warning("**The folder with the runs is not there**, or can't be read.", icon=":material/folder_off:")
         st.markdown("Start the explorer on a folder that exists, or make a first run, which makes the folder too:")
-        _command("train", "--data", "digits", "--epochs", "60", "--out", str(store.folder() / "digits"))
+        command("train", "--data", "digits", "--epochs", "60", "--out", str(store.folder() / "digits"))
         st.caption(f"Reason: {safe(str(error))}")
         return []
     if not runs:
         st.info("**There is no run here yet.** A run is one trained network at every size.", icon=":material/info:")
         st.markdown("Make one in about ten seconds, then reload this page:")
-        _command("train", "--data", "digits", "--epochs", "60", "--out", str(store.folder() / "digits"))
+        command("train", "--data", "digits", "--epochs", "60", "--out", str(store.folder() / "digits"))
     if broken:
         _list_broken(broken)
     return runs
@@ -69,11 +69,11 @@ def no_metrics(run: Run, error: RunError) -> None:
         )
     else:
         st.markdown("This measures them; then reload this page:")
-        _command("sweep", str(run.path))
+        command("sweep", str(run.path))
     st.caption(f"Reason: {safe(str(error))}")
 
 
-def _command(*words: str) -> None:
+def command(*words: str) -> None:
     """A command to copy, for the project's folder, with the Python that runs this."""
     own = Path(sys.prefix) == Path(__file__).resolve().parents[1] / ".venv"
     st.code(

@@ -25,6 +25,11 @@ class Paired:
         return self.p < ALPHA
 
 
+def chance(p: float) -> str:
+    """`p = 0.012`; a chance too small for a computer's numbers is no chance of nothing."""
+    return f"p = {p:.2g}" if p > 0 else "p < 1e-300"
+
+
 def paired(task: Task, first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> Paired:
     """Compare two models' scores on the same examples, (n,) each."""
     p = paired_test(first, second)
@@ -33,7 +38,7 @@ def paired(task: Task, first: np.ndarray, second: np.ndarray, names: tuple[str, 
     alone, verb = ("alone ", "is right on") if task.classes else ("", "is closer to the truth on")
     counts = (
         f"Of the same {len(first):,} test {task.example}s, {names[0]} {alone}{verb} {int(better.sum()):,} and "
-        f"{names[1]} {alone}on {int(worse.sum()):,}; p = {p:.2g}."
+        f"{names[1]} {alone}on {int(worse.sum()):,}; {chance(p)}."
     )
     mine, theirs = float(first.mean()), float(second.mean())
     return Paired(p=p, first_is_better=mine > theirs if task.classes else mine < theirs, counts=counts)

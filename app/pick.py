@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import answer_box, axis, charts, download, examples, links, notices, store, words
+from app import answer_box, axis, charts, download, examples, links, notices, polished, store, words
 from app import choice as choice_of
 from app.choice import CHOOSE, Choice
 from app.details import details
@@ -138,15 +138,20 @@ def _width(run: Run, metrics: pd.DataFrame, choice: Choice) -> int:
 
 def _curve(run: Run, metrics: pd.DataFrame, limits: charts.Limits, choice: Choice) -> None:
     """The curve. A click in it is the slider's to follow, in the browser."""
-    metric = run.task.metric
+    metric, alone = run.task.metric, polished.points(run).table
     st.subheader(f"{metric.label} at every size", anchor="curve")
     st.caption(
         "Tap the chart or move the slider to pick a size. The band is the 95 % interval: how far a figure may be off "
         f"because it was measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all there could be."
     )
-    axis.switch("pick", view([metrics], metric, [None]), metric, choice.whole)
+    if len(alone):
+        st.caption(polished.EXPLAINED)
+    close, seen = (view([metrics], metric, [None], whole=whole, also=alone) for whole in (False, choice.whole))
+    axis.switch("pick", close, metric, choice.whole)
+    figure = charts.size_curve(metrics, metric, limits, _dark(), whole=choice.whole, also=alone)
+    figure["data"] += polished.marks(alone, metric, seen, _dark())
     st.plotly_chart(
-        charts.size_curve(metrics, metric, limits, _dark(), whole=choice.whole),
+        figure,
         key=f"curve-{run.id}",
         config={"displayModeBar": False},
         alt=f"{metric.label} over size for {run.id}; the table further down says the same.",
@@ -193,7 +198,7 @@ def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, 
     run = Run(path)
     metrics, metric = store.metrics(run), run.task.metric
     said = words.readouts(metrics, metric, store.milliseconds(run))
-    places = charts.places(metrics, metric, whole=whole)
+    places = charts.places(metrics, metric, whole=whole, also=polished.points(run).table)
     return [{**row, "x": at.x, "y": at.y, "out": at.out} for row, at in zip(said, places, strict=True)]
 
 
@@ -223,7 +228,10 @@ def _table(run: Run, metrics: pd.DataFrame) -> None:
     with st.expander("The chart as a table", icon=":material/table:"):
         measured = metrics["width"].to_numpy()
         rows = sorted({int(abs(measured - w).argmin()) for w in log_spaced(int(measured[0]), int(measured[-1]))})
-        st.dataframe(words.table(metrics.iloc[rows], run.task.metric), hide_index=True)
+        table, alone = words.table(metrics.iloc[rows], run.task.metric), polished.points(run).table
+        if len(alone):
+            table = polished.in_table(table, alone, run.task.metric)
+        st.dataframe(table, hide_index=True)
 
 
 def _dark() -> bool:
@@ -251,6 +259,7 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
         lines.append(f"Time of one prediction: measured on {words.safe(machine)}, one example at a time.")
     if int(metrics["width"].iloc[-1]) != path_range(run.layout)[1]:
         lines.append(f"Only sizes up to {words.units(int(metrics['width'].iloc[-1]))} were measured.")
+    lines.append(polished.how_to(run, metrics))
     with st.expander("Where these figures come from", icon=":material/science:"):
         st.markdown("\n".join(f"- {line}" for line in lines))
 

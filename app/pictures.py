@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.charts import palette, plain
+from app.chart_looks import INK, palette, plain
 from app.words import short
 from core.record import RunRecord
 from core.tasks import Task
@@ -24,7 +24,6 @@ THUMB_SIDE = 128
 MOST_POINTS = 400  # of a cloud as it is drawn
 MOST_COLUMNS = 6  # of a table's inputs
 LONGEST_LABEL = 30
-INK = ("#1B1F24", "#E8EDF2")  # of the light and the dark theme
 
 # The same in light and dark: everything takes the page's own ink. Pixels stay squares, however large they are shown.
 STYLE = """<style>

@@ -81,11 +81,11 @@ def table(runs: Sequence[Summary], chosen: str | None, version: int, on_choice: 
             "Curve": column.LineChartColumn(
                 width=110, help="The measure over size, from the smallest size on the left to full size on the right."
             ),
-            "Measure": column.TextColumn(width=130, help="What the two figures beside it are."),
+            "Measure": column.TextColumn(width=190, help="What the two figures beside it are."),
             "Full size": column.TextColumn(width=85, help="On test examples, at full size."),
             "At 10 %": column.TextColumn(width=85, help="At the size whose file has at most a tenth of the bytes."),
             "File": column.NumberColumn(format="%.1f kB", width=90, help="At full size. 1 kB is 1,000 bytes."),
-            "Made": column.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=130),
+            "Made": column.DatetimeColumn(format="YYYY-MM-DD", width=100),
             "Tags": column.ListColumn(width=120),
             "Note": column.TextColumn(width=220),
         },

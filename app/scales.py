@@ -32,18 +32,27 @@ class View:
         return any(self.outside)
 
 
-def view(curves: Sequence[pd.DataFrame], metric: Metric, picked: Sequence[int | None], *, whole: bool = False) -> View:
+def view(
+    curves: Sequence[pd.DataFrame],
+    metric: Metric,
+    picked: Sequence[int | None],
+    *,
+    whole: bool = False,
+    also: pd.DataFrame | None = None,
+) -> View:
     """The close-up that shows differences between useful sizes, or everything.
 
     The smallest sizes are so much worse that an axis with room for them flattens the rest to a line. The close-up
     holds the sizes in the best fifth of the range and every picked one, each with its interval. Where it would not at
-    least double the scale, nothing is left out.
+    least double the scale, nothing is left out. It reaches up to single points beside the curves, `also`, too.
     """
     sign = 1 if metric.higher_is_better else -1
     values = [sign * shown(frame[metric.name], metric) for frame in curves]
     ends = [[sign * shown(frame[f"{metric.name}_{end}"], metric) for end in ("low", "high")] for frame in curves]
     lows, highs = [np.minimum(*pair) for pair in ends], [np.maximum(*pair) for pair in ends]
     worst, best = min(low.min() for low in lows), max(high.max() for high in highs)
+    if also is not None and len(also):
+        best = max(best, *((sign * shown(also[f"{metric.name}_{end}"], metric)).max() for end in ("low", "high")))
     least, most = min(v.min() for v in values), max(v.max() for v in values)
     floor = best
     for frame, value, low, width in zip(curves, values, lows, picked, strict=True):
@@ -56,6 +65,13 @@ def view(curves: Sequence[pd.DataFrame], metric: Metric, picked: Sequence[int | 
     bottom, top = float(floor - pad), float(best + pad)
     outside = tuple(int((value < bottom).sum()) for value in values)
     return View(low=min(sign * bottom, sign * top), high=max(sign * bottom, sign * top), outside=outside)
+
+
+def across(x: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
+    """The ends of the axis that holds all of `x`, as powers of ten."""
+    low, high = math.log10(min(x)), math.log10(max(x))
+    pad = 0.03 * (high - low) or 0.1
+    return low - pad, high + pad
 
 
 def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:

@@ -35,6 +35,7 @@ SETTINGS = {  # what run.json calls it: what people read
     "model each_layer": "a size of its own for every layer",
     "strata": "sizes trained in a step (strata)",
     "full_share": "share of the steps with full size",
+    "widest_share": "share of the examples that the widest sees",
     "whole_batch": "every size sees the whole batch",
     "between": "random sizes in a step",
     "distil": "small sizes learn from full size",
@@ -46,6 +47,10 @@ SETTINGS = {  # what run.json calls it: what people read
     "waves": "waves that a place is turned into",
     "frequency": "how fast these waves change",
     "patch": "pixels a side that are seen at once",
+    "dim": "numbers that describe a patch",
+    "depth": "blocks in a row",
+    "head_dim": "numbers an attention head works with",
+    "tables": "biases that change with the size (tables over width)",
 }
 
 

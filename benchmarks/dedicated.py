@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import measure  # noqa: F401 (puts the project on the path)
@@ -15,19 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from core.data import Dataset, Split
-    from core.family import Family
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2)  # an untuned line would flatter everyone
-
-
-@dataclass(frozen=True)
-class Dedicated:
-    """A model of one width, the learning rate that validation chose for it, and its accuracy on the test part."""
-
-    width: int
-    lr: float
-    validation: float
-    test: float
 
 
 def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int | None = None) -> nn.Module:
@@ -63,18 +51,6 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int 
         (loss if penalty is None else loss + penalty).backward()
         optimizer.step()
     return module.eval()
-
-
-def best_of_rates(family: Family, data: Dataset, width: int, seed: int, epochs: int) -> Dedicated:
-    """The best of `RATES` at one width, by validation."""
-    import torch
-
-    found = []
-    for lr in RATES:
-        torch.manual_seed(seed)
-        module = fit(family.build(**dict.fromkeys(family.layout.widths, width)), data, plain_recipe(epochs, lr), seed)
-        found.append(Dedicated(width, lr, accuracy(module, data.validation), accuracy(module, data.test)))
-    return max(found, key=lambda model: model.validation)
 
 
 def plain_recipe(epochs: int, lr: float) -> Recipe:

@@ -17,12 +17,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from dedicated import fit
+from dedicated import fit, plain_recipe
 from measure import finish, in_fresh_process, peak_memory
 
 from core import data as data_sets
 from core import models
-from core.dropout import Stratified
 from core.dropout import recipe as recipe_named
 from core.frontier import log_spaced
 from core.record import path_range, path_widths
@@ -71,8 +70,7 @@ def one_seed(
             table = sweep(run, data, widths=widths, latency=False, progress=False)
         found[recipe] = dict(zip(widths, table[metric.name].tolist(), strict=True))
         memory.setdefault("stratified", used["mb"])  # a later one would find memory that is there already
-    plain = Stratified(**{**models.recipe_settings(model, "stratified"), "weight_decay": 0.0})
-    epochs = epochs or plain.epochs
+    epochs = epochs or recipe_named("stratified", **models.recipe_settings(model, "stratified")).epochs
     found["dedicated"], seconds["dedicated"] = {}, 0.0
     for width in five(widths):
         best = None
@@ -80,7 +78,7 @@ def one_seed(
             torch.manual_seed(seed)
             module = family.build(**path_widths(family.layout, width))
             before = time.perf_counter()
-            fit(module, data, Stratified(epochs=epochs, lr=lr, weight_decay=0.0), seed)
+            fit(module, data, plain_recipe(epochs, lr), seed)
             spent = time.perf_counter() - before
             validation, test = judge(module, data, "validation"), judge(module, data, "test")
             if best is None or (metric.at_least(validation, best[0]) and validation != best[0]):

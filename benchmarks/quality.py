@@ -32,6 +32,8 @@ from core.interrupt import Interrupted
 from core.tables import read_table, write_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 PACKAGES = {"torch_pruning": "torch-pruning", "modelopt": "nvidia-modelopt"}  # by the name under which it is imported
@@ -203,7 +205,7 @@ def shown(results: Results, task: str, quick: bool) -> pd.DataFrame:
     return pd.concat([part for part in parts if not part.empty] or [pd.DataFrame(columns=["contender"])])
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--contender", action="append", choices=CONTENDERS, help="only this one; may be repeated")
@@ -212,7 +214,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the epochs on few rows, nothing tuned")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
     parser.add_argument("--out", help="the parquet file (default: quality-<task>.parquet); the chart lies beside it")
-    a = parser.parse_args()
+    a = parser.parse_args(arguments)
     out = Path(a.out or f"quality-{a.task}{'-quick' if a.quick else ''}.parquet")
     try:
         results = Results(out, a.fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,10 +73,15 @@ def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
     if not tracked(model.full):
         return
     cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), batch_rows(recipe, data.train.n)
-    fewest = min(part.stop - part.start for part in parts(rows, cuts))
+
+    def smallest(batch: int) -> int:
+        return min(part.stop - part.start for part in parts(batch, cuts))
+
+    fewest = smallest(rows)
     if fewest < 2:
         shared = f"shared by {len(cuts.cutoffs)} cutoffs " if not cuts.whole_batch else ""
-        whole = "" if cuts.whole_batch else f"{2 * len(cuts.cutoffs)}, or whole_batch"
+        enough = next(batch for batch in itertools.count(rows) if smallest(batch) >= 2)
+        whole = "" if cuts.whole_batch else f"{enough}, or whole_batch"
         raise UserError(
             f"a batch of {rows} {shared}leaves {fewest} example{'' if fewest == 1 else 's'} to normalise over; choose "
             f"a batch size of at least {whole or 2}"

@@ -17,6 +17,7 @@ import numpy as np
 from core.errors import RunError, UserError
 from core.export import FORMATS, small_state
 from core.export_graph import ROUNDING, TOLERANCE, example_inputs, run_onnx
+from core.polished import read_predictions
 
 if TYPE_CHECKING:
     from core.runs import Run
@@ -36,7 +37,8 @@ def check(run: Run, width: int, format: str, data: bytes) -> Delivered:
     """Read `data`, the model at `width` as a file of `format`, again and compare it with what the run stores.
 
     Weights have to be the slice's, number for number; a program has to predict of each stored example what was stored
-    when the width was measured. A width that was not measured has nothing to be compared with: 0 examples.
+    when the width was measured. A width that was not measured has nothing to be compared with: 0 examples. Of a run
+    `with_polished` at this width the polished model's weights and predictions count.
     Raises RunError for the first thing that differs, UserError for an unknown format.
     """
     if format not in FORMATS:
@@ -51,7 +53,7 @@ def check(run: Run, width: int, format: str, data: bytes) -> Delivered:
 
 
 def _weights(run: Run, width: int, data: bytes) -> int:
-    """How many numbers the file holds, all of them those of the slice."""
+    """How many numbers the file holds, all of them those of the slice or of the polished model."""
     from safetensors.numpy import load
 
     found, wanted = load(data), small_state(run, run.widths_at(width))
@@ -75,10 +77,13 @@ def _unpacked(run: Run, data: bytes) -> dict[str, bytes]:
 
 def _predictions(run: Run, width: int, kind: str, data: bytes) -> int:
     """On how many stored examples the program was run, on each with the stored prediction."""
-    try:
-        stored = run.predicted(width)
-    except (RunError, KeyError):
-        return 0  # not measured at this width
+    if run.polished_width == width:
+        stored = read_predictions(run, width)
+    else:
+        try:
+            stored = run.predicted(width)
+        except (RunError, KeyError):
+            return 0  # not measured at this width
     index, x = run.examples()["index"], example_inputs(run)
     if index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= len(stored):
         raise RunError(f"the stored examples of run {run.id} are not of its test part; restore them from a copy")

@@ -22,11 +22,12 @@ Cutoff = dict[str, int]  # width name -> features kept
 
 @dataclass(frozen=True)
 class Cuts:
-    """The cutoffs of one training step; each runs on the whole batch, or all share it in equal parts."""
+    """The cutoffs of one training step; each runs on the whole batch, or all share it."""
 
     cutoffs: tuple[Cutoff, ...]
     whole_batch: bool = False
     teacher: int | None = None  # cutoff whose output the others learn from, if any
+    shares: tuple[float, ...] | None = None  # of the batch, that each cutoff gets; None: all alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,6 @@ class Recipe:
     """
 
     name: ClassVar[str]
-    usual_batch: ClassVar[int] = 500  # rows, where none are named and the data are not small
     #: What each setting may be: its kind, the least and the most.
     limits: ClassVar[dict[str, tuple[type, float, float]]] = {
         "epochs": (int, 1, 100_000),
@@ -49,7 +49,7 @@ class Recipe:
         "tables": (bool, 0, 1),
     }
     epochs: int = 20
-    batch_size: int | None = None  # None: `usual_batch`, and less on small data
+    batch_size: int | None = None  # None: 500, and less on small data
     lr: float = 5e-3  # peak of warm-up and cosine
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
@@ -111,20 +111,26 @@ class Stratified(Recipe):
     """K cutoffs a step, one from each log-stratum of [lower, full], so that small widths get their share.
 
     The k-th of K is `round((full + 0.49) ** ((k + u) / K))`, u uniform in [0, 1), at least the lower bound. In a share
-    `full_share` of the steps the widest is full width.
+    `full_share` of the steps the widest is full width. The batch is shared: the widest gets `widest_share` of it,
+    for full width is what lags most behind a network of its own, and the others the rest in equal parts.
     """
 
     name: ClassVar[str] = "stratified"
-    limits = Recipe.limits | {"strata": (int, 1, 64), "full_share": (float, 0.0, 1.0), "whole_batch": (bool, 0, 1)}
-    usual_batch: ClassVar[int] = 300  # every row is used five times
-    epochs: int = 9  # on Fashion-MNIST the time of ten of a plain training's (benchmarks/quality.py)
-    lr: float = 8e-3
+    limits = Recipe.limits | {
+        "strata": (int, 1, 64),
+        "full_share": (float, 0.0, 1.0),
+        "widest_share": (float, 0.01, 0.99),
+        "whole_batch": (bool, 0, 1),
+    }
+    epochs: int = 17  # on Fashion-MNIST the time of ten of a plain training's (benchmarks/quality.py)
+    lr: float = 7e-3
     weight_decay: float = 0.12
     alpha: float = 0.3
     tables: bool = True
-    strata: int = 5
+    strata: int = 4
     full_share: float = 0.5
-    whole_batch: bool = True
+    widest_share: float = 0.4
+    whole_batch: bool = False
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first; the same share of full width in every layer."""
@@ -136,7 +142,10 @@ class Stratified(Recipe):
             {name: min(max(round((w.full + 0.49) ** u), w.lower), w.full) for name, w in widths.items()}
             for u in reversed(positions)
         )
-        return Cuts(cutoffs, self.whole_batch)
+        if self.whole_batch or self.strata == 1:
+            return Cuts(cutoffs, whole_batch=True)
+        others = self.strata - 1
+        return Cuts(cutoffs, shares=(self.widest_share, *[(1.0 - self.widest_share) / others] * others))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ class Elastic(nn.Module):
         return replace(self._fixed, tables=tables)
 
     def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
-        """Output at each cutoff: of the whole batch, or of its k-th of K equal parts (`parts`).
+        """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`).
 
         `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
         """
@@ -201,7 +201,10 @@ def parts(n: int, cuts: Cuts) -> list[slice]:
     k = len(cuts.cutoffs)
     if cuts.whole_batch:
         return [slice(0, n)] * k
-    return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
+    ends = [0, *(round(n * end) for end in itertools.accumulate(cuts.shares or ()))]
+    if cuts.shares is None or any(a >= b for a, b in itertools.pairwise(ends)):  # or a part would be empty
+        return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
+    return [slice(a, b) for a, b in itertools.pairwise([*ends[:-1], n])]
 
 
 def with_tensors(scale: Scale) -> Scale:

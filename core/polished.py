@@ -1,7 +1,8 @@
 """Polished and refitted points of a run, kept beside it in one file: their weights, and what was measured of them.
 
-The file is polished.safetensors: a tensor is called `<width>/<name>`, and the header holds a row for each width, so
-that weights and figures are replaced together or not at all. Nothing here imports torch.
+The file is polished.safetensors: a tensor is called `<width>/<name>`, what a point predicts of the test part is called
+`predictions/<width>`, and the header holds a row for each width, so that weights and figures are replaced together or
+not at all. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
     from core.runs import Run
 
 ROWS = "rows"  # key in the header
+PREDICTIONS = "predictions/"  # before the width, in the name of the tensor
 METHODS = {"polish": "polished", "refit": "output layer refitted"}  # how a point was made, and what it is then called
+STORED_AS = {"uint8": "U8", "uint16": "U16", "uint32": "U32", "float32": "F32"}  # NumPy's name: the file's
 MAX_NOTE = 32 * 2**20
 TEXTS = ("method", "machine", "created", "sha256", "run_sha256")
 MEND = "make the point again, or remove the file"
 
 
 def number_columns(run: Run) -> list[str]:
-    """The columns of a row that hold one number each."""
+    """The columns of a row that hold one number each: sizes and figures as in `Run.metrics`, and what was gained."""
     from core.sweep_table import number_columns as of_a_sweep
 
     own = ["unpolished", "validation_unpolished", "gain", "validation_gain", "epochs", "seconds", "learning_rate"]
@@ -49,7 +52,11 @@ def read_rows(run: Run) -> dict[int, dict[str, Any]]:
 
 
 def table(run: Run) -> pd.DataFrame:
-    """A row for each polished width, ascending: the columns of `Run.metrics` and those of `number_columns`."""
+    """A row for each polished width, ascending: `number_columns`, `TEXTS`, and what its method tells besides.
+
+    Of `Run.metrics` it lacks the paired differences to full size; where classes are told apart it has the column of
+    lists by class. Where nothing was polished the table is empty.
+    """
     import pandas as pd
 
     rows = read_rows(run)
@@ -75,18 +82,36 @@ def read_weights(run: Run, width: int) -> dict[str, np.ndarray]:
     return state
 
 
-def write(run: Run, width: int, row: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> None:
-    """Keep a point with the run in the place of one of the same width, whole or not at all. Raises RunError."""
+def read_predictions(run: Run, width: int) -> np.ndarray:
+    """What the polished model predicts of each test example, like `Run.predicted`. Raises as `read_weights` does."""
+    if not (run.path / POLISHED).exists():
+        raise _none(run, width, [])
+    with open_tensors(run.path, POLISHED) as file:
+        rows = _rows(run, file)
+        if width not in rows:
+            raise _none(run, width, sorted(rows))
+        kept = read_tensor(file, POLISHED, f"{PREDICTIONS}{width}")
+    if not (int(kept.max(initial=0)) < len(run.record.labels) if run.task.classes else np.isfinite(kept).all()):
+        raise RunError(f"{POLISHED} holds answers at width {width} that can't be; {MEND}")
+    return kept.astype(np.float32) / 255 if run.task.bounded else kept
+
+
+def write(run: Run, width: int, row: Mapping[str, Any], state: Mapping[str, np.ndarray], answers: np.ndarray) -> None:
+    """Keep a point with the run in the place of one of the same width, whole or not at all. Raises RunError.
+
+    `answers` is what it predicts of the test part: (n,) classes, or (n, outputs) numbers.
+    """
     from safetensors.numpy import save
 
     try:
         rows = read_rows(run)
         states = {known: read_weights(run, known) for known in rows if known != width}
+        said = {known: read_predictions(run, known) for known in states}
     except RunError:  # a damaged file, or one of other weights, is replaced
-        rows, states = {}, {}
-    rows = {**rows, width: _strict(row)}
-    states[width] = dict(state)
+        rows, states, said = {}, {}, {}
+    rows, states[width], said[width] = {**rows, width: _strict(row)}, dict(state), answers
     tensors = {f"{at}/{n}": np.asarray(v, order="C") for at, part in states.items() for n, v in part.items()}
+    tensors |= {f"{PREDICTIONS}{at}": _packed(run, found) for at, found in said.items()}
     note = json.dumps([rows[at] for at in sorted(rows)], sort_keys=True, allow_nan=False)
     files.write_bytes(run.path / POLISHED, save(tensors, {ROWS: note}))
 
@@ -112,6 +137,19 @@ def check(run: Run) -> None:
     """Read all of the file against the record. Raises RunError."""
     for width in read_rows(run):
         read_weights(run, width)
+        read_predictions(run, width)
+
+
+def _answers_dtype(run: Run) -> np.dtype[Any]:
+    """How answers are kept: labels and colours in as few bytes as hold them."""
+    if run.task.classes:
+        return np.min_scalar_type(len(run.record.labels) - 1)
+    return np.dtype(np.uint8 if run.task.bounded else np.float32)
+
+
+def _packed(run: Run, answers: np.ndarray) -> np.ndarray:
+    found = np.round(255 * np.clip(answers, 0, 1)) if run.task.bounded else answers
+    return np.asarray(found, dtype=_answers_dtype(run), order="C")
 
 
 def _rows(run: Run, file: Any) -> dict[int, dict[str, Any]]:
@@ -132,6 +170,8 @@ def _rows(run: Run, file: Any) -> dict[int, dict[str, Any]]:
         rows[width] = row
         for name, shape in run.layout.shapes(path_widths(run.layout, width)).items():
             wanted[f"{width}/{name}"] = (tuple(shape), DTYPES[run.layout.tensors[name].dtype][0])
+        outputs = () if run.task.classes else (len(run.record.labels),)
+        wanted[f"{PREDICTIONS}{width}"] = ((row["n"], *outputs), STORED_AS[_answers_dtype(run).name])
     if set(file.keys()) != wanted.keys():
         raise RunError(f"{POLISHED} holds other tensors than its rows say; {MEND}")
     for key, (shape, dtype) in wanted.items():

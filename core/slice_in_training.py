@@ -108,7 +108,7 @@ class Slice:
         if keep:
             from core.polished import write
 
-            write(self.run, self.width, row, arrays)
+            write(self.run, self.width, row, arrays, after["test"].scores.predictions[..., 0])
         return row
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
-TABLE_RATE = 3.0  # times the learning rate of the rest: a row of a table is met in a part of the steps
+TABLE_RATE = 10.0  # times the learning rate of the rest: a row of a table is met in a part of the steps
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
 
@@ -179,7 +179,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
 
 def batch_rows(recipe: Recipe, n: int) -> int:
     """Rows of a batch: the recipe's, and on small data few enough for at least sixteen steps an epoch."""
-    return min(n, recipe.batch_size or min(recipe.usual_batch, max(32, n // 16)))
+    return min(n, recipe.batch_size or min(500, max(32, n // 16)))
 
 
 def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:

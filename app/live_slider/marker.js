@@ -70,7 +70,9 @@ function chartOf(name, onTap) {
       waiting = true;
       requestAnimationFrame(() => { waiting = false; place(chart); });
     };
-    new MutationObserver(soon).observe(host, {
+    new MutationObserver((seen) => { // the mark's own changes would call for the next, at every frame for ever
+      if (seen.some((change) => !chart.mark.contains(change.target))) soon();
+    }).observe(host, {
       subtree: true, childList: true, attributes: true, attributeFilter: ["width", "height", "x", "y"],
     });
     new ResizeObserver(soon).observe(host);

@@ -24,6 +24,10 @@ def show(
             help="Be so good or better, in the run's own unit; a share is a fraction: 0.97 is 97 %.",
         ),
     ] = None,
+    lose_at_most: Annotated[
+        float | None,
+        typer.Option(help="Lose so little against full size, in the run's own unit; 0.01 is one point of accuracy."),
+    ] = None,
 ) -> None:
     """A table of sizes, and with a budget the size that answers it.
 
@@ -32,6 +36,7 @@ def show(
       python -m core show runs/digits
       python -m core show runs/digits --max-kb 50
       python -m core show runs/digits --max-kb 50 --at-least 0.97
+      python -m core show runs/digits --lose-at-most 0.01
       python -m core show runs/flower --at-least 25
     """
     from core.polished import sentence
@@ -40,8 +45,9 @@ def show(
     opened = open_run(run)
     metrics = opened.metrics()
     lines = [size_table(opened, metrics)]
-    if max_kb is not None or at_least is not None:
-        lines += ["", reply(opened, metrics, max_kb=max_kb, at_least=at_least).sentence]
+    if any(limit is not None for limit in (max_kb, at_least, lose_at_most)):
+        answered = reply(opened, metrics, max_kb=max_kb, at_least=at_least, lose_at_most=lose_at_most)
+        lines += ["", answered.sentence]
     points = opened.polished().to_dict("records")
     if points:
         lines += ["", "Made better by themselves after they were cut; take one with export --polished:"]

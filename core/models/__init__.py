@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.dropout import RECIPES
 from core.errors import UserError
 from core.models import families as f
 
@@ -107,7 +108,8 @@ def family_for(data: Dataset, name: str | None = None, **settings: Any) -> Famil
 
 def recipe_settings(name: str, recipe: str) -> dict[str, Any]:
     """What suits the model better than the recipe's own settings; the paper's recipe stays the paper's."""
-    return {} if recipe == "paper" else dict(_named(name).recipe)
+    known = RECIPES[recipe].limits if recipe in RECIPES and recipe != "paper" else {}
+    return {setting: value for setting, value in _named(name).recipe.items() if setting in known}
 
 
 def suited(data: Dataset) -> str:

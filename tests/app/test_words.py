@@ -91,8 +91,8 @@ def test_settings_and_purpose_take_any_record() -> None:
         labels=("**only** <b>one</b>",),
     )
     assert words.settings(odd)["model"] == "its owner's own program"
-    named = dataclasses.replace(record, family={"name": "own", "settings": {"head_dim": 4}})
-    assert words.settings(named)["model head dim"] == "4", "as people write it"
+    named = dataclasses.replace(record, family={"name": "own", "settings": {"inner_size": 4}})
+    assert words.settings(named)["model inner size"] == "4", "as people write it"
     assert "1 kind apart" in words.purpose(odd)
     two = words.purpose(dataclasses.replace(record, labels=("no", "yes")))
     assert "It tells 2 kinds apart (no and yes)" in two

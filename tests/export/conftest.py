@@ -103,16 +103,23 @@ def own_run(tmp_path_factory):
 
 
 def reference(run: Run, widths: dict[str, int], x: np.ndarray) -> np.ndarray:
-    """Scores of an MLP's width from its full weights and the paper's formula, in float64; nothing of core's slicing."""
-    weights, alpha = run.weights(), run.record.scale["alpha"]
+    """Scores of an MLP's width from its full weights and tables by the formulas; nothing of core's slicing."""
+    weights, alpha, tables = run.weights(), run.record.scale["alpha"], run.scale().tables
     sizes = [*widths.values()] * (run.record.family["settings"]["layers"] // len(widths))
     full = run.record.family["settings"]["hidden"]
     h = x.reshape(len(x), -1).astype(np.float64) * weights["1.scale"] + weights["1.shift"]
     rows = [*sizes, len(run.record.labels)]
+    halvings = np.mean([np.log2(full / size) for size in sizes])
+
+    def bias(name: str, size: int) -> np.ndarray:
+        knots = np.vstack([np.zeros(len(weights[name])), *tables.get(name, np.zeros((1, len(weights[name]))))])
+        offsets = [np.interp(halvings, range(len(knots)), column) for column in knots.T]
+        return (weights[name] + offsets)[:size]
+
     for k, size in enumerate(rows):
         weight = weights[f"{2 + 2 * k}.weight"][:size, : h.shape[1]].astype(np.float64)
         factor = (full / sizes[k - 1]) ** alpha if k else 1.0
-        h = factor * h @ weight.T + weights[f"{2 + 2 * k}.bias"][:size]
+        h = factor * h @ weight.T + bias(f"{2 + 2 * k}.bias", size)
         if k < len(sizes):
             h = np.where(h > 0, h, 0.01 * h)
     return h

@@ -110,9 +110,12 @@ def test_stratified_is_full_in_its_share_of_the_steps(share):
     assert not any(cutoff["a"] == 10**6 for d in found for cutoff in d.cutoffs[1:])
 
 
-def test_stratified_uses_the_whole_batch_unless_told_otherwise():
-    assert draws(Stratified(), ONE, 1)[0].whole_batch
-    assert not draws(Stratified(whole_batch=False), ONE, 1)[0].whole_batch
+def test_stratified_shares_the_batch_unless_told_otherwise():
+    shared = draws(Stratified(strata=4, widest_share=0.4), ONE, 1)[0]
+    assert not shared.whole_batch
+    assert shared.shares == pytest.approx((0.4, 0.2, 0.2, 0.2))
+    assert draws(Stratified(whole_batch=True), ONE, 1)[0].whole_batch
+    assert draws(Stratified(strata=1), ONE, 1)[0].whole_batch
 
 
 @pytest.mark.parametrize("between", [0, 1, 5])
@@ -163,7 +166,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
 
 
 WHOLE = ["epochs", "batch_size", "strata", "between"]
-SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share"]
+SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share"]
 FLAGS = ["each_layer", "whole_batch", "distil", "tables"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 

@@ -17,10 +17,14 @@ from torch import nn
 import core.polish
 from core import Family, Run, RunError, RunStore, UserError, sweep, train
 from core.data import from_arrays
+from core.delivered import check
 from core.dropout import recipe
+from core.export import export
 from core.frontier import AGAINST_FULL
 from core.interrupt import Interrupted
 from core.polish import polish
+from core.polished import check as check_points
+from core.polished import read_predictions
 from core.refit import refit
 from core.run_files import POLISHED
 from core.steps import Diverged
@@ -141,6 +145,35 @@ def test_numbers(tmp_path, make):
     assert float(np.sqrt(np.square(error).mean())) == pytest.approx(row["rmse"], rel=1e-4)
 
 
+@pytest.mark.parametrize("task", ["classification", "regression", "image"])
+def test_what_it_answers_is_kept_and_its_file_is_checked_by_it(run, tmp_path, task):
+    if task != "classification":
+        x = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
+        y = (np.tanh(x[:, :3]) / 3 + (0.5 if task == "image" else 7)).astype(np.float32)
+        data = from_arrays(x, y, task=task)
+        how = recipe("stratified", epochs=2)
+        run = train(small_family(outputs=3), data, out=tmp_path / task, recipe=how, **QUIET)
+        sweep(run, latency=False, progress=False)
+    row = polish(run, WIDTH, 2, lr=0.05, **QUIET)
+    test, kept = run.dataset.test, read_predictions(run, WIDTH)
+    wanted = scores(run, WIDTH, test.x)
+    if task == "classification":
+        assert kept.tolist() == wanted.argmax(1).tolist()
+    else:
+        assert np.abs(kept - (wanted.clip(0, 1) if task == "image" else wanted)).max() < 0.5 / 255 + 1e-5
+    metric = run.task.metric
+    value = metric.measure(run.task.score(kept, test.y), run.task.variance(test.y))[0]
+    assert value == pytest.approx(row[metric.name], rel=1e-2 if task == "image" else 1e-5)
+    alone = run.with_polished(WIDTH)
+    program, slice_ = (export(run, WIDTH, "onnx", polished=which).data for which in (True, False))
+    assert check(alone, WIDTH, "onnx", program).examples == len(run.examples()["x"])
+    for other, data in ((alone, slice_), (run, program)):
+        with pytest.raises(RunError, match="otherwise than it was measured to"):
+            check(other, WIDTH, "onnx", data)
+    with pytest.raises(RunError, match="the weights read again"):
+        check(alone, WIDTH, "safetensors", export(run, WIDTH).data)
+
+
 def test_no_output_layer_to_refit(tmp_path):
     data = from_arrays(*clusters(shape=(1, 4, 4)), kind="image")
     run = train(Family(Hot, hidden=4), data, out=tmp_path / "run", recipe=recipe("stratified", epochs=1), **QUIET)
@@ -217,6 +250,9 @@ HOSTILE = {
     "one tensor more": lambda rows, tensors: tensors.update({"4/more": np.zeros(2)}),
     "other shape": lambda rows, tensors: tensors.update({"4/4.bias": np.zeros(5, np.float32)}),
     "other type": lambda rows, tensors: tensors.update({"4/4.bias": np.zeros(3)}),
+    "answers that are none": lambda rows, tensors: tensors["predictions/4"].fill(9),
+    "too few answers": lambda rows, tensors: tensors.update({"predictions/4": tensors["predictions/4"][1:].copy()}),
+    "no answers": lambda rows, tensors: tensors.__delitem__("predictions/4"),
     "other numbers": lambda rows, tensors: tensors.update({"4/4.bias": np.ones(3, np.float32)}),
 }
 
@@ -226,6 +262,6 @@ def test_hostile_files_are_refused_and_replaced(run, kind):
     polish(run, WIDTH, 1, **QUIET)
     tampered(run, HOSTILE[kind])
     with pytest.raises(RunError, match="remove the file"):
-        run.polished_weights(WIDTH)
+        check_points(run)
     polish(run, WIDTH, 1, **QUIET)
     assert run.polished()["width"].tolist() == [WIDTH]
