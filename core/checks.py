@@ -75,7 +75,7 @@ def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
     cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), batch_rows(recipe, data.train.n)
 
     def smallest(batch: int) -> int:
-        return min(part.stop - part.start for part in parts(batch, cuts))
+        return min(int(part.stop) - int(part.start) for part in parts(batch, cuts))
 
     fewest = smallest(rows)
     if fewest < 2:
