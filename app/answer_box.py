@@ -21,31 +21,38 @@ BADGES = {
 MISSED = {KEEP: "Out of reach", LOSE: "Out of reach", TIME: "Too slow"}  # what else "does not fit" is called
 
 
+def badge(asked: Asked) -> None:
+    """Whether what was asked for can be had, in a word; a size that is picked by hand ends the question."""
+    if asked.reply is None:
+        return
+    word, icon, colour = BADGES[asked.reply.verdict]
+    if asked.reply.verdict == "does not fit":
+        word = MISSED.get(asked.ask, word)
+    st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+
+
 def answer_box(run: Run, metrics: pd.DataFrame, width: int, asked: Asked) -> None:
-    """Nothing in it can be pressed, so it may be written into a place outside of the fragment that calls it."""
+    """All that is said of the size in one element: a browser takes as long for each, whatever is in it."""
     metric, row = run.task.metric, int((metrics["width"] == width).to_numpy().argmax())
-    with st.container(border=True):
-        if asked.reply is None:
-            st.markdown(words.choice(metrics.iloc[row], metrics.iloc[-1], metric))
-        else:
-            word, icon, colour = BADGES[asked.reply.verdict]
-            if asked.reply.verdict == "does not fit":
-                word = MISSED.get(asked.ask, word)
-            st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
-            st.markdown(words.safe(asked.reply.sentence))
-        _certainty(run, metrics, row)
-        if found := steps(metrics, metric, row):
-            st.caption("  \n".join(words.safe(line) for line in found))
+    if asked.reply is None:
+        lead = words.choice(metrics.iloc[row], metrics.iloc[-1], metric)
+    else:
+        lead = words.safe(asked.reply.sentence)
+    sure, how = _certainty(run, metrics, row)
+    next_steps = "  \n".join(f":small[{words.safe(line)}]" for line in steps(metrics, metric, row))
+    st.markdown("\n\n".join(part for part in (lead, next_steps, sure) if part), help=how or None)
 
 
-def _certainty(run: Run, metrics: pd.DataFrame, row: int) -> None:
-    """Whether what was tested on can tell the picked size from full size (paired test on the same examples)."""
+def _certainty(run: Run, metrics: pd.DataFrame, row: int) -> tuple[str, str]:
+    """Whether what was tested on can tell the picked size from full size (paired test on the same examples), and how
+    that is known; nothing where it is not.
+    """
     width, full = int(metrics["width"].iloc[row]), int(metrics["width"].iloc[-1])
     if width == full:
-        return
+        return "", ""
     mine, theirs = store.scores(run, width), store.scores(run, full)
     if mine is None or theirs is None:
-        return
+        return "", ""
     test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
     if test.told:
         icon, better_one = ("trending_up", "this") if test.first_is_better else ("trending_down", "full")
@@ -55,4 +62,4 @@ def _certainty(run: Run, metrics: pd.DataFrame, row: int) -> None:
     else:
         icon, text = "balance", f"{who} can't tell this size from full size."
         care = "A difference this small may be chance."
-    st.markdown(f":material/{icon}: {text}", help=f"{test.counts} {care}")
+    return f":material/{icon}: {text}", f"{test.counts} {care}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from app import store
 from core.errors import UserError
 from core.runs import Run
 from core.tasks import Metric
@@ -73,6 +74,7 @@ def all_answers(comparison: Comparison) -> list[Answers]:
 @lru_cache(maxsize=64)
 def _answers(path: Path, stamp: tuple[Any, ...], width: int) -> Answers:
     run = Run(path)
-    predicted, targets = run.predicted(width), run.targets()
-    scores = run.task.score(predicted, targets)
+    predicted, targets, scores = store.predicted(run, width), store.targets(run), store.scores(run, width)
+    if scores is None:
+        raise UserError(f"the scores of run {run.id} at width {width} can't be read")
     return Answers(run=run, width=width, predicted=predicted, targets=targets, scores=scores)

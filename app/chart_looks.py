@@ -11,7 +11,7 @@ from app.words import short
 # The hues of Okabe and Ito's palette, far enough apart in lightness to be told apart under the three kinds of colour
 # blindness; dashes and symbols tell the curves apart without any colour.
 LIGHT = ("#0072B2", "#B35900", "#00431E", "#6A1157")
-DARK = ("#56B4E9", "#E69F00", "#2F8050", "#A45C97")
+DARK = ("#56B4E9", "#E69F00", "#C8F2DB", "#B8527F")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 # Of the light and the dark theme, as all pairs below:

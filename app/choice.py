@@ -106,10 +106,11 @@ def put_slider(choice: Choice, width: int) -> None:
     choice.start, choice.turn = width, choice.turn + 1
 
 
-def measured_width(choice: Choice, run: Run, metrics: pd.DataFrame, otherwise: int) -> int:
-    """The size that the visitor picked last for this run, or the measured one next to it; else `otherwise`."""
+def measured_width(choice: Choice, run: Run, metrics: pd.DataFrame, otherwise: int | None = None) -> int:
+    """The size that the visitor picked last for this run, or the measured one next to it; else `otherwise` or full."""
     widths = metrics["width"].to_numpy()
-    wanted = min(max(choice.widths.get(run.id, otherwise), int(widths[0])), int(widths[-1]))
+    full = int(widths[-1])
+    wanted = min(max(choice.widths.get(run.id, full if otherwise is None else otherwise), int(widths[0])), full)
     return int(widths[abs(widths - wanted).argmin()])
 
 

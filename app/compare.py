@@ -22,7 +22,7 @@ from app.compare_choice import (
     value_chosen,
     value_name,
 )
-from app.compare_tables import side_by_side, what_differs
+from app.compare_tables import curves, side_by_side, what_differs
 from app.scales import view
 from core.errors import RunError
 from core.frontier import Budget, answer, recommended
@@ -62,8 +62,10 @@ def page() -> None:
         max_kb=value if mine.at == SIZE else None,
     )
     _chart(comparison, mine)
-    st.dataframe(side_by_side(comparison), hide_index=True)
+    st.dataframe(side_by_side(comparison), hide_index=True, alt="The runs side by side")
     verdict.say(comparison)
+    with st.expander("The chart as a table", icon=":material/table:"):
+        st.dataframe(curves(comparison), hide_index=True, alt="The chart as a table")
     compare_parts.show(comparison, runs, mine)
     _settings(measured)
     take_figures.section(comparison)
@@ -193,7 +195,7 @@ def _chart(comparison: Comparison, mine: Choice) -> None:
         ),
         key="comparison",
         config={"displayModeBar": False},
-        alt=f"{metric.label} over size for the chosen runs; the table below says the same.",
+        alt=f"{metric.label} over size for the chosen runs; the chart as a table, below, says the same.",
     )
     axis.switch("compare", view([m for _, m in measured], metric, picked), metric, mine.whole)
 
@@ -205,5 +207,4 @@ def _settings(measured: Measured) -> None:
     if made.empty:
         st.caption("Nothing: same data, model, recipe and seed.")
     else:
-        names = {run.id: st.column_config.TextColumn(words.short(run.id), width="medium") for run, _ in measured}
-        st.dataframe(made, height="content", column_config=names)
+        st.table(made.rename(columns=words.safe).map(words.safe))  # which breaks long lines, and reads Markdown

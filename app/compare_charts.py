@@ -59,7 +59,7 @@ def label_by_label(found: ByClass, dark: bool) -> Figure:
     drawn = layout("Right on the examples of this label (%)", "", AROUND + ROW * max(len(rows), 1))
     drawn["xaxis"] |= {"range": [-2, 102], "zeroline": False}
     drawn["yaxis"] |= named_axis([plain(found.labels[k]) for k in rows]) | {"range": [len(rows) - 0.5, -0.5]}
-    drawn["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    drawn["legend"] |= {"y": 1, "yanchor": "bottom"}
     return {"data": data, "layout": drawn}
 
 

@@ -53,7 +53,7 @@ def _classes(comparison: Comparison) -> None:
     left = len(table) - compare_charts.MOST_LABELS
     more = f" The chart leaves out the {left:,} labels on which they differ least." if left > 0 else ""
     st.caption(f"The bars, and the figures in brackets, are 95 % intervals: the fewer examples, the wider.{more}")
-    st.dataframe(table, hide_index=True)
+    st.dataframe(table, hide_index=True, alt="Each run on each label")
 
 
 def _agreement(comparison: Comparison) -> None:
@@ -63,7 +63,7 @@ def _agreement(comparison: Comparison) -> None:
         return
     for pair in pairs:
         st.markdown(words.safe(pair.sentence))
-    st.dataframe(agreement.table(pairs), hide_index=True)
+    st.dataframe(agreement.table(pairs), hide_index=True, alt="How often they say the same")
     if comparison.measured[0][0].task.classes:
         st.caption("Two runs can be right equally often and yet be wrong on different examples.")
 
@@ -106,7 +106,7 @@ def _store(comparison: Comparison, runs: list[Run], choice: Choice) -> None:
         config=CHART,
         alt=f"The best {metric.label.lower()} of all runs at every file size; the table below says the same.",
     )
-    st.dataframe(store_frontier.stretches(best, metric), hide_index=True)
+    st.dataframe(store_frontier.stretches(best, metric), hide_index=True, alt="The best run at every file size")
     st.caption("Sizes and runs are chosen on validation examples; every figure that is shown comes from test examples.")
 
 
@@ -159,7 +159,7 @@ def _answer(comparison: Comparison, field: store_frontier.Field, top: pd.DataFra
     beside = [_beside(field, first, row, comparison) for _, row in top.iloc[1:].iterrows()]
     table.insert(1, metric.label, table.pop(metric.label))
     table.insert(2, "Against the first", ["–", *beside])
-    st.dataframe(table, hide_index=True)
+    st.dataframe(table, hide_index=True, alt="The best runs at this file size")
 
 
 def _beside(field: store_frontier.Field, first: pd.Series, row: pd.Series, comparison: Comparison) -> str:

@@ -32,6 +32,16 @@ def side_by_side(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(lines).fillna("–")
 
 
+def curves(comparison: Comparison) -> pd.DataFrame:
+    """What the chart says: some sizes of each run, spread evenly over its axis."""
+    parts = []
+    for run, metrics in comparison.measured:
+        part = words.table(words.some_sizes(metrics), comparison.metric)
+        part.insert(0, "Run", words.short(run.id))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
 def what_differs(measured: Measured) -> pd.DataFrame:
     """A row for each setting that differs, a column for each run."""
     made = pd.DataFrame({run.id: words.settings(run.record) for run, _ in measured}).fillna("–")

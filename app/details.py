@@ -24,7 +24,7 @@ def details(run: Run, metrics: pd.DataFrame, width: int, choice: Choice) -> None
         return
     found = figures(run, metrics[metrics["width"] == width].iloc[0], width) | words.settings(run.record)
     rows = pd.DataFrame({"What": [words.printable(name) for name in found], "Value": list(found.values())})
-    st.dataframe(rows, hide_index=True, height="content")
+    st.dataframe(rows, hide_index=True, height="content", alt="Details for experts")
 
 
 def figures(run: Run, row: pd.Series, width: int) -> dict[str, str]:

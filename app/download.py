@@ -80,20 +80,17 @@ class Job:
             self.done.set()
 
 
-def section(run: Run, width: int, link: Mapping[str, str]) -> None:
-    """Choose a format and take the file; `link` is what an address says of what is on the screen."""
+def choose(run: Run) -> None:
+    """Choose a format. What is drawn here does not depend on the size."""
     st.subheader("Take it with you", anchor="download")
-    own = run.record.family.get("name") is None
-    formats = [name for name, f in FORMATS.items() if not (own and f.needs_torch)]
-    if own:
+    formats = _formats(run)
+    if _own(run):
         st.caption(
             "This run was trained from a program of its owner's, which is not stored with it, so only its numbers can "
             "be taken here; the owner can export the other formats from Python."
         )
-    taken = _which(run, width)
-    kept = st.session_state.get("download-format-kept")
-    st.session_state["download-format"] = kept if kept in formats else formats[0]
-    chosen = st.radio(
+    st.session_state["download-format"] = _format(run)
+    st.radio(
         "File",
         formats,
         format_func=lambda name: FORMATS[name].label,
@@ -101,8 +98,23 @@ def section(run: Run, width: int, link: Mapping[str, str]) -> None:
         key="download-format",
         on_change=_keep_format,
     )
-    _button(taken, width, chosen)
-    with st.expander("What is inside, and how to use it in a program", icon=":material/code:"):
+
+
+def button(run: Run, width: int) -> None:
+    """Take the file, in the format that was chosen."""
+    _which(run, width)
+    _button(_taken(run, width)[0], width, _format(run))
+
+
+def inside(run: Run, width: int) -> None:
+    """What the file holds, in a box that is closed at first."""
+    box = st.expander(
+        "What is inside, and how to use it in a program", icon=":material/code:", key="inside-open", on_change="rerun"
+    )
+    if not box.open:  # what is closed costs nothing
+        return
+    (taken, _), chosen = _taken(run, width), _format(run)
+    with box:
         if chosen == "bundle":
             st.markdown("\n".join(f"- `{name}`: {what}" for name, what in INSIDE.items()))
         else:
@@ -110,26 +122,51 @@ def section(run: Run, width: int, link: Mapping[str, str]) -> None:
         language, text = SNIPPETS[chosen]
         st.code(text.format(name=file_name(taken, run.widths_at(width), chosen)), language=language, wrap_lines=True)
         st.caption(f"Inputs: {safe(run.record.input.meaning)}, as they are; the model brings its own normalisation.")
-    st.caption("A link to what is on this page now, to keep or to send:")
-    st.code(links.address(link), language=None, wrap_lines=True)
 
 
-def _which(run: Run, width: int) -> Run:
-    """The run that a file is made of: as it is, or of which the size that was trained on by itself is taken.
+def link(query: Mapping[str, str]) -> None:
+    """What is on the screen as an address, to be copied."""
+    st.code(links.address(query), language=None, wrap_lines=True)
 
-    Where the size has only one of the two, nothing is asked.
-    """
+
+def _own(run: Run) -> bool:
+    """Whether its owner's own program makes the network, which is not stored with the run."""
+    return run.record.family.get("name") is None
+
+
+def _formats(run: Run) -> list[str]:
+    return [name for name, f in FORMATS.items() if not (_own(run) and f.needs_torch)]
+
+
+def _format(run: Run) -> str:
+    """The visitor's, where the run can be had in it."""
+    kept, formats = st.session_state.get("download-format-kept"), _formats(run)
+    return kept if kept in formats else formats[0]
+
+
+def _taken(run: Run, width: int) -> tuple[Run, str]:
+    """The run that a file is made of, and why it is not the one that was asked for, where it is not."""
+    if not _alone() or polished.points(run).at(width) is None:
+        return run, ""
+    try:
+        return run.with_polished(width), ""
+    except UserError as error:
+        return run, str(error)
+
+
+def _which(run: Run, width: int) -> None:
+    """Ask for the size as it was trained together or on by itself, where the run has both."""
     found = polished.points(run)
     if found.problem:
         st.caption(f"Sizes that were trained on by themselves can't be shown: {safe(found.problem)}")
     row = found.at(width)
     if row is None:
-        return run
+        return
     metric, metrics = run.task.metric, store.metrics(run)
     together = metrics[metrics["width"] == width].to_dict("records")[0]
     names = {False: polished.TOGETHER, True: polished.ALONE[row["method"]]}
-    st.session_state["download-alone"] = bool(st.session_state.get("download-alone-kept"))
-    alone = st.radio(
+    st.session_state["download-alone"] = _alone()
+    st.radio(
         "Which one",
         list(names),
         format_func=names.__getitem__,
@@ -140,11 +177,13 @@ def _which(run: Run, width: int) -> Run:
         key="download-alone",
         on_change=_keep_which,
     )
-    try:
-        return run.with_polished(width) if alone else run
-    except UserError as error:
-        st.warning(f"{safe(str(error))}. The one that was trained together is taken.", icon=":material/warning:")
-        return run
+    if problem := _taken(run, width)[1]:
+        st.warning(f"{safe(problem)}. The one that was trained together is taken.", icon=":material/warning:")
+
+
+def _alone() -> bool:
+    """Whether the visitor wants sizes as they were trained on by themselves."""
+    return bool(st.session_state.get("download-alone-kept"))
 
 
 @st.fragment
@@ -208,6 +247,7 @@ def _checked(job: Job) -> str:
 def _keep_which() -> None:
     links.touch("pick")
     st.session_state["download-alone-kept"] = st.session_state["download-alone"]
+    st.rerun()  # the box with the file's use is a part of its own
 
 
 def _keep_format() -> None:

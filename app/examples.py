@@ -1,4 +1,4 @@
-"""What a size costs, to be seen: the picture that it paints, or examples, what changes in them, and one's own."""
+"""What a size costs, to be seen: the picture that it paints, or what it says of a few examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import pictures, try_it, what_changes, words
+from app import pictures, store, words
 from app.stored import is_cloud, stored
 from core.errors import UserError
 from core.runs import Run
@@ -33,27 +33,22 @@ class Kept:
     images: tuple[str, ...]  # addresses of their pictures, where they are pictures
 
 
-def picture(run: Run, metrics: pd.DataFrame, width: int) -> None:
-    """The picture at this size beside the original; nothing where the run paints none."""
-    if "picture" not in run.record.data:
+def seen(run: Run, metrics: pd.DataFrame, width: int) -> None:
+    """The picture at this size beside the original, or what this size says of a few examples."""
+    if not paints(run, width):
+        _few(run, width)
         return
-    made, original = _try(run, _painted, width), _try(run, _painted, None)
-    if made and original:
+    original = _try(run, _painted, None)
+    if original:
         value = metrics.loc[metrics["width"] == width, run.task.metric.name].iloc[0]
         st.subheader("The picture at this size", anchor="picture")
+        made = _try(run, _painted, width)
         st.html(pictures.pair(made, original, f"{words.units(width)}: {run.task.metric.format(value)}"))
 
 
-def section(run: Run, width: int) -> None:
-    """What this size says of examples, what changes against full size, and an example of one's own.
-
-    Nothing where the run paints a picture instead.
-    """
-    if "picture" in run.record.data and _try(run, _painted, width):
-        return
-    _few(run, width)
-    what_changes.section(run, width)
-    try_it.section(run, width)
+def paints(run: Run, width: int) -> bool:
+    """Whether the run paints one picture, which can be shown, so that it has no single examples."""
+    return "picture" in run.record.data and bool(_try(run, _painted, width))
 
 
 def _few(run: Run, width: int) -> None:
@@ -61,7 +56,6 @@ def _few(run: Run, width: int) -> None:
     kept, predicted = _try(run, _kept), _try(run, _said, width)
     if kept is None or predicted is None:
         return
-    st.subheader("What it says of single examples", anchor="examples")
     classes, count = run.task.classes, len(kept.y)
     clouds = is_cloud(run, kept.x)
     shown = min(count, MOST_CLOUDS) if clouds else count
@@ -71,7 +65,8 @@ def _few(run: Run, width: int) -> None:
         tally += f"{sum(bool(a.right) for a in answers):,} of these {shown:,} right. "
     else:
         tally = f"What {words.units(width)} {'predict' if width > 1 else 'predicts'} of {shown:,} examples. "
-    st.caption(tally + "They were held out: it has not learned from them. All figures above count every test example.")
+    tally += "They were held out: it has not learned from them. All figures above count every test example."
+    st.markdown(f"### What it says of single examples\n\n:small[{words.safe(tally)}]")
     if clouds:
         st.plotly_chart(
             pictures.clouds(kept.x[:shown], answers, st.context.theme.type == "dark"),
@@ -82,7 +77,11 @@ def _few(run: Run, width: int) -> None:
     elif kept.images:
         st.html(pictures.cards(kept.images, answers))
     else:
-        st.dataframe(pictures.table(kept.x, kept.index, run.record.input.columns, answers), hide_index=True)
+        st.dataframe(
+            pictures.table(kept.x, kept.index, run.record.input.columns, answers),
+            hide_index=True,
+            alt="Single examples",
+        )
 
 
 def _try(run: Run, what: Any, *more: Any) -> Any:
@@ -98,7 +97,7 @@ def _try(run: Run, what: Any, *more: Any) -> Any:
 def _painted(path: Path, stamp: tuple[Any, ...], width: int | None) -> str:
     """The picture at a width, or the original, as an address; empty where there is none."""
     run = Run(path)
-    colours = run.targets() if width is None else run.predicted(width)
+    colours = store.targets(run) if width is None else store.predicted(run, width)
     shape = pictures.picture_shape(run.record, len(colours))
     if run.task.classes or shape is None:
         return ""
@@ -125,7 +124,7 @@ def _said(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray | None:
     if kept is None:
         return None
     run = Run(path)
-    found: np.ndarray = run.predicted(width)[kept.index]
+    found: np.ndarray = store.predicted(run, width)[kept.index]
     if run.task.classes and not (found.min() >= 0 and found.max() < len(run.record.labels)):
         raise ValueError("predictions that are none of the labels")
     return found

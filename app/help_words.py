@@ -60,7 +60,7 @@ CAN_DO = {  # page -> what can be done there
         "**Find** a run by its name, data, model, title, tags or note, and put the table into another order.",
         "**Write** a title, tags and a note; **rename** a run.",
         "**Download the whole run**: one zip with all sizes and figures, to keep or to hand on. Somebody else adds it "
-        "to their runs with **Add a run from a file**: the zip is checked and shown before it joins them.",
+        "with **Add a run from a file or a folder**: it is checked and shown before it joins their runs.",
         "**Remove** a run. It goes into the archive, from where you **bring it back**, under another name if its own "
         "is taken. Only emptying the archive deletes for good.",
     ),

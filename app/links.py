@@ -36,9 +36,14 @@ def touch(page: str) -> None:
     st.session_state[f"{page}-touched"] = True
 
 
+def shown(page: str) -> None:
+    """For a fragment that shows what was done by hand in it, where the address says nothing of that."""
+    st.session_state.pop(f"{page}-touched", None)
+
+
 def write(page: str, wanted: Mapping[str, str]) -> None:
     """Make the address say what is on the screen; what was done by hand is in it, so a fragment's touch ends here."""
-    st.session_state.pop(f"{page}-touched", None)
+    shown(page)
     st.session_state[f"{page}-link"] = dict(wanted)
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)

@@ -12,11 +12,11 @@ if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, 
 from app import compare, links, my_runs, pick  # noqa: E402 (after the path)
 from app import help as help_page  # noqa: E402
 from app.notices import guarded  # noqa: E402
-from app.style import style  # noqa: E402
+from app.theme import theme  # noqa: E402
 
 # An icon of our own: for one by name, every visitor's browser would ask a font server on the internet.
 st.set_page_config(page_title="One training, every size", page_icon=str(HERE / "icon.svg"), layout="centered")
-st.html(style(st.context.theme.type == "dark"))
+theme()
 pages = {
     "pick": st.Page(guarded(pick.page), title="Pick a size", icon=":material/tune:", url_path="pick", default=True),
     "compare": st.Page(

@@ -99,14 +99,19 @@ def _chosen(runs: list[Summary], choice: Choice, editable: bool) -> None:
     if choice.run is not None and choice.run not in by_id:
         st.info(f"There is no run {safe(short(choice.run))} here (any more).", icon=":material/link_off:")
         choice.run = None
+    found = runs_table.matching(runs, choice.search)
+    if choice.run is not None and choice.run not in {run.id for run in found}:
+        found = [*found, by_id[choice.run]]
+    names = runs_table.named(found, choice.run)
     st.session_state["my-run"] = choice.run
     st.selectbox(
         "Chosen run",
-        sorted(by_id, key=str.casefold),
+        names,
         index=None,
         format_func=lambda run_id: short(run_id, 60),
         key="my-run",
         placeholder="Choose a row above, or a name here",
+        help=None if len(names) == len(found) else f"{len(names):,} of {len(found):,} names; a search brings others.",
         on_change=_name_chosen,
     )
     if choice.run is not None:

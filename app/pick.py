@@ -1,42 +1,24 @@
 """Pick a size: ask what matters, show the answer, let the hand try others, hand over the file.
 
-A pick runs one fragment again: what speaks of the size. The chart and the question stay as they are.
+A pick draws anew what speaks of the size (`picked`). The chart and the question stay as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from app import answer_box, axis, charts, download, examples, links, notices, polished, store, words
+from app import answer_box, axis, charts, links, notices, picked, polished, store, words
 from app import choice as choice_of
 from app.choice import CHOOSE, Choice
-from app.details import details
 from app.first_steps import first_steps
-from app.live_slider import live_slider
-from app.question import Asked, question
+from app.question import question
+from app.runs_table import MOST_NAMES
 from app.scales import view
 from core.errors import RunError
-from core.frontier import as_good_as_full, faster, log_spaced, recommended
+from core.frontier import as_good_as_full, recommended
 from core.record import path_range
 from core.runs import Run
-
-CURVE = "curve"  # the container that the chart stands in, where the picked size is marked
-REST = "rest"  # what comes below the chart
-# The fragment's place in the script is below the chart, which a pick leaves alone; its slider is shown above it.
-# What the fragment stands in is taken apart, so that its parts can be ordered.
-ORDER = f"""<style>
-.st-key-picked > :has(> .st-key-{CURVE}) {{ order: 1 }}
-.st-key-picked :has(> .st-key-{REST}) {{ order: 2 }}
-.st-key-picked > :has(> * > * > .st-key-{REST}) {{ display: contents }}
-.st-key-picked > * > :has(> * > .st-key-{REST}) {{ display: contents }}
-</style>"""
 
 
 def page() -> None:
@@ -64,13 +46,21 @@ def page() -> None:
         _presets(run, metrics)
     if asked.reply:
         choice.widths[run.id] = asked.reply.answer.width
-    choice_of.put_slider(choice, _width(run, metrics, choice))
-    st.html(ORDER)
-    with st.container(key="picked"):
-        said = st.empty()
-        with st.container(key=CURVE):
-            _curve(run, metrics, asked.limits, choice)
-        _size(run, asked, said)
+    choice.widths[run.id] = _width(run, metrics, choice)
+    choice_of.put_slider(choice, choice.widths[run.id])
+    with st.container(border=True):
+        answer_box.badge(asked)
+        picked.answer(run, asked)
+    picked.slider(run)
+    with st.container(key=picked.CURVE):
+        _curve(run, metrics, asked.limits, choice)
+    picked.for_experts(run)
+    picked.seen(run)
+    picked.changes(run)
+    picked.own(run)
+    picked.take(run)
+    st.caption("A link to what is on this page now, to keep or to send:")
+    picked.link(run, asked)
     _table(run, metrics)
     _about(run, metrics)
     if len(runs) > 1:
@@ -89,16 +79,24 @@ def _choose_run(runs: list[Run], choice: Choice) -> Run:
         st.session_state["pick-run"] = choice.run
         st.selectbox(
             "Trained network",
-            list(by_id),
+            _offered(runs, choice.run),
             format_func=lambda run_id: words.listed(by_id[run_id]),
             key="pick-run",
             on_change=choice_of.run_chosen,
-            help="At first the best run on the data that was used last: best at a tenth of full size.",
+            help="At first the best run on the data that was used last: best at a tenth of full size."
+            + (f" Of {len(runs):,} runs the newest are listed; My runs has all." if len(runs) > MOST_NAMES else ""),
         )
     run = by_id[choice.run]
     lead = "" if len(runs) > 1 else f"**{words.safe(run.id)}**: "
     st.caption(lead + words.purpose(run.record))
     return run
+
+
+def _offered(runs: list[Run], chosen: str) -> list[str]:
+    """Names to choose from; of very many runs the newest ones, and the one that is chosen."""
+    newest = sorted(runs, key=lambda run: (run.record.created, run.id), reverse=True)[:MOST_NAMES]
+    listed = {chosen, *(run.id for run in newest)}
+    return [run.id for run in runs if run.id in listed]
 
 
 def _presets(run: Run, metrics: pd.DataFrame) -> None:
@@ -158,90 +156,17 @@ def _curve(run: Run, metrics: pd.DataFrame, limits: charts.Limits, choice: Choic
     )
 
 
-@st.fragment
-def _size(run: Run, asked: Asked, said: DeltaGenerator) -> None:
-    """All that speaks of the picked size, with the answer in its place, `said`."""
-    notices.guarded(lambda: _size_now(run, asked, said))()
-
-
-def _size_now(run: Run, asked: Asked, said: DeltaGenerator) -> None:
-    choice, metrics = choice_of.kept(), store.timed(run)
-    if choice.ask != asked.ask:  # a size was picked by hand, which ends the question: the top of the page changes too
-        st.rerun()
-    width = _width(run, metrics, choice)
-    choice.widths[run.id] = width
-    with said.container():
-        answer_box.answer_box(run, metrics, width, asked)
-    live_slider(
-        _rows(run.path, run.stamp, choice.whole),
-        choice.start,
-        words.heading(run.task.metric),
-        turn=choice.turn,
-        chart=CURVE,
-        colours=_colours(),
-        key=f"slider-{run.id}",
-        on_pick=lambda: choice_of.picked(run.id),
-    )
-    _faster(run, metrics, width)
-    link = {"run": run.id, "width": str(width), **asked.link, **({"axis": "whole"} if choice.whole else {})}
-    with st.container(key=REST):
-        examples.picture(run, metrics, width)
-        details(run, metrics, width, choice)
-        examples.section(run, width)
-        download.section(run, width, link)
-    links.write("pick", link)
-
-
-@lru_cache(maxsize=32)
-def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, Any]]:
-    """What the slider says at each size, and where it lies on the chart; of the run's files alone."""
-    run = Run(path)
-    metrics, metric = store.metrics(run), run.task.metric
-    said = words.readouts(metrics, metric, store.milliseconds(run))
-    places = charts.places(metrics, metric, whole=whole, also=polished.points(run).table)
-    return [{**row, "x": at.x, "y": at.y, "out": at.out} for row, at in zip(said, places, strict=True)]
-
-
-def _faster(run: Run, metrics: pd.DataFrame, width: int) -> None:
-    """A size nearby that answers sooner and loses nothing, where there is one."""
-    metric, row = run.task.metric, int((metrics["width"] == width).to_numpy().argmax())
-    other = faster(metrics, metric, row)
-    if other is None:
-        return
-    here, there = metrics.iloc[row], metrics.iloc[other]
-    near = words.units(int(there["width"]))
-    change = words.difference(metric, there[metric.name], here[metric.name])
-    worth = "just as good" if change == "the same" else words.gap(metric, there[metric.name], here[metric.name])
-    worth = worth if change == "the same" else f"{worth} better"
-    times = f"{words.milliseconds(there['ms'])} instead of {words.milliseconds(here['ms'])} a prediction"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f":material/bolt: {words.safe(f'{near} nearby answers faster, {times}, and is {worth}.')}",
-            help="Time does not grow evenly with the size, as processors like some sizes more than others. "
-            f"Measured on {words.safe(store.machine(run))}.",
-        )
-        st.button(f"Take {near}", on_click=choice_of.jump, args=(run.id, int(there["width"])), key="pick-faster")
-
-
 def _table(run: Run, metrics: pd.DataFrame) -> None:
     """What the chart says, for those who would rather read it."""
     with st.expander("The chart as a table", icon=":material/table:"):
-        measured = metrics["width"].to_numpy()
-        rows = sorted({int(abs(measured - w).argmin()) for w in log_spaced(int(measured[0]), int(measured[-1]))})
-        table, alone = words.table(metrics.iloc[rows], run.task.metric), polished.points(run).table
+        table, alone = words.table(words.some_sizes(metrics), run.task.metric), polished.points(run).table
         if len(alone):
             table = polished.in_table(table, alone, run.task.metric)
-        st.dataframe(table, hide_index=True)
+        st.dataframe(table, hide_index=True, alt="The chart as a table")
 
 
 def _dark() -> bool:
     return st.context.theme.type == "dark"
-
-
-def _colours() -> dict[str, str]:
-    """Of the mark on the chart: itself, its edge, and what its label stands on."""
-    ink, paper = ("#ffffff", "#11161c") if _dark() else ("#000000", "#ffffff")
-    return {"star": charts.palette(_dark())[1], "ink": ink, "paper": paper}
 
 
 def _about(run: Run, metrics: pd.DataFrame) -> None:

@@ -14,6 +14,7 @@ from core.tasks import Metric
 
 NEWEST, NAME, BEST, SMALLEST = "Newest first", "Name", "Best at full size", "Smallest file"
 ROW, MOST_ROWS = 35, 12  # pixels, and rows that are seen without scrolling
+MOST_NAMES = 100  # in a list to choose from: a browser takes seconds to build one of a thousand
 DIGITS = 5  # before the point: figures of one unit sort as numbers, though they are texts
 
 
@@ -21,6 +22,12 @@ def matching(runs: Sequence[Summary], search: str) -> list[Summary]:
     """The runs that hold every word of `search` somewhere."""
     words = search.casefold().split()
     return [run for run in runs if all(word in run.words for word in words)]
+
+
+def named(runs: Sequence[Summary], chosen: str | None) -> list[str]:
+    """Names to choose from, in order; of very many runs the first ones, and the one that is chosen."""
+    names = sorted((run.id for run in runs), key=str.casefold)
+    return names[:MOST_NAMES] + [name for name in names[MOST_NAMES:] if name == chosen]
 
 
 def ordered(runs: Sequence[Summary], order: str) -> list[Summary]:

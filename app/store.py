@@ -64,6 +64,16 @@ def metrics(run: Run) -> pd.DataFrame:
     return _metrics(run.path, run.stamp)
 
 
+def predicted(run: Run, width: int) -> np.ndarray:
+    """`Run.predicted`, read once for all that a page says of a width; shared, don't change it. Raises RunError."""
+    return _predicted(run.path, run.stamp, width)
+
+
+def targets(run: Run) -> np.ndarray:
+    """`Run.targets`, shared too. Raises RunError."""
+    return _targets(run.path, run.stamp)
+
+
 def scores(run: Run, width: int) -> np.ndarray | None:
     """Each test example's score at `width`, (n,), see `Task.score`; None where that is not known."""
     try:
@@ -185,6 +195,14 @@ def _entry(path: Path, stamp: tuple[Any, ...]) -> Run | BrokenRun:
         return BrokenRun(path.name, f"the run can't be read: {type(error).__name__} {error}")
 
 
+def _opened(path: Path, stamp: tuple[Any, ...]) -> Run:
+    """The run as it was when it had this stamp. Raises RunError."""
+    found = _entry(path, stamp)
+    if isinstance(found, BrokenRun):
+        raise RunError(found.reason)
+    return found
+
+
 @lru_cache(maxsize=64)
 def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
     run = Run(path)
@@ -200,9 +218,19 @@ def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
     return frame
 
 
+@lru_cache(maxsize=64)
+def _predicted(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
+    return _opened(path, stamp).predicted(width)
+
+
+@lru_cache(maxsize=16)
+def _targets(path: Path, stamp: tuple[Any, ...]) -> np.ndarray:
+    return _opened(path, stamp).targets()
+
+
 @lru_cache(maxsize=128)
 def _scores(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
-    return Run(path).scores(width)
+    return _opened(path, stamp).task.score(_predicted(path, stamp, width), _targets(path, stamp))
 
 
 @lru_cache(maxsize=64)

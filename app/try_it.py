@@ -20,7 +20,6 @@ TOP = 3  # labels that are shown of each size
 _LOG = logging.getLogger(__name__)
 
 
-@st.fragment
 def section(run: Run, width: int) -> None:
     """A closed box that opens on a click; nothing where a network paints one picture and takes no other."""
     notices.guarded(lambda: _section(run, width))()

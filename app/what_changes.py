@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import changes, changes_charts, notices, pictures, words
+from app import changes, changes_charts, pictures, words
 from app.changes import Pair, name_of
 from app.pictures import Said
 from app.stored import is_cloud, stored
@@ -37,27 +37,28 @@ class Flips:
         return self.lost if way == LOST else self.gained
 
 
-@st.fragment
-def section(run: Run, width: int) -> None:
-    """One sentence at once, the rest where it is asked for; nothing where the answers are not stored."""
-    notices.guarded(lambda: _section(run, width))()
-
-
-def _section(run: Run, width: int) -> None:
+def said(run: Run, width: int) -> None:
+    """One sentence under its heading, in one element; nothing where the answers are not stored."""
     found = _pair(run.path, run.stamp, width)
     if found is None:
         return
-    st.subheader("What changes", anchor="changes")
+    text = found.sentence
     if width == found.full.width:
-        st.caption("This is full size. Pick a smaller size to see what changes against it.")
+        text = "This is full size. Pick a smaller size to see what changes against it."
+    st.markdown(f"### What changes\n\n{words.safe(text)}")
+
+
+def box(run: Run, width: int) -> None:
+    """The rest, in a box that is closed at first; nothing where there is nothing to compare."""
+    found = _pair(run.path, run.stamp, width)
+    if found is None or width == found.full.width:
         return
-    st.markdown(words.safe(found.sentence))
     classes = run.task.classes
     inside = f"{LABELS}, mix-ups, single examples" if classes else FLIPS
-    box = st.expander(inside, icon=":material/difference:", key="changes-open", on_change="rerun")
-    if not box.open:  # what is closed costs nothing
+    opened = st.expander(inside, icon=":material/difference:", key="changes-open", on_change="rerun")
+    if not opened.open:  # what is closed costs nothing
         return
-    with box:
+    with opened:
         if not classes:
             _examples(run, found)
             return
@@ -85,7 +86,7 @@ def _labels(run: Run, found: Pair) -> None:
         "of the change, on the same examples. A filled mark is more than chance would make; a ring may be chance."
     )
     _cut(len(part.names), changes_charts.MOST_LABELS, "labels are drawn: those that lose most")
-    st.dataframe(changes.label_table(part), hide_index=True)
+    st.dataframe(changes.label_table(part), hide_index=True, alt="Change of each label")
 
 
 def _mixed(run: Run, found: Pair) -> None:
@@ -104,7 +105,7 @@ def _mixed(run: Run, found: Pair) -> None:
     )
     present = len(np.unique(np.concatenate([found.here.targets, found.here.predicted, found.full.predicted])))
     _cut(present, changes_charts.MOST_SQUARES, "labels are drawn: those with most changes")
-    st.dataframe(changes.mix_up_table(part, labels), hide_index=True)
+    st.dataframe(changes.mix_up_table(part, labels), hide_index=True, alt="What is mixed up")
 
 
 def _examples(run: Run, found: Pair) -> None:
@@ -169,7 +170,11 @@ def _show(run: Run, found: Pair, rows: np.ndarray) -> None:
         addresses = [pictures.data_uri(kept.images[row], pictures.THUMB_SIDE) for row in rows]
         st.html(pictures.cards(addresses, said))
     else:
-        st.dataframe(pictures.table(kept.x[rows], at, run.record.input.columns, said), hide_index=True)
+        st.dataframe(
+            pictures.table(kept.x[rows], at, run.record.input.columns, said),
+            hide_index=True,
+            alt="Examples that change",
+        )
 
 
 def _both(run: Run, found: Pair, at: np.ndarray, true: np.ndarray) -> list[Said]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.frontier import log_spaced
 from core.record import RunRecord
 from core.report import kilobytes, milliseconds, printable
 from core.runs import Run
@@ -75,8 +76,9 @@ def short(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def listed(run: Run) -> str:
-    """A run in a list to choose from: `digits-16 (digits)`."""
-    return printable(f"{run.id} ({run.record.data.get('name') or 'own data'})")
+    """A run in a list to choose from: `digits-16 (digits)`, or `digits` where it is called like its data."""
+    data = str(run.record.data.get("name") or "own data")
+    return printable(run.id if run.id == data else f"{run.id} ({data})")
 
 
 def units(width: int) -> str:
@@ -202,6 +204,13 @@ def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> 
             }
         )
     return shown
+
+
+def some_sizes(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a few sizes that lie evenly on the chart's log axis, for a table that says what it says."""
+    measured = metrics["width"].to_numpy()
+    wanted = log_spaced(int(measured[0]), int(measured[-1]))
+    return metrics.iloc[sorted({int(abs(measured - width).argmin()) for width in wanted})]
 
 
 def table(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:

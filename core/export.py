@@ -59,7 +59,7 @@ def export(
     widths = run.layout.check_widths(width) if isinstance(width, Mapping) else run.widths_at(width)
     kind = FORMATS[format]
     if polished:
-        run = run.with_polished(_on_the_sweep(run, widths))
+        run = run.with_polished(on_the_sweep(run, widths))
     data = kind.make(run, widths, family or run.family)
     return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
 
@@ -86,7 +86,7 @@ def _polished(run: Run, widths: Widths) -> bool:
     return run.polished_width is not None and run.widths_at(run.polished_width) == dict(widths)
 
 
-def _on_the_sweep(run: Run, widths: Widths) -> int:
+def on_the_sweep(run: Run, widths: Widths) -> int:
     """The row of the sweep that has these widths. Raises UserError: only such rows are polished."""
     largest = max(run.layout.full.values())
     for width in sorted({size for name, size in widths.items() if run.layout.full[name] == largest}):

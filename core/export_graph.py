@@ -41,8 +41,13 @@ def onnx_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None
     """The small model as ONNX, batch size free. Raises RunError where onnxruntime does not agree with torch.
 
     One full-width graph is exported a run and its weights are cut for each width; where that does not give the same
-    scores, as with a model that has its width written into its graph, the small model is exported itself.
+    scores, as with a model that has its width written into its graph, the small model is exported itself. A run that
+    was only read needs no torch where its model is written down in `core.onnx_graphs` and the width was measured.
     """
+    from core.onnx_graphs import measured_onnx
+
+    if family is None and run.family is None and (plain := measured_onnx(run, widths)) is not None:
+        return plain
     module, x = small_module(run, widths, family), example_inputs(run)
     wanted = _run_module(module, x)
     cut = _cut_graph(run, widths, family)

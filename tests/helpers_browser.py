@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Response, WebSocket, expect
 
@@ -27,6 +27,7 @@ QUIET = (
 START_SECONDS = 60.0
 IDLE = '.stApp[data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 SCREENSHOTS = ROOT / "tests" / "screenshots"
+LOOKS: list[tuple[Literal["light", "dark"], int]] = [("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)]
 
 
 def chromium(playwright: Playwright) -> Browser:
@@ -36,14 +37,15 @@ def chromium(playwright: Playwright) -> Browser:
 
 
 @contextmanager
-def serving(store: Path, home: Path) -> Iterator[str]:
-    """The explorer on a free port, as a person starts it; gives its address."""
+def serving(store: Path, home: Path, *script: str) -> Iterator[str]:
+    """The explorer, or another Streamlit `script` with its arguments, on a free port; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    name, *arguments = script or ("app/main.py",)
     log = home / "server.log"
     with log.open("wb") as out:
-        command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+        command = [sys.executable, "-m", "streamlit", "run", name, "--server.port", str(port), "--", *arguments]
         environment = {**os.environ, VARIABLE: str(store), "HOME": str(home)}
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
@@ -65,6 +67,17 @@ def serving(store: Path, home: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+@contextmanager
+def placed(run: Path, store: Path, name: str) -> Iterator[Path]:
+    """A copy of a run in a store that is being looked at, whole at once; taken away afterwards."""
+    shutil.copytree(run, store.parent / f"{name}.coming")
+    (store.parent / f"{name}.coming").rename(store / name)
+    try:
+        yield store / name
+    finally:
+        shutil.rmtree(store / name)
 
 
 def _healthy(url: str) -> bool:
@@ -151,6 +164,16 @@ class Visitor:
         box = self.slider.bounding_box()
         assert box
         return box["x"] + share * box["width"], box["y"] + box["height"] / 2
+
+    def looks(self) -> Iterator[int]:
+        """The window on a phone and on a desk, light and dark, one after the other; gives its width."""
+        for scheme, width in LOOKS:
+            self.page.emulate_media(color_scheme=scheme)
+            self.page.set_viewport_size({"width": width, "height": 900})
+            dark = "getComputedStyle(document.querySelector('.stApp')).backgroundColor.match(/\\d+/)[0] < 128"
+            self.page.wait_for_function(f"{dark} == {str(scheme == 'dark').lower()}")
+            self.settle()
+            yield width
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.runs import Run
-from core.tasks import paired_test
+from core.tasks import ACCURACY, paired_test
 from tests.helpers_app import (
     copy_run,
     edit_metrics,
@@ -125,7 +125,7 @@ def test_different_test_examples_are_said(digits: Path) -> None:
 
 
 def test_only_what_differs_is_listed_in_plain_words(digits: Path) -> None:
-    table = well(open_page("compare", runs=",".join(PAIR))).dataframe[1].value
+    table = well(open_page("compare", runs=",".join(PAIR))).table[0].value
     assert table.loc["recipe"].tolist() == ["paper", "stratified"]
     assert "seed" not in table.index
     assert "data" not in table.index
@@ -134,7 +134,7 @@ def test_only_what_differs_is_listed_in_plain_words(digits: Path) -> None:
     twin = copy_run(digits, "digits-paper", "twin")
     assert twin.is_dir()
     at = well(open_page("compare", runs="digits-paper,twin"))
-    assert len(at.dataframe) == 1
+    assert not at.table
     assert "Nothing: same data" in texts(at)
     assert "No clear difference between digits-paper and twin (the figures are the same)" in texts(at)
 
@@ -146,6 +146,14 @@ def test_a_run_without_figures_does_not_take_the_others_down(digits: Path) -> No
     assert len(at.dataframe[0].value) == 2
     assert "The figures of bad can't be read" in texts(at)
     assert "core sweep" in texts(at)
+
+
+def test_a_table_says_what_the_chart_says(digits: Path) -> None:
+    table = well(open_page("compare", runs=",".join(PAIR))).dataframe[1].value
+    for name in PAIR:
+        rows, known = table[table["Run"] == name], metrics_of(digits / name).set_index("width")
+        assert {1, int(known.index[-1])} <= set(rows["Units"]), "from the smallest size to the largest"
+        assert rows["Accuracy"].tolist() == [ACCURACY.format(known.loc[w, "accuracy"]) for w in rows["Units"]]
 
 
 def test_the_winner_can_be_taken(digits: Path) -> None:

@@ -35,8 +35,20 @@ def test_help_is_there_without_any_run(store: Path) -> None:
 
 @pytest.mark.parametrize(
     "thing",
-    ["archive", "bring it back", "title, tags", "report", "CSV", "trained on by itself", "Download the whole run"]
-    + ["Add a run from a file", "can't tell", "No clear difference", "link", "rename"],
+    [
+        "archive",
+        "bring it back",
+        "title, tags",
+        "rename",
+        "report",
+        "CSV",
+        "trained on by itself",
+        "Download the whole run",
+        "Add a run from a file or a folder",
+        "can't tell",
+        "No clear difference",
+        "Send a link",
+    ],
 )
 def test_all_there_is_can_be_looked_up(thing: str, store: Path) -> None:
     assert thing.casefold() in texts(open_page("help")).casefold()

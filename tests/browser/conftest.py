@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.helpers_app import DIGITS, copy_run, edit_record
 from tests.helpers_app_runs import picture_run
 from tests.helpers_browser import SCREENSHOTS, Open, Visitor, chromium, serving
+from tests.helpers_pages import Shown, show
 
 expect.set_options(timeout=30_000)
 HOSTILE = ("**yes** <b>x</b>", "[no](http://evil.test) www.evil.test :streamlit: $x$ -> :red[x]")
@@ -71,6 +72,21 @@ def visit(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iter
 
     yield open_window
     for k, visitor in enumerate(opened):
+        picture(request, visitor, k)
+        visitor.context.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
+    """Open a window on a page with everything on it open: `opened(PAGES["compare"], color_scheme="dark")`."""
+    windows: list[Visitor] = []
+
+    def open_window(page: Shown, **context: Any) -> Visitor:
+        windows.append(Visitor(browser, server, **context))
+        return show(windows[-1], page)
+
+    yield open_window
+    for k, visitor in enumerate(windows):
         picture(request, visitor, k)
         visitor.context.close()
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from app.chart_looks import DARK, INK, LIGHT
 from tests.helpers_browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -48,10 +49,33 @@ def test_it_fits_the_window_and_all_of_it_is_reachable(visit: Open, scheme: str,
     page.get_by_role("link", name="Compare runs", exact=True).first.click()
     expect(page.get_by_role("heading", name="Compare runs", level=1)).to_be_visible()
     expect(page).to_have_url(re.compile("runs="))
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()  # the list of pages does not stay over the page
     expect(page.locator(".stPlotlyChart .legendtext").first).to_be_visible()
     assert visitor.overflow() <= 0
     assert not visitor.elsewhere, "no request leaves this machine"
     assert not visitor.errors
+
+
+def test_the_page_goes_light_and_dark_with_the_system(visit: Open) -> None:
+    visitor = visit("/?run=digits-stratified&width=9", color_scheme="light")
+    page = visitor.page
+    line = page.locator(".stPlotlyChart .js-line").last
+    expect(line).to_have_css("stroke", rgb(LIGHT[0]))
+    page.emulate_media(color_scheme="dark")
+    expect(line).to_have_css("stroke", rgb(DARK[0]))  # what the server drew was asked for anew
+    expect(page.locator(".stPlotlyChart .xtick text").first).to_have_css("fill", rgb(INK[True]))
+    page.get_by_role("link", name="Compare runs", exact=True).first.click()
+    expect(page.get_by_role("heading", name="Compare runs", level=1)).to_be_visible()
+    expect(line).to_have_css("stroke", re.compile("|".join(map(re.escape, map(rgb, DARK)))))
+    page.emulate_media(color_scheme="light")
+    expect(line).to_have_css("stroke", re.compile("|".join(map(re.escape, map(rgb, LIGHT)))))
+    visitor.settle()
+    assert not visitor.errors
+
+
+def rgb(colour: str) -> str:
+    """As a browser writes it."""
+    return "rgb({}, {}, {})".format(*(int(colour[k : k + 2], 16) for k in (1, 3, 5)))
 
 
 def test_labels_from_a_file_format_nothing(visit: Open) -> None:

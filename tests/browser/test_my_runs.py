@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers_app import DIGITS, copy_run
 from tests.helpers_browser import Visitor, serving
@@ -121,3 +122,119 @@ def test_another_visitor_sees_what_changed(browser: Browser, own_server: str, ow
     for visitor in (mine, theirs):
         assert not visitor.errors
         visitor.context.close()
+
+
+def test_the_table_is_ordered_and_fits_every_window(browser: Browser, own_server: str, own_store: Path) -> None:
+    visitor = visit(browser, own_server)
+    page = visitor.page
+    grid = page.get_by_test_id("stDataFrame")
+    grid.scroll_into_view_if_needed()
+    expect(grid.locator("canvas").first).to_be_visible()
+    for order, first in (("Name", "^a-third"), ("Best at full size", "digits-stratified")):
+        box = page.get_by_role("combobox", name="Order")
+        box.fill(order)
+        box.press("Enter")
+        expect(box).to_have_value(order)
+        visitor.settle()
+        page.wait_for_function("document.querySelector('.stDataFrame').getBoundingClientRect().width > 200")
+        grid.click(position={"x": 16, "y": 35 + 17})  # the box in the first row
+        expect(page.get_by_role("heading", level=3).first).to_have_text(re.compile(first))
+        visitor.settle()
+    for width in visitor.looks():
+        assert visitor.overflow() <= 0
+        left, right = grid.evaluate("e => [e.getBoundingClientRect().left, e.getBoundingClientRect().right]")
+        assert 0 <= left < right <= width
+        expect(page.get_by_role("button", name="Download the whole run")).to_be_visible()
+    page.get_by_role("searchbox", name="Search").fill("no such run")
+    expect(page.get_by_text("No run holds all of these words.")).to_be_visible()
+    assert not visitor.errors
+    visitor.context.close()
+
+
+def test_words_are_kept_and_the_archive_gives_back(browser: Browser, own_server: str, own_store: Path) -> None:
+    visitor = visit(browser, own_server, "/runs?run=a-third")
+    page = visitor.page
+    for field, text in (("Tags, with commas between", "small, *mine*"), ("Note", "for <b>Anna</b>")):
+        page.get_by_role("textbox", name=field).fill(text)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved with a-third.")).to_be_visible()
+    visitor.settle()
+    found = json.loads((own_store / "a-third" / "notes.json").read_text())
+    assert (found["tags"], found["note"]) == (["small", "*mine*"], "for <b>Anna</b>")
+    page.get_by_role("searchbox", name="Search").fill("mine anna")
+    expect(page.get_by_text(re.compile("^1 of [0-9]+ runs shown"))).to_be_visible()
+    page.get_by_role("searchbox", name="Search").fill("")
+    visitor.settle()
+
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="No, keep it").click()
+    expect(page.get_by_role("button", name="Yes, remove it")).to_have_count(0)
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Yes, remove it").click()
+    expect(page.get_by_text("a-third is in the archive now.")).to_be_visible()
+    page.get_by_text(re.compile("^Archive: [0-9]+ removed")).click()
+    visitor.settle()
+    choose(page, "Removed run", "a-third")
+    page.get_by_role("button", name="Bring it back", exact=True).click()
+    expect(page.get_by_text("a-third is back.")).to_be_visible()
+    assert json.loads((own_store / "a-third" / "notes.json").read_text()) == found
+    visitor.settle()
+
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Yes, remove it").click()
+    expect(page.get_by_text("a-third is in the archive now.")).to_be_visible()
+    visitor.settle()
+    empty = page.get_by_role("button", name="Empty the archive")
+    if not empty.is_visible():  # nothing else was in it, so the box is a new one
+        page.get_by_text(re.compile("^Archive: [0-9]+ removed")).click()
+    empty.click()
+    expect(page.get_by_text("This can't be taken back.")).to_be_visible()
+    assert (own_store / ".archive" / "a-third").exists(), "asked once more"
+    page.get_by_role("button", name="Yes, delete for good").click()
+    expect(page.get_by_text("The archive is empty.")).to_be_visible()
+    assert not list((own_store / ".archive").iterdir())
+    assert not visitor.errors
+    visitor.context.close()
+
+
+def test_a_folder_is_taken_in_and_a_bad_one_refused_in_a_sentence(
+    browser: Browser, own_server: str, own_store: Path, tmp_path: Path
+) -> None:
+    visitor = visit(browser, own_server)
+    page = visitor.page
+    page.get_by_text("Add a run from a file").click()
+    page.get_by_role("radiogroup", name="What you have").get_by_text("A folder").click()
+    drop = page.locator('input[type="file"][webkitdirectory]')
+    expect(drop).to_be_attached()
+    visitor.settle()
+    bad = copy_run(tmp_path, "digits-paper", "bad")
+    (bad / "program.pkl").write_bytes(b"x")
+    before = sorted(own_store.rglob("*"))
+    drop.set_input_files(bad)
+    refusal = page.get_by_role("alert").filter(has_text="This folder is not taken in")
+    expect(refusal).to_contain_text("program.pkl")
+    expect(page.get_by_role("button", name="Add to my runs")).to_have_count(0)
+    assert sorted(own_store.rglob("*")) == before, "nothing is written"
+    page.reload()
+    visitor.settle()
+    page.get_by_text("Add a run from a file").click()
+    page.get_by_role("radiogroup", name="What you have").get_by_text("A folder").click()
+    visitor.settle()
+    good = copy_run(tmp_path, "digits-paper", "from-anna")
+    drop.set_input_files(good)
+    expect(page.get_by_text("from-anna is a whole run")).to_be_visible()
+    assert sorted(own_store.rglob("*")) == before, "a look writes nothing"
+    visitor.settle()
+    page.get_by_role("button", name="Add to my runs").click()
+    expect(page.get_by_text("from-anna is one of your runs now.")).to_be_visible()
+    for file in good.iterdir():
+        assert (own_store / "from-anna" / file.name).read_bytes() == file.read_bytes()
+    assert not visitor.errors
+    assert not visitor.elsewhere
+    visitor.context.close()
+
+
+def choose(page: Page, name: str, option: str) -> None:
+    """An option of a box to choose from, whether it is chosen already or not."""
+    page.get_by_role("combobox", name=name).click()
+    page.get_by_role("option", name=option, exact=True).click()

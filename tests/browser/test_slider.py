@@ -193,7 +193,7 @@ def test_a_pick_draws_no_chart_and_what_changes_the_chart_moves_the_mark(desk: V
     desk.page.wait_for_function(moved, arg=right - 100)  # with the chart, which is narrower now
     desk.page.wait_for_function("window.drawn > 0")
     desk.page.set_viewport_size({"width": 1280, "height": 900})
-    lowest = "document.querySelector('.js-plotly-plot').layout.yaxis.range[0]"
+    lowest = "document.querySelector('.js-plotly-plot')?.layout.yaxis.range[0]"
     close = desk.page.evaluate(lowest)
     desk.page.get_by_text(re.compile("Show every size")).click()
     desk.page.wait_for_function(f"close => {lowest} < close", arg=close)
@@ -226,3 +226,18 @@ def test_a_tap_on_the_chart_picks_and_a_swipe_scrolls(visit: Open) -> None:
     expect(visitor.page).not_to_have_url(re.compile("width=100"))
     assert visitor.width < 100
     settled_at(visitor, visitor.width)
+
+
+def test_a_page_at_rest_does_nothing(desk: Visitor) -> None:
+    """Each frame that changes something keeps a processor busy for nothing, also that of whoever serves the page."""
+    desk.slider.press("Home")
+    settled_at(desk, 1)
+    changed = desk.page.evaluate("""async () => {
+      const seen = [], watch = new MutationObserver((records) => seen.push(...records));
+      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+      for (let k = 0; k < 5; k++) await frame();
+      watch.observe(document.querySelector(".st-key-curve"), { subtree: true, childList: true, attributes: true });
+      for (let k = 0; k < 20; k++) await frame();
+      return seen.length;
+    }""")
+    assert changed == 0

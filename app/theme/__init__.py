@@ -1,0 +1,27 @@
+"""What Streamlit's look lacks for everyone to read it, in light and dark, and to see where the keyboard is."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import streamlit as st
+
+_FOLDER = Path(__file__).parent
+
+
+def theme() -> None:
+    """Styles for every page, and a watch that draws the page anew where it goes from light to dark or back."""
+    st.html(f"<style>{_text('style.css')}</style>")
+    watch = st.components.v2.component("theme_watch", html="<span hidden></span>", js=_text("component.js"))
+    with st.container(key="theme-watch"):
+        watch(key="theme", on_changed_change=_nothing)
+
+
+@lru_cache(maxsize=4)
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _nothing() -> None:
+    """That the page is drawn anew is all that a change asks for."""
