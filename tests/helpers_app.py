@@ -86,10 +86,15 @@ def well(at: AppTest) -> AppTest:
     return at
 
 
-def slider(at: AppTest) -> dict[str, Any]:
-    """What the live slider was given: `rows`, `width`, `label`."""
+def sliders(at: AppTest) -> list[dict[str, Any]]:
+    """What each live slider of the page was given: `rows`, `width`, `label`."""
     found: list[dict[str, Any]] = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
-    (data,) = (data for data in found if data and "rows" in data)
+    return [data for data in found if data and "rows" in data]
+
+
+def slider(at: AppTest) -> dict[str, Any]:
+    """What the only live slider was given."""
+    (data,) = sliders(at)
     return data
 
 

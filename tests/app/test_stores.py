@@ -12,7 +12,7 @@ import pytest
 
 from app import charts
 from app.store import VARIABLE
-from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, readout, slider, texts, well
+from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, readout, slider, sliders, texts, well
 
 PAGES = ("pick", "compare")
 
@@ -98,12 +98,12 @@ def test_damaged_figures_say_how_to_measure_them(store: Path, damage: str) -> No
     at = well(open_page())
     assert "The figures of digits-stratified" in texts(at)
     assert f"-m core sweep {run}" in texts(at)
-    assert not at.get("bidi_component")
+    assert not sliders(at)
     copy_run(store, "digits-paper")
     at = well(open_page(run="digits-stratified"))
     assert "The figures of digits-stratified" in texts(at)
     at = well(at.selectbox(key="pick-run").set_value("digits-paper").run())
-    assert at.get("bidi_component"), "another run can be chosen from there"
+    assert sliders(at), "another run can be chosen from there"
     assert well(open_page()).selectbox(key="pick-run").value == "digits-paper", "a first visit sees a run that works"
     assert "The figures of" in texts(well(open_page("compare", runs="digits-stratified,digits-paper")))
 
