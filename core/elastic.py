@@ -18,6 +18,7 @@ from core.family import Family
 from core.layout import Axis
 from core.scale import Scale, knot_shares, knots, tabled
 
+TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
 Sizes = Sequence[tuple[tuple[int, int], ...]]
 
 
@@ -48,14 +49,16 @@ class Elastic(nn.Module):
         named = tabled(self.layout, frozenset(str(name) for name in first)) if tables and knots(self.layout) else []
         sizes = [self.layout.tensors[name].shape[0] for name in named]
         self._columns = dict(zip(named, itertools.pairwise([0, *itertools.accumulate(sizes)]), strict=True))
-        #: All tables side by side, (knots, entries): one product gives every offset of a step.
+        #: All tables side by side over `TABLE_RATE`, (knots, entries): one product gives every offset of a step.
         self.table = nn.Parameter(torch.zeros(knots(self.layout), sum(sizes))) if named else None
 
     @property
     def scale(self) -> Scale:
-        """What a slice is multiplied by and what is added to it; its tables are views of the parameter."""
-        tables = {name: self.table[:, a:b] for name, (a, b) in self._columns.items()} if self.table is not None else {}
-        return replace(self._fixed, tables=tables)
+        """What a slice is multiplied by and what is added to it; its tables have no memory of their own training."""
+        if self.table is None:
+            return self._fixed
+        whole = self.table * TABLE_RATE
+        return replace(self._fixed, tables={name: whole[:, a:b] for name, (a, b) in self._columns.items()})
 
     def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`).
@@ -111,7 +114,9 @@ class Elastic(nn.Module):
             times = [factor.get(name, 1.0) for factor in factors]
             cut: Iterable[torch.Tensor]
             if name in vectors:
-                cut = (self.layout.slice_tensor(name, v, c) for v, c in zip(vectors[name], cutoffs, strict=True))
+                cut = vectors[name]
+                if name not in self._runs:
+                    cut = (self.layout.slice_tensor(name, v, c) for v, c in zip(cut, cutoffs, strict=True))
             elif name in self._runs:
                 runs = self._runs[name]
                 sizes = [tuple((dim, cutoff[width] * each) for dim, width, each in runs) for cutoff in cutoffs]
@@ -126,15 +131,50 @@ class Elastic(nn.Module):
     def _vectors(
         self, cutoffs: Sequence[Mapping[str, int]], full: Mapping[str, torch.Tensor]
     ) -> dict[str, Sequence[torch.Tensor]]:
-        """The vectors that have a table, uncut, as they are at each cutoff."""
+        """The vectors that have a table, as they are at each cutoff; uncut where what is kept is not one run."""
         if self.table is None or not self._columns.keys() <= full.keys():
             return {}
         shares = [knot_shares(self.layout, cutoff) for cutoff in cutoffs]
         rows = range(len(self.table))
-        mix = torch.tensor([[share.get(knot, 0.0) for knot in rows] for share in shares], device=self.table.device)
-        whole = torch.addmm(torch.cat([full[name] for name in self._columns]), mix, self.table)  # (cutoffs, entries)
-        sizes = [b - a for a, b in self._columns.values()]
-        return {name: v.unbind() for name, v in zip(self._columns, whole.split(sizes, dim=1), strict=True)}
+        mix = torch.tensor(
+            [[TABLE_RATE * share.get(knot, 0.0) for knot in rows] for share in shares], device=self.table.device
+        )
+        kept = [
+            (start, start + cutoff[self._runs[name][0][1]] * self._runs[name][0][2] if self._runs.get(name) else end)
+            for name, (start, end) in self._columns.items()
+            for cutoff in cutoffs
+        ]
+        found = _Offset.apply(mix, self.table, kept, *[full[name] for name in self._columns])
+        k = len(cutoffs)
+        return {name: found[i * k : (i + 1) * k] for i, name in enumerate(self._columns)}
+
+
+class _Offset(torch.autograd.Function):
+    """Vectors plus their tables' offsets at each cutoff, cut; one product each way, however many they are.
+
+    mix: (cutoffs, knots), table: (knots, entries), the vectors side by side: (entries,). `kept` holds, by vector and
+    then by cutoff, from where to where among the entries.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, mix: torch.Tensor, table: torch.Tensor, kept: Sequence[tuple[int, int]], *vectors: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.save_for_backward(mix)
+        ctx.kept, ctx.sizes = kept, [len(v) for v in vectors]
+        ctx.set_materialize_grads(False)
+        rows = torch.addmm(torch.cat(vectors), mix, table).unbind()
+        return tuple(rows[i % len(rows)][a:b] for i, (a, b) in enumerate(kept))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        (mix,) = ctx.saved_tensors
+        total = mix.new_zeros((len(mix), sum(ctx.sizes)))
+        rows = total.unbind()
+        for i, ((a, b), grad) in enumerate(zip(ctx.kept, grads, strict=True)):
+            if grad is not None:
+                rows[i % len(rows)][a:b] = grad
+        return None, mix.T @ total, None, *total.sum(0).split(ctx.sizes)
 
 
 class _Leading(torch.autograd.Function):

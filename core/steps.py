@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
-TABLE_RATE = 10.0  # times the learning rate of the rest: a row of a table is met in a part of the steps
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
 
@@ -80,7 +79,7 @@ class Training:
                     rows = order[index * batch : (index + 1) * batch]
                     rate = learning_rate(recipe, state.step, total)
                     for group in self.optimizer.param_groups:
-                        group["lr"] = rate * group["times"]
+                        group["lr"] = rate
                     inputs = x[rows].float()
                     if self.data.augment is not None:  # drawn from seed and step alone, as all else
                         inputs = self.data.augment(inputs, np.random.default_rng([self.seed, 4, state.step]))
@@ -211,13 +210,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
     from core.elastic import Elastic
 
-    tables = [model.table] if isinstance(model, Elastic) and model.table is not None else []
-    others = [p for p in model.parameters() if not any(p is table for table in tables)]
-    groups = [
-        {"params": [p for p in others if p.dim() > 1], "weight_decay": recipe.weight_decay, "times": 1.0},
-        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0, "times": 1.0},
-        {"params": tables, "weight_decay": 0.0, "times": TABLE_RATE},
-    ]
+    table = model.table if isinstance(model, Elastic) else None
+    decays = [p for p in model.parameters() if p.dim() > 1 and p is not table]
+    others = [p for p in model.parameters() if p.dim() <= 1 or p is table]
+    groups = [{"params": decays, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
 
 
