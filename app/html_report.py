@@ -44,14 +44,14 @@ def report(comparison: Comparison) -> bytes:
         f"<p>Compared at {_text(comparison.question)}. {_text(_judged(comparison))}</p>",
         *(_verdict(found) for found in verdict.verdicts(comparison)),
         _figure("curves", _curves(comparison), f"{comparison.metric.label} over size; the tables say the same."),
-        _table(compare_tables.side_by_side(comparison)),
+        _table(compare_tables.side_by_side(comparison), "The runs side by side"),
         *_by_class(comparison),
         *_agreement(comparison),
         "<h2>What differs in how they were made</h2>",
         _settings(comparison),
         "<h2>All figures</h2>",
         "<details><summary>Every size of these runs</summary>",
-        _table(figures_table.figures(comparison.measured), "figures"),
+        _table(figures_table.figures(comparison.measured), "Every size of these runs", "figures"),
         "</details>",
     ]
     return _page(title, parts).encode("utf-8", errors="replace")
@@ -104,7 +104,7 @@ def _by_class(comparison: Comparison) -> list[str]:
         "<h2>Label by label</h2>",
         f"<p>{_text(found.sentence)}</p>",
         _figure("labels", chart, "How often each run is right on each label; the table says the same."),
-        _table(per_class.table(found)),
+        _table(per_class.table(found), "Each run on each label"),
     ]
 
 
@@ -113,7 +113,7 @@ def _agreement(comparison: Comparison) -> list[str]:
     if not pairs:
         return []
     sentences = [f"<p>{_text(pair.sentence)}</p>" for pair in pairs]
-    return ["<h2>Do they say the same?</h2>", *sentences, _table(agreement.table(pairs))]
+    return ["<h2>Do they say the same?</h2>", *sentences, _table(agreement.table(pairs), "How often they say the same")]
 
 
 def _settings(comparison: Comparison) -> str:
@@ -121,7 +121,7 @@ def _settings(comparison: Comparison) -> str:
     if made.empty:
         return "<p>Nothing: same data, model, recipe and seed.</p>"
     made.columns = pd.Index([words.short(name) for name in made.columns])
-    return _table(made.reset_index())
+    return _table(made.reset_index(), "What differs in how they were made")
 
 
 def _figure(name: str, figure: charts.Figure, said: str) -> str:
@@ -132,14 +132,15 @@ def _figure(name: str, figure: charts.Figure, said: str) -> str:
     )
 
 
-def _table(frame: pd.DataFrame, name: str = "") -> str:
+def _table(frame: pd.DataFrame, said: str, name: str = "") -> str:
     known = f' id="{name}"' if name else ""
     head = "".join(f'<th scope="col">{_text(str(column))}</th>' for column in frame.columns)
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{_text(_cell(value))}</td>" for value in row) + "</tr>"
         for row in frame.astype(object).itertuples(index=False, name=None)
     )
-    return f'<div class="scroll"><table{known}><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+    scroll = f'class="scroll" tabindex="0" role="region" aria-label="{_text(said)}"'  # so that arrow keys move it
+    return f"<div {scroll}><table{known}><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
 
 
 def _cell(value: object) -> str:

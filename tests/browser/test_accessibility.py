@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
+from tests.helpers_axe import violations
 from tests.helpers_browser import Visitor
 from tests.helpers_pages import PAGES, settled, whole
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
-JUDGE = "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})"
 GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 22, 28)"}
 WIDTHS = (390, 1280)
 NAMED = """found => found.map(e => [e.outerHTML.slice(0, 80),
   e.matches(".stDataFrame") ? e.querySelector("[role=region]")?.ariaLabel : e.alt || e.ariaLabel])"""
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core has against the page: rule, element, reason."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE)
-    return [
-        f"{rule['id']}: {node['target']}: {node['failureSummary']}"
-        for rule in page.evaluate(JUDGE, list(RULES))["violations"]
-        for node in rule["nodes"]
-    ]
 
 
 def turn(visitor: Visitor, scheme: str) -> None:

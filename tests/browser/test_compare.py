@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.helpers_app import metrics_of
+from tests.helpers_axe import violations
 from tests.helpers_browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -134,6 +135,7 @@ def test_figures_and_report_are_the_parquet_s_and_open_offline(
         assert read == pytest.approx(dict(zip(wanted["width"], 100 * wanted["accuracy"], strict=True)), rel=1e-5)
         drawn = alone.evaluate("document.querySelector('[data-figure=figure-curves]').data[1].y")
         assert drawn == pytest.approx((100 * wanted["accuracy"]).tolist(), rel=1e-6)
+        assert violations(alone) == []
         assert asked == [report.as_uri()], "nothing but the file is asked for"
         assert not wrong
     finally:
