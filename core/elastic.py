@@ -54,7 +54,7 @@ class Elastic(nn.Module):
 
     @property
     def scale(self) -> Scale:
-        """What a slice is multiplied by and what is added to it; its tables have no memory of their own training."""
+        """What a slice is multiplied by and what is added to it; its tables are computed from the parameter."""
         if self.table is None:
             return self._fixed
         whole = self.table * TABLE_RATE
