@@ -1,7 +1,7 @@
 """The paper's experiments, each by one command, such as: python benchmarks/papers.py --experiment pointnet
 
 One training gives every width; beside it a plain model is trained for each of five widths, its learning rate chosen on
-validation. Printed are the metric on test by width, and the seconds of the one training against the sum of the five
+validation. Printed are the metric on test by width, and the CPU seconds of the one training against the sum of the five
 (of the chosen rates alone). The curve is drawn as a PNG, and the last line is JSON.
 
 Widths are counted as in the paper: fully-connected layers for mnist, pointnet and liif, all channels, heads and
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import tempfile
 import time
 from pathlib import Path
@@ -38,55 +39,80 @@ RATES = (1e-3, 3e-3, 1e-2)  # an untuned line would flatter everyone
 ROWS = 500  # evaluated at once
 
 
-def one_seed(
-    experiment: str, name: str, data_dir: str | None, seed: int, epochs: int | None, quick: bool, threads: int
-):
-    """Everything for one seed: the metric by contender and width, seconds, memory."""
+def prepared(experiment: str, name: str, data_dir: str | None, threads: int):
+    """Data, the model's name and settings, and its family."""
     import torch
-
-    from core import sweep, train
 
     torch.set_num_threads(threads)
     data = data_sets.load(name, data_dir=data_dir)
-    _, wanted, settings, recipes = EXPERIMENTS[experiment]
-    # another data set may want another model, as one photograph wants a coordinate network
-    model = wanted if name == EXPERIMENTS[experiment][0] else models.suited(data)
-    settings = settings if model == wanted else {}
-    family = models.family_for(data, model, **settings)
+    usual, model, settings, _ = EXPERIMENTS[experiment]
+    if name != usual and models.suited(data) != model:  # one photograph wants a coordinate network
+        model, settings = models.suited(data), {}
+    return data, model, settings, models.family_for(data, model, **settings)
+
+
+def one_training(
+    experiment: str, name: str, data_dir: str | None, threads: int, seed: int, epochs: int | None, recipe: str
+):
+    """A recipe's one training: the metric by width, its seconds, memory, and the epochs and widths for dedicated."""
+    from core import sweep, train
+
+    data, model, settings, family = prepared(experiment, name, data_dir, threads)
     widths = log_spaced(*path_range(family.layout))
-    metric = task(data.task).metric
-    found, seconds, memory, rates = {}, {}, {}, {}
-    for recipe in recipes:
-        chosen = recipe_named(
-            recipe, **{**models.recipe_settings(model, recipe), **({"epochs": epochs} if epochs else {})}
-        )
-        each = models.family_for(
-            data, model, **settings, **({"each_layer": True} if chosen.independent and model == "mlp" else {})
-        )
-        with tempfile.TemporaryDirectory() as folder, peak_memory() as used:
-            before = time.perf_counter()
-            run = train(each, data, out=Path(folder) / "run", recipe=chosen, seed=seed, progress=False)
-            seconds[recipe] = time.perf_counter() - before
-            table = sweep(run, data, widths=widths, latency=False, progress=False)
-        found[recipe] = dict(zip(widths, table[metric.name].tolist(), strict=True))
-        memory.setdefault("stratified", used["mb"])  # a later one would find memory that is there already
-    epochs = epochs or recipe_named("stratified", **models.recipe_settings(model, "stratified")).epochs
-    found["dedicated"], seconds["dedicated"] = {}, 0.0
-    for width in five(widths):
-        best = None
-        for lr in RATES[1:2] if quick else RATES:
-            torch.manual_seed(seed)
-            module = family.build(**path_widths(family.layout, width))
-            before = time.perf_counter()
-            fit(module, data, plain_recipe(epochs, lr), seed)
-            spent = time.perf_counter() - before
-            validation, test = judge(module, data, "validation"), judge(module, data, "test")
-            if best is None or (metric.at_least(validation, best[0]) and validation != best[0]):
-                best = validation, test, spent, lr
-        found["dedicated"][width] = best[1]
-        seconds["dedicated"] += best[2]
-        rates[width] = best[3]
-    return {"metric": found, "seconds": seconds, "peak_mb": memory, "rates": rates, "task": data.task}
+    own = models.recipe_settings(model, recipe)
+    chosen = recipe_named(recipe, **{**own, **({"epochs": epochs} if epochs else {})})
+    if chosen.independent and model == "mlp":
+        family = models.family_for(data, model, **settings, each_layer=True)
+    with tempfile.TemporaryDirectory() as folder, peak_memory() as used:
+        before = time.process_time()
+        run = train(family, data, out=Path(folder) / "run", recipe=chosen, seed=seed, progress=False, device="cpu")
+        seconds = time.process_time() - before
+        table = sweep(run, data, widths=widths, latency=False, progress=False)
+    metric = dict(zip(widths, table[task(data.task).metric.name].tolist(), strict=True))
+    return {"metric": metric, "seconds": seconds, "mb": used["mb"], "epochs": chosen.epochs, "task": data.task}
+
+
+def one_dedicated(
+    experiment: str, name: str, data_dir: str | None, threads: int, seed: int, epochs: int, width: int, lr: float
+) -> tuple[float, float, float]:
+    """A plain model of one width, trained with one learning rate: its metric on validation and test, its seconds."""
+    import torch
+
+    data, _, _, family = prepared(experiment, name, data_dir, threads)
+    torch.manual_seed(seed)
+    module = family.build(**path_widths(family.layout, width))
+    before = time.process_time()
+    fit(module, data, plain_recipe(epochs, lr), seed)
+    spent = time.process_time() - before
+    return judge(module, data, "validation"), judge(module, data, "test"), spent
+
+
+def one_seed(where: tuple, seed: int, epochs: int | None, quick: bool, jobs: int):
+    """Everything for one seed: the metric by contender and width, seconds, memory."""
+    recipes = EXPERIMENTS[where[0]][3]
+    found = {recipe: in_fresh_process(one_training, *where, seed, epochs, recipe) for recipe in recipes}
+    first = found[recipes[0]]
+    metric = task(first["task"]).metric
+    tasks = [(width, lr) for width in five(list(first["metric"])) for lr in (RATES[1:2] if quick else RATES)]
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(tasks)), maxtasksperchild=1) as pool:
+        # the widest first, since it takes longest
+        given = [(*where, seed, first["epochs"], width, lr) for width, lr in reversed(tasks)]
+        scores = dict(zip(reversed(tasks), pool.starmap(one_dedicated, given, chunksize=1), strict=True))
+    best: dict[int, tuple[float, float, float, float]] = {}
+    for width, lr in tasks:
+        validation, test, spent = scores[width, lr]
+        known = best.get(width)
+        if known is None or (metric.at_least(validation, known[0]) and validation != known[0]):
+            best[width] = validation, test, spent, lr
+    return {
+        "metric": {recipe: one["metric"] for recipe, one in found.items()}
+        | {"dedicated": {width: one[1] for width, one in best.items()}},
+        "seconds": {recipe: one["seconds"] for recipe, one in found.items()}
+        | {"dedicated": sum(one[2] for one in best.values())},
+        "peak_mb": {recipe: one["mb"] for recipe, one in found.items()},
+        "rates": {width: one[3] for width, one in best.items()},
+        "task": first["task"],
+    }
 
 
 def five(widths: list[int]) -> list[int]:
@@ -163,12 +189,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, help="of every training; the model's own if left out")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="dedicated models trained at a time (default 1)")
     parser.add_argument("--quick", action="store_true", help="one epoch, one learning rate for the dedicated models")
     parser.add_argument("--png", help="where the curve is drawn (default: papers-<experiment>.png)")
     a = parser.parse_args()
     name, epochs = a.data or EXPERIMENTS[a.experiment][0], 1 if a.quick and not a.epochs else a.epochs
-    arguments = (epochs, a.quick, a.threads)
-    runs = [in_fresh_process(one_seed, a.experiment, name, a.data_dir, seed, *arguments) for seed in range(a.seeds)]
+    where = (a.experiment, name, a.data_dir, a.threads)
+    runs = [one_seed(where, seed, epochs, a.quick, a.jobs) for seed in range(a.seeds)]
     metric = task(runs[0]["task"]).metric
     lines = {
         key: {w: float(np.mean([run["metric"][key][w] for run in runs])) for w in runs[0]["metric"][key]}
@@ -182,7 +209,7 @@ def main() -> None:
         print(f"{key:>12}" + "".join(f"{metric.format(line[w], unit=False) if w in line else '':>8}" for w in widths))
     seconds = {key: float(np.mean([run["seconds"][key] for run in runs])) for key in runs[0]["seconds"]}
     first = next(iter(lines))
-    print(f"seconds of the one training: {seconds[first]:.1f}; of five dedicated models together: "
+    print(f"CPU seconds of the one training: {seconds[first]:.1f}; of five dedicated models together: "
           f"{seconds['dedicated']:.1f}")  # fmt: skip
     picture = Path(a.png or f"papers-{a.experiment}.png")
     draw(picture, f"{a.experiment} on {name}", metric, lines)

@@ -137,7 +137,9 @@ class Elastic(nn.Module):
         shares = [knot_shares(self.layout, cutoff) for cutoff in cutoffs]
         rows = range(len(self.table))
         mix = torch.tensor(
-            [[TABLE_RATE * share.get(knot, 0.0) for knot in rows] for share in shares], device=self.table.device
+            [[TABLE_RATE * share.get(knot, 0.0) for knot in rows] for share in shares],
+            dtype=self.table.dtype,
+            device=self.table.device,
         )
         kept = [
             (start, start + cutoff[self._runs[name][0][1]] * self._runs[name][0][2] if self._runs.get(name) else end)
