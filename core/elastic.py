@@ -166,7 +166,9 @@ class _Offset(torch.autograd.Function):
         ctx.kept, ctx.sizes = kept, [len(v) for v in vectors]
         ctx.set_materialize_grads(False)
         rows = torch.addmm(torch.cat(vectors), mix, table).unbind()
-        return tuple(rows[i % len(rows)][a:b] for i, (a, b) in enumerate(kept))
+        found = (rows[i % len(rows)][a:b] for i, (a, b) in enumerate(kept))
+        # a kernel of cuDNN reads a vector in steps of 16 bytes, and a part may begin between two
+        return tuple(part.clone() for part in found) if table.is_cuda else tuple(found)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
