@@ -140,7 +140,8 @@ def test_the_table_is_ordered_and_fits_every_window(browser: Browser, own_server
         box.fill(order)
         box.press("Enter")
         # The box says the order at once; the server has heard when another table alone stands in the place of this one.
-        page.wait_for_function(f"old => {{ const now = {TABLES}; return now.length === 1 && now[0] !== old[0] }}", arg=before)
+        alone = f"old => {{ const now = {TABLES}; return now.length === 1 && now[0] !== old[0] }}"
+        page.wait_for_function(alone, arg=before)
         visitor.settle()
         page.wait_for_function("document.querySelector('.stDataFrame').getBoundingClientRect().width > 200")
         grid.click(position={"x": 16, "y": 35 + 17})  # the box in the first row
