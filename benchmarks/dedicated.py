@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import measure  # noqa: F401 (puts the project on the path)
 import numpy as np
 
-from core.dropout import Recipe
+from core.dropout import Recipe, decided
 
 if TYPE_CHECKING:
     import torch
@@ -26,14 +26,15 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int 
     import torch
 
     from core.models import fit_inputs
-    from core.steps import batch_rows, learning_rate, loss_function, make_optimizer
+    from core.steps import learning_rate, loss_function, make_optimizer
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
     loss_of = loss_function(data.task, torch.from_numpy(data.target_statistics()[1]))
-    optimizer, batch = make_optimizer(module, recipe), batch_rows(recipe, data.train.n)
+    recipe = recipe.for_rows(data.train.n)
+    optimizer, batch = make_optimizer(module, recipe), decided(recipe.batch_size)
     an_epoch = data.train.n // batch
-    total = recipe.epochs * an_epoch if steps is None else steps
+    total = decided(recipe.epochs) * an_epoch if steps is None else steps
     module.train()
     for step in range(total):
         epoch, index = divmod(step, an_epoch)

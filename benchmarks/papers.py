@@ -69,7 +69,8 @@ def one_training(
         seconds = time.process_time() - before
         table = sweep(run, data, widths=widths, latency=False, progress=False)
     metric = dict(zip(widths, table[task(data.task).metric.name].tolist(), strict=True))
-    return {"metric": metric, "seconds": seconds, "mb": used["mb"], "epochs": chosen.epochs, "task": data.task}
+    epochs = chosen.for_rows(data.train.n).epochs
+    return {"metric": metric, "seconds": seconds, "mb": used["mb"], "epochs": epochs, "task": data.task}
 
 
 def one_dedicated(

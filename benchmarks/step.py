@@ -9,6 +9,7 @@ import argparse
 
 from measure import finish, in_fresh_process, in_turns, peak_memory
 
+LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
 SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
     "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
     "784-1024x4-10, batch 256": (784, 1024, 4, 10, 256),
@@ -66,7 +67,7 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     x, y = torch.randn(batch, inputs), torch.randint(outputs, (batch,))
-    recipe = recipe_named("stratified" if name == "dense" else name)
+    recipe = recipe_named("stratified" if name == "dense" else name).for_rows(LARGE)
     family = models.family(
         "mlp", inputs=inputs, outputs=outputs, hidden=hidden, layers=layers, each_layer=recipe.independent
     )
@@ -112,7 +113,7 @@ def building(widths: dict[str, int], steps: int, threads: int) -> dict[str, floa
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    family, recipe, rng = Family(_residual, **widths), recipe_named("paper"), np.random.default_rng(0)
+    family, recipe, rng = Family(_residual, **widths), recipe_named("paper").for_rows(LARGE), np.random.default_rng(0)
     model = Elastic(family, 0.0)
     optimizer = make_optimizer(model, recipe)
     x, y = torch.randn(128, 1, 14, 14), torch.randint(10, (128,))

@@ -16,7 +16,7 @@ import dedicated
 import numpy as np
 from quality_task import Bench, timed
 
-from core.dropout import Recipe
+from core.dropout import Recipe, decided
 
 
 @dataclass
@@ -204,6 +204,4 @@ def _judged(bench: Bench, modules: Mapping[int, Any], found: Outcome) -> Outcome
 
 
 def batch_of(bench: Bench, recipe: Recipe) -> int:
-    from core.steps import batch_rows
-
-    return batch_rows(recipe, bench.data.train.n)
+    return decided(recipe.for_rows(bench.data.train.n).batch_size)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import files
-from core.dropout import Cuts, Recipe
+from core.dropout import Cuts, Recipe, decided
 from core.errors import UserError
 from core.family import Family
 from core.layout import whole_number
-from core.steps import batch_rows
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +71,7 @@ def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
 
     if not tracked(model.full):
         return
-    cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), batch_rows(recipe, data.train.n)
+    cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), decided(recipe.batch_size)
 
     def smallest(batch: int) -> int:
         return min(int(part.stop) - int(part.start) for part in parts(batch, cuts))

@@ -7,9 +7,10 @@ recipe: a dataclass with its settings' `limits` and a `draw`, and its name in `R
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -17,7 +18,10 @@ from core.errors import UserError
 from core.layout import Width, whole_number
 from core.scale import MAX_ALPHA
 
+T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
+LARGEST_BATCH = 500  # rows
+STEPS = 1_600  # of the optimiser, that small data get in a training by default
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Cuts:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What every recipe sets: the optimiser's schedule and the scale.
+    """What every recipe sets: the optimiser's schedule and the scale. None leaves a setting to the data (`for_rows`).
 
     A consuming layer's input is multiplied by `(full / c) ** alpha` (the paper: alpha 1), where c features are kept.
     """
@@ -48,9 +52,9 @@ class Recipe:
         "alpha": (float, 0.0, MAX_ALPHA),
         "tables": (bool, 0, 1),
     }
-    epochs: int = 20
+    epochs: int | None = 20
     batch_size: int | None = None  # None: 500, and less on small data
-    lr: float = 5e-3  # peak of warm-up and cosine
+    lr: float | None = 5e-3  # peak of warm-up and cosine
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
     alpha: float = 0.25
@@ -59,7 +63,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting, (kind, low, high) in self.limits.items():
             value = getattr(self, setting)
-            if value is None and setting == "batch_size":
+            if value is None and getattr(type(self), setting) is None:
                 continue
             # as plain Python's own type, since a recipe goes into JSON
             object.__setattr__(self, setting, _checked(setting, value, kind, low, high))
@@ -68,6 +72,10 @@ class Recipe:
     def independent(self) -> bool:
         """Whether each layer draws a cutoff of its own, which wants a width for each layer."""
         return False
+
+    def for_rows(self, n: int) -> Recipe:
+        """The recipe with everything that was left open decided, for a training part of n examples."""
+        return replace(self, batch_size=min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // 16))))
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """The cutoffs of one step."""
@@ -113,6 +121,9 @@ class Stratified(Recipe):
     The k-th of K is `round((full + 0.49) ** ((k + u) / K))`, u uniform in [0, 1), at least the lower bound. In a share
     `full_share` of the steps the widest is full width. The batch is shared: the widest gets `widest_share` of it,
     for full width is what lags most behind a network of its own, and the others the rest in equal parts.
+
+    Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then a quarter of them:
+    a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -122,15 +133,25 @@ class Stratified(Recipe):
         "widest_share": (float, 0.01, 0.99),
         "whole_batch": (bool, 0, 1),
     }
-    epochs: int = 15  # on Fashion-MNIST the time of ten of a plain training's (benchmarks/recipes.py)
-    lr: float = 7e-3
+    epochs: int | None = None  # 15, or more where that were fewer steps than `STEPS`
+    lr: float | None = None  # 7e-3; twice that where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float = 0.12
     alpha: float = 0.3
     tables: bool = True
     strata: int = 4
     full_share: float = 0.5
     widest_share: float = 0.4
-    whole_batch: bool = False
+    whole_batch: bool | None = None
+
+    def for_rows(self, n: int) -> Stratified:
+        """Small data: the whole batch for each cutoff, more epochs, and a larger rate."""
+        whole = n < 16 * LARGEST_BATCH if self.whole_batch is None else self.whole_batch
+        rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (4 if whole else 16))))
+        an_epoch = n // rows
+        # 15 are on Fashion-MNIST the time of ten of a plain training's (benchmarks/recipes.py)
+        epochs = self.epochs or max(15, math.ceil(STEPS / an_epoch))
+        lr = self.lr or (1.4e-2 if whole else 7e-3)
+        return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr)
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first; the same share of full width in every layer."""
@@ -169,6 +190,13 @@ class Sandwich(Recipe):
         full = {name: w.full for name, w in widths.items()}
         lower = {name: w.lower for name, w in widths.items()}
         return Cuts((full, *middle, lower), whole_batch=True, teacher=0 if self.distil else None)
+
+
+def decided(value: T | None) -> T:
+    """A setting of a recipe that `for_rows` has decided. Raises TypeError where nothing has."""
+    if value is None:
+        raise TypeError("the recipe leaves this setting to the data; ask recipe.for_rows(n) first")
+    return value
 
 
 RECIPES: dict[str, type[Recipe]] = {r.name: r for r in (Stratified, Paper, Sandwich)}

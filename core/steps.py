@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.dropout import Cuts, Recipe
+from core.dropout import Cuts, Recipe, decided
 from core.errors import UserError
 from core.interrupt import Interrupted
 from core.tasks import task as task_named
@@ -36,7 +36,7 @@ class Diverged(UserError):
 
 @dataclass
 class Training:
-    """One training under way: `run` does all steps from `state` on, in place."""
+    """One training under way: `run` does all steps from `state` on, in place. Its recipe leaves nothing open."""
 
     model: Elastic
     optimizer: torch.optim.Optimizer
@@ -54,8 +54,8 @@ class Training:
 
         state, recipe, model = self.state, self.recipe, self.model
         where = next(model.parameters()).device
-        n, batch = self.data.train.n, batch_rows(recipe, self.data.train.n)
-        total = recipe.epochs * self.steps_an_epoch
+        n, batch = self.data.train.n, decided(recipe.batch_size)
+        total = decided(recipe.epochs) * self.steps_an_epoch
         x = torch.from_numpy(np.ascontiguousarray(self.data.train.x))
         y = torch.from_numpy(np.ascontiguousarray(self.data.train.y))
         if where.type == "cuda":  # whole on the GPU: picking a batch from the host would cost more than the step
@@ -110,7 +110,7 @@ class Training:
     @property
     def steps_an_epoch(self) -> int:
         """Whole batches in the training part; the rows left over differ from epoch to epoch."""
-        return self.data.train.n // batch_rows(self.recipe, self.data.train.n)
+        return self.data.train.n // decided(self.recipe.batch_size)
 
     def check_weights(self) -> None:
         """Raise Diverged where a finite loss has led to weights that are not."""
@@ -125,7 +125,7 @@ class Training:
 
     def _diverged(self, what: str) -> Diverged:
         epoch = (self.state.step - 1) // self.steps_an_epoch + 1
-        smaller = f"a smaller rate, such as --lr {self.recipe.lr / 4:.2g}"
+        smaller = f"a smaller rate, such as --lr {decided(self.recipe.lr) / 4:.2g}"
         return Diverged(
             f"{what} at step {self.state.step} (epoch {epoch}) with learning rate {self.recipe.lr:g}; the last good "
             f"checkpoint is kept: go on from it with --resume and {smaller}, or start again with --overwrite"
@@ -172,13 +172,8 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     """Linear warm-up, then a cosine to zero (Loshchilov & Hutter, 2017)."""
     warm = max(1, round(recipe.warmup * total))
     if step < warm:
-        return recipe.lr * (step + 1) / warm
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-
-def batch_rows(recipe: Recipe, n: int) -> int:
-    """Rows of a batch: the recipe's, and on small data few enough for at least sixteen steps an epoch."""
-    return min(n, recipe.batch_size or min(500, max(32, n // 16)))
+        return decided(recipe.lr) * (step + 1) / warm
+    return decided(recipe.lr) * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
 def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
@@ -214,7 +209,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     decays = [p for p in model.parameters() if p.dim() > 1 and p is not table]
     others = [p for p in model.parameters() if p.dim() <= 1 or p is table]
     groups = [{"params": decays, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=decided(recipe.lr), fused=True)
 
 
 def watch(model: Elastic, data: Dataset) -> dict[str, float]:

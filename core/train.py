@@ -16,14 +16,14 @@ import numpy as np
 
 from core import files
 from core.checks import check_batch, check_family, check_outputs, check_recipe, checked_seed, device_of
-from core.dropout import Recipe
+from core.dropout import Recipe, decided
 from core.dropout import recipe as recipe_named
 from core.errors import RunError, UserError
 from core.family import Family
 from core.interrupt import Interrupted, stop_requests
 from core.record import RunRecord
 from core.runs import TABLES, Run, fingerprint
-from core.steps import Diverged, Training, batch_rows, learning_rate, loss_function, make_optimizer, train_step
+from core.steps import Diverged, Training, learning_rate, loss_function, make_optimizer, train_step
 from core.store import RunStore, check_id, check_replaceable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from core.data import Dataset
     from core.elastic import Elastic
 
-__all__ = ["Interrupted", "batch_rows", "learning_rate", "loss_function", "make_optimizer", "train", "train_step"]
+__all__ = ["Interrupted", "learning_rate", "loss_function", "make_optimizer", "train", "train_step"]
 
 EXAMPLES_KEPT = 300
 ORDERED_BY = 500  # training examples whose loss orders the features of a trained model
@@ -65,7 +65,8 @@ def train(
     out
         Folder of the new run; its parent is the store.
     recipe
-        A recipe or its name: `stratified`, `paper` or `sandwich`.
+        A recipe or its name: `stratified`, `paper` or `sandwich`. What it leaves open is decided by the data's size,
+        and written down with the run.
     seed
         Decides the initial weights, the order of the examples and the cutoffs.
     device
@@ -94,6 +95,7 @@ def train(
     check_recipe(chosen)
     seed = checked_seed(seed)
     dataset = as_dataset(data)
+    chosen = chosen.for_rows(dataset.train.n)
     out = Path(out).absolute()
     _claim(out, resume=resume, overwrite=overwrite)
     where = device_of(device)
@@ -105,6 +107,7 @@ def train(
         run = _finished(out, plan, family, dataset, chosen, seed, begin, overwrite=overwrite)
         if run is not None:
             return run
+    lr = decided(chosen.lr)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
         model = Elastic(family, chosen.alpha, chosen.tables)
@@ -115,9 +118,9 @@ def train(
         check_batch(model, chosen, dataset)
         model.to(where)
         optimizer = make_optimizer(model, chosen)
-        state = checkpoint.restore(out, model, optimizer, plan, chosen.lr) if resume else None
+        state = checkpoint.restore(out, model, optimizer, plan, lr) if resume else None
         if state is None:
-            state = checkpoint.Progress(lr=chosen.lr)
+            state = checkpoint.Progress(lr=lr)
             checkpoint.save(out, model, optimizer, state, plan)
         save = partial(checkpoint.save, out, model, optimizer, state, plan)
         training = Training(model, optimizer, dataset, chosen, seed, state, save, progress)
@@ -193,7 +196,7 @@ def _finished(
     same = {
         "model": (record.layout, record.family.get("name")) == (family.layout, (family.source or {}).get("name")),
         "data": record.data.get("fingerprint") == data.fingerprint,
-        "recipe": record.recipe == _recipe_used(recipe, data),
+        "recipe": record.recipe == recipe.to_json(),
         "seed": training.get("seed") == seed,
         "start": training.get("start") == (begin.told if begin else None),
     }
@@ -210,11 +213,6 @@ def _finished(
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, data
     return run
-
-
-def _recipe_used(recipe: Recipe, data: Dataset) -> dict[str, Any]:
-    """The recipe as run.json has it: with the batch size that it came to."""
-    return {**recipe.to_json(), "batch_size": batch_rows(recipe, data.train.n)}
 
 
 def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -291,7 +289,7 @@ def _write(
             "test_n": data.test.n,
             **({"picture": list(data.picture)} if data.picture else {}),
         },
-        recipe=_recipe_used(recipe, data),
+        recipe=recipe.to_json(),
         scale=model.scale.to_json(),
         training={
             "seed": seed,

@@ -15,13 +15,13 @@ from core.dropout import Recipe, recipe
 SETTINGS = {"epochs": 3, "batch_size": 24, "lr": 0.02}
 RECIPES = {
     "paper": recipe("paper", **SETTINGS),
-    "stratified": recipe("stratified", **SETTINGS),
+    "stratified": recipe("stratified", whole_batch=False, **SETTINGS),  # as on large data
     "whole batch": recipe("stratified", whole_batch=True, **SETTINGS),
     "sandwich": recipe("sandwich", **SETTINGS),
     "distil": recipe("sandwich", distil=True, **SETTINGS),
 }
 
-LONG = recipe("stratified", **{**SETTINGS, "epochs": 12})
+LONG = recipe("stratified", whole_batch=False, **{**SETTINGS, "epochs": 12})
 
 
 def clusters(

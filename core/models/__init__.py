@@ -56,7 +56,7 @@ MODELS: dict[str, Model] = {
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
         meaning="PointNet, for clouds of points",
         # tables took 12 points from full width in trainings of 12 epochs, one seed; a T-net's matrix has one too
-        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "tables": False},
+        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "tables": False, "whole_batch": False},
     ),
     "coordinates": Model(
         family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,

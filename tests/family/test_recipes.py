@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dropout import RECIPES, Cuts, Paper, Recipe, Sandwich, Stratified, recipe
+from core.dropout import RECIPES, STEPS, Cuts, Paper, Recipe, Sandwich, Stratified, decided, recipe
 from core.errors import UserError
 from core.layout import Width
 
@@ -116,6 +116,33 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     assert shared.shares == pytest.approx((0.4, 0.2, 0.2, 0.2))
     assert draws(Stratified(whole_batch=True), ONE, 1)[0].whole_batch
     assert draws(Stratified(strata=1), ONE, 1)[0].whole_batch
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 200_000), st.sampled_from([None, 1, 40]), st.sampled_from([None, 1, 64, 10**6]))
+def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_size):
+    asked = Stratified(epochs=epochs, batch_size=batch_size)
+    for kind, chosen in [("stratified", asked), *((name, recipe(name, batch_size=batch_size)) for name in RECIPES)]:
+        found = chosen.for_rows(n)
+        assert None not in found.to_json().values()
+        assert found == found.for_rows(n), f"{kind} was decided"
+        assert 1 <= found.batch_size <= n
+        assert found.batch_size == min(n, batch_size or found.batch_size)
+    found = asked.for_rows(n)
+    steps = found.epochs * (n // found.batch_size)
+    assert found.epochs == (epochs or found.epochs)
+    assert epochs or steps >= STEPS or found.epochs == 15
+    assert found.lr == (1.4e-2 if found.whole_batch else 7e-3)
+
+
+def test_large_data_share_the_batch_and_small_data_do_not():
+    large, small = Stratified().for_rows(55_000), Stratified().for_rows(1_000)
+    assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 15, 7e-3)
+    assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 400, 1.4e-2)
+    own = Stratified(whole_batch=False, epochs=3, lr=0.1)
+    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62)
+    with pytest.raises(TypeError, match="for_rows"):
+        decided(Stratified().lr)
 
 
 @pytest.mark.parametrize("between", [0, 1, 5])

@@ -103,12 +103,12 @@ def test_any_size_of_batch(tmp_path, kind, batch):
 
 
 def test_batch_is_smaller_on_small_data():
-    assert steps.batch_rows(recipe("paper"), 55_000) == 500
+    assert recipe("paper").for_rows(55_000).batch_size == 500
     for n in (20, 100, 700, 5_000):
-        rows = steps.batch_rows(recipe("paper"), n)
+        rows = recipe("paper").for_rows(n).batch_size
         assert 1 <= rows <= n
         assert n // rows >= min(16, n // 32)
-    assert steps.batch_rows(recipe("paper", batch_size=64), 55_000) == 64
+    assert recipe("paper", batch_size=64).for_rows(55_000).batch_size == 64
 
 
 def test_learning_rate_warms_up_and_falls():
