@@ -23,6 +23,7 @@ from app.compare_choice import (
     value_name,
 )
 from app.compare_tables import curves, side_by_side, what_differs
+from app.offered import hint, offered
 from app.scales import view
 from core.errors import RunError
 from core.frontier import Budget, answer, recommended
@@ -81,11 +82,12 @@ def _choose(runs: list[Run], choice: Choice) -> list[Run]:
     st.session_state["compare-runs"] = choice.runs = [name for name in choice.runs if name in by_id][:MOST]
     st.multiselect(
         "Runs",
-        list(by_id),
+        offered(runs, choice.runs),
         key="compare-runs",
         max_selections=MOST,
         format_func=lambda name: words.listed(by_id[name]),
         placeholder="Choose two to four runs",
+        help=hint(runs) or None,
         on_change=runs_chosen,
     )
     return [by_id[name] for name in choice.runs]
