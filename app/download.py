@@ -135,7 +135,7 @@ def _own(run: Run) -> bool:
 
 
 def _formats(run: Run) -> list[str]:
-    return [name for name, f in FORMATS.items() if not (_own(run) and f.needs_torch)]
+    return [name for name, f in FORMATS.items() if not (_own(run) and f.holds_program)]
 
 
 def _format(run: Run) -> str:
@@ -203,7 +203,7 @@ def _button(run: Run, width: int, format: str) -> None:
         type="primary",
         key="download",
     )
-    if FORMATS[format].needs_torch:
+    if FORMATS[format].holds_program:
         care = ". Opened again and run on stored examples before you get it. The first one takes a few seconds."
     else:
         care = f", {kilobytes(run.layout.file_bytes(widths))}. Opened again and compared before you get it."

@@ -1,8 +1,8 @@
 """A run and a width become a file: safetensors, ONNX, .pt2, or a bundle with all that a stranger needs.
 
 Every file holds the plain small model: the slice with the recipe's scale folded in. Cutting the safetensors file
-needs no torch; the other formats import it inside their functions. To add a format: a function from
-`(run, widths)` to bytes, and its line in `FORMATS`.
+needs no torch, nor do ONNX and the bundle at a measured size of the registry's models; where it is needed it is
+imported inside the functions. To add a format: a function from `(run, widths)` to bytes, and its line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Format:
     suffix: str
     label: str
     meaning: str  # for whom it is, in plain words
-    needs_torch: bool
+    holds_program: bool  # which wants the factory, and torch where no graph is written down
     make: Callable[[Run, Widths, Family | None], bytes]
 
 
@@ -127,7 +127,7 @@ FORMATS: dict[str, Format] = {
             suffix=".zip",
             label="Everything in one zip",
             meaning="Two formats, a description, the labels and scripts that load the model; take this if unsure.",
-            needs_torch=True,
+            holds_program=True,
             make=_bundle,
         ),
         Format(
@@ -135,7 +135,7 @@ FORMATS: dict[str, Format] = {
             suffix=".safetensors",
             label="Weights only (safetensors)",
             meaning="The model's numbers, for a program that already knows its shape.",
-            needs_torch=False,
+            holds_program=False,
             make=_safetensors,
         ),
         Format(
@@ -143,7 +143,7 @@ FORMATS: dict[str, Format] = {
             suffix=".onnx",
             label="ONNX",
             meaning="The whole model for almost any language and device, through ONNX Runtime.",
-            needs_torch=True,
+            holds_program=True,
             make=_onnx,
         ),
         Format(
@@ -151,7 +151,7 @@ FORMATS: dict[str, Format] = {
             suffix=".pt2",
             label="PyTorch program (.pt2)",
             meaning="The whole model for PyTorch, with no source code needed.",
-            needs_torch=True,
+            holds_program=True,
             make=_pt2,
         ),
     )
