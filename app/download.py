@@ -14,7 +14,7 @@ from app import links, polished, store
 from app.words import safe, short, units
 from core.delivered import Delivered, check
 from core.errors import UserError
-from core.export import FORMATS, export, file_name
+from core.export import FORMATS, export, file_name, size_before
 from core.report import kilobytes
 from core.runs import Run
 
@@ -203,11 +203,11 @@ def _button(run: Run, width: int, format: str) -> None:
         type="primary",
         key="download",
     )
-    if FORMATS[format].holds_program:
-        care = ". Opened again and run on stored examples before you get it. The first one takes a few seconds."
-    else:
-        care = f", {kilobytes(run.layout.file_bytes(widths))}. Opened again and compared before you get it."
-    st.caption(safe(short(name, 80) + care))
+    size, roughly = size_before(run, widths, format)
+    how = "run on stored examples" if FORMATS[format].holds_program else "compared"
+    wait = " The first one takes a few seconds." if format == "pt2" else ""
+    said = f"{roughly} {kilobytes(size)}".strip()
+    st.caption(safe(f"{short(name, 80)}, {said}. Opened again and {how} before you get it.{wait}"))
     if clicked and before:  # the click went to a button as it was before this run
         _report(before)
 

@@ -33,6 +33,8 @@ class Format:
     meaning: str  # for whom it is, in plain words
     holds_program: bool  # which wants the factory, and torch where no graph is written down
     make: Callable[[Run, Widths, Family | None], bytes]
+    size: Callable[[int, int], float]  # in bytes, from the bytes of its weights and how many tensors they are
+    roughly: str = ""  # said before the size where that is not known exactly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,12 @@ def export(
         run = run.with_polished(on_the_sweep(run, widths))
     data = kind.make(run, widths, family or run.family)
     return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
+
+
+def size_before(run: Run, widths: Widths, format: str) -> tuple[int, str]:
+    """Bytes of the file before it is made, and what to say before them: nothing where they are exact, or `about`."""
+    kind = FORMATS[format]
+    return round(kind.size(run.layout.file_bytes(widths), len(run.layout.tensors))), kind.roughly
 
 
 def file_name(run: Run, widths: Widths, format: str) -> str:
@@ -129,6 +137,8 @@ FORMATS: dict[str, Format] = {
             meaning="Two formats, a description, the labels and scripts that load the model; take this if unsure.",
             holds_program=True,
             make=_bundle,
+            size=lambda weights, tensors: 1.88 * weights + 4e3,  # weights twice, which hardly shrink, and texts
+            roughly="at most about",
         ),
         Format(
             name="safetensors",
@@ -137,6 +147,7 @@ FORMATS: dict[str, Format] = {
             meaning="The model's numbers, for a program that already knows its shape.",
             holds_program=False,
             make=_safetensors,
+            size=lambda weights, tensors: weights,
         ),
         Format(
             name="onnx",
@@ -145,6 +156,8 @@ FORMATS: dict[str, Format] = {
             meaning="The whole model for almost any language and device, through ONNX Runtime.",
             holds_program=True,
             make=_onnx,
+            size=lambda weights, tensors: weights + 50 * tensors,
+            roughly="about",
         ),
         Format(
             name="pt2",
@@ -153,6 +166,8 @@ FORMATS: dict[str, Format] = {
             meaning="The whole model for PyTorch, with no source code needed.",
             holds_program=True,
             make=_pt2,
+            size=lambda weights, tensors: weights + 1_700 * tensors,  # what is done with each is written as JSON
+            roughly="about",
         ),
     )
 }
