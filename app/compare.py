@@ -33,6 +33,7 @@ from core.tasks import Metric
 
 def page() -> None:
     """The whole page, top to bottom."""
+    st.html("<style>.stMainBlockContainer { max-width: 1100px; }</style>")  # room for the tables, as on My runs
     st.title("Compare runs")
     st.markdown("Which network is the better one, and at which size? Each curve is one run at every size.")
     runs = notices.open_store()
