@@ -52,7 +52,7 @@ def _classes(comparison: Comparison) -> None:
     )
     left = len(table) - compare_charts.MOST_LABELS
     more = f" The chart leaves out the {left:,} labels on which they differ least." if left > 0 else ""
-    st.caption(f"The bars, and the figures in brackets, are 95 % intervals: the fewer examples, the wider.{more}")
+    st.caption(f"The bars, and the figures in brackets, are 95\u00a0% intervals: the fewer examples, the wider.{more}")
     st.dataframe(table, hide_index=True, alt="Each run on each label")
 
 
@@ -150,7 +150,7 @@ def _answer(comparison: Comparison, field: store_frontier.Field, top: pd.DataFra
     name = words.safe(words.short(first["run"]))
     figures = f"{words.figure_of(metric, first[metric.name])}, {kilobytes(first['bytes'])}"
     st.markdown(
-        f":material/emoji_events: **At {words.safe(f'{budget:,.12g}')} kB, take {name} at "
+        f":material/emoji_events: **At {words.safe(f'{budget:,.12g} kB')}, take {name} at "
         f"{words.units(int(first['width']))}:** {words.safe(figures)}\\. It is the best of {count}\\."
     )
     verdict.take(field.runs[first["run"]], first)

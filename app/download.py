@@ -228,7 +228,7 @@ def _report(jobs: list[Job]) -> None:
         st.error(f"**The file could not be made:** {safe(job.failure)}", icon=":material/error:")
     else:
         st.success(
-            f"Handed over: {kilobytes(job.size)}. {_checked(job)} To check that the copy is whole, compare its "
+            f"Handed over: {safe(kilobytes(job.size))}. {_checked(job)} To check that the copy is whole, compare its "
             f"SHA-256: `{job.sha256}`",
             icon=":material/check_circle:",
         )

@@ -105,8 +105,8 @@ def _presets(run: Run, metrics: pd.DataFrame) -> None:
         (
             "Smallest that does the job",
             int(widths.iloc[as_good_as_full(metrics, metric)]),
-            f"The smallest size that the {kind} can't tell from full size (a paired test at 95 %), where of the larger "
-            "sizes no more than 1 in 20 can be told from it either.",
+            f"The smallest size that the {kind} can't tell from full size (a paired test at 95\u00a0%), where of the "
+            "larger sizes no more than 1 in 20 can be told from it either.",
         ),
         ("Full size", int(widths.iloc[-1]), "The whole network, as it was trained."),
     )
@@ -131,8 +131,9 @@ def _curve(run: Run, metrics: pd.DataFrame, limits: charts.Limits, choice: Choic
     metric, alone = run.task.metric, polished.points(run).table
     st.subheader(f"{metric.label} at every size", anchor="curve")
     st.caption(
-        "Tap the chart or move the slider to pick a size. The band is the 95 % interval: how far a figure may be off "
-        f"because it was measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all there could be."
+        "Tap the chart or move the slider to pick a size. The band is the 95\u00a0% interval: how far a figure may be "
+        f"off because it was measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all that there "
+        "could be."
     )
     if len(alone):
         st.caption(polished.EXPLAINED)
@@ -178,7 +179,7 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
         lines.append(f"Only sizes up to {words.units(int(metrics['width'].iloc[-1]))} were measured.")
     lines.append(polished.how_to(run, metrics))
     with st.expander("Where these figures come from", icon=":material/science:"):
-        st.markdown("\n".join(f"- {line}" for line in lines))
+        st.markdown(words.joined("\n".join(f"- {line}" for line in lines)))
 
 
 def _measured_on(run: Run, metrics: pd.DataFrame) -> str:

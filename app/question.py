@@ -110,7 +110,7 @@ def _field(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[str, str, l
     metric, at = run.task.metric, recommended(metrics, run.task.metric)
     row = metrics.iloc[at]
     if choice.ask == UNDER:
-        help_text = "1 kB is 1,000 bytes and 1 MB is 1,000 kB; a photo has thousands of kB."
+        help_text = "1\u00a0kB is 1,000 bytes and 1\u00a0MB is 1,000 kB; a photo has thousands of kB."
         return f"Largest file, in {choice.unit}", help_text, limits.size_field(float(row["bytes"]), choice.unit)
     if choice.ask == TIME:
         help_text = (

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Response, WebSocket, expect
 
 from app.store import VARIABLE
+from app.words import GLUE
 from tests.helpers_app import ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -145,7 +146,7 @@ class Visitor:
         """A part of the readout: value, interval, change, size, params, units."""
         found = self.page.locator(f'.live [data-part="{part}"]')
         expect(found).not_to_be_empty()
-        return found.inner_text()
+        return found.inner_text().replace(GLUE, " ")
 
     @property
     def width(self) -> int:
