@@ -23,6 +23,7 @@ from app.compare_choice import (
     value_name,
 )
 from app.compare_tables import curves, side_by_side, what_differs
+from app.number_field import number_field
 from app.offered import hint, offered
 from app.scales import view
 from core.errors import RunError
@@ -149,21 +150,8 @@ def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
         ),
         WIDTH: ("Units", limits.Field(low=1.0, high=limits.MOST, start=float(first["width"]), step=1.0)),
     }[choice.at]
-    key = f"compare-value-{choice.at}"
-    st.session_state[key] = entry.clip(choice.values.get(value_name(choice.at, metric), entry.start))
-    st.number_input(
-        label,
-        value=None,  # so that an emptied field comes as None and not as the lowest figure
-        min_value=entry.low,
-        max_value=entry.high,
-        step=entry.step,
-        format="%g",
-        key=key,
-        on_change=value_chosen,
-        args=(metric,),
-        width=260,
-    )
-    return float(st.session_state[key])
+    value = choice.values.get(value_name(choice.at, metric), entry.start)
+    return number_field(label, entry, value, key=f"compare-value-{choice.at}", on_change=value_chosen, args=(metric,))
 
 
 def _row(metrics: pd.DataFrame, metric: Metric, at: str, value: float) -> int | None:

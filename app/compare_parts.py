@@ -10,6 +10,7 @@ import streamlit as st
 from app import agreement, compare_charts, limits, per_class, store_frontier, verdict, words
 from app.answers import Comparison, all_answers
 from app.compare_choice import AGREE, CLASSES, STORE, Choice, budget_chosen, part_opened
+from app.number_field import number_field
 from core.report import kilobytes
 from core.runs import Run
 
@@ -129,20 +130,8 @@ def _budget(comparison: Comparison, choice: Choice) -> float:
     sizes = [float(at["bytes"]) for _, at in comparison.here] or [50e3]
     entry = limits.size_field(max(sizes))
     first = entry.start if comparison.max_kb is None else comparison.max_kb
-    budget = entry.clip(first if choice.budget is None else choice.budget)
-    st.session_state["compare-budget"] = budget
-    st.number_input(
-        "File of at most, in kB",
-        value=None,
-        min_value=entry.low,
-        max_value=entry.high,
-        step=entry.step,
-        format="%g",
-        key="compare-budget",
-        on_change=budget_chosen,
-        width=260,
-    )
-    return budget
+    value = first if choice.budget is None else choice.budget
+    return number_field("File of at most, in kB", entry, value, key="compare-budget", on_change=budget_chosen)
 
 
 def _answer(comparison: Comparison, field: store_frontier.Field, top: pd.DataFrame, budget: float, count: str) -> None:

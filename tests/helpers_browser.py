@@ -27,6 +27,16 @@ QUIET = (
 )  # fmt: skip
 START_SECONDS = 60.0
 IDLE = '.stApp[data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+# The first element that a selector finds, those in the shadows of components included.
+DEEP = """  const deep = (selector, root = document) => {
+    const found = root.querySelector(selector);
+    if (found) return found;
+    for (const e of root.querySelectorAll("*")) {
+      const inside = e.shadowRoot && deep(selector, e.shadowRoot);
+      if (inside) return inside;
+    }
+    return null;
+  };"""
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 LOOKS: list[tuple[Literal["light", "dark"], int]] = [("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)]
 
