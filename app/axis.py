@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import links
+from app import links, words
 from app.scales import View
 from core.tasks import Metric
 
@@ -21,8 +21,8 @@ def switch(page: str, close: View, metric: Metric, whole: bool) -> None:
     reach = "starts" if metric.higher_is_better else "ends"
     st.session_state[key] = whole
     st.toggle(
-        f"Show every size (the close-up {reach} at {metric.format(edge / metric.scale)} and leaves {out:,} "
-        f"size{'' if out == 1 else 's'} {side} it)",
+        f"Show every size (the close-up {reach} at {words.joined(metric.format(edge / metric.scale))} and leaves "
+        f"{out:,} size{'' if out == 1 else 's'} {side} it)",
         key=key,
         on_change=_chosen,
         args=(page, key),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.changes import ByLabel, Pair, name_of, signed
-from app.chart_looks import BETTER, INK, PAPER, WORSE, Figure, layout, named_axis, palette, plain
+from app.chart_looks import BETTER, INK, PAPER, WORSE, Figure, error_bars, layout, named_axis, palette, plain
 from core.tasks import ACCURACY
 
 MOST_LABELS = 20  # in the chart of labels; the table has more
@@ -37,15 +37,7 @@ def label_changes(found: ByLabel, dark: bool) -> Figure:
                 "name": "change against full size",
                 "x": value.tolist(),
                 "y": list(range(count)),
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": (high - value).tolist(),
-                    "arrayminus": (value - low).tolist(),
-                    "color": colour,
-                    "thickness": 1.5,
-                    "width": 4,
-                },
+                "error_x": error_bars(value, low, high, colour),
                 "text": said,
                 "hovertemplate": "%{text}<extra></extra>",
                 "cliponaxis": False,

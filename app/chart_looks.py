@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from app.scales import log_ticks
 from app.words import short
 
@@ -60,6 +62,19 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
         "tickvals": values,
         "ticktext": labels,
         "tickangle": 0,
+    }
+
+
+def error_bars(value: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, width: int = 4) -> dict[str, Any]:
+    """The intervals around marks, for a trace's `error_x` or `error_y`; `width` is in pixels, of the ends."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (high - value).tolist(),
+        "arrayminus": (value - low).tolist(),
+        "color": colour,
+        "thickness": 1.5,
+        "width": width,
     }
 
 

@@ -23,6 +23,8 @@ from app.compare_choice import (
     value_name,
 )
 from app.compare_tables import curves, side_by_side, what_differs
+from app.number_field import number_field
+from app.offered import hint, offered
 from app.scales import view
 from core.errors import RunError
 from core.frontier import Budget, answer, recommended
@@ -32,6 +34,7 @@ from core.tasks import Metric
 
 def page() -> None:
     """The whole page, top to bottom."""
+    st.html("<style>.stMainBlockContainer { max-width: 1100px; }</style>")  # room for the tables, as on My runs
     st.title("Compare runs")
     st.markdown("Which network is the better one, and at which size? Each curve is one run at every size.")
     runs = notices.open_store()
@@ -81,11 +84,12 @@ def _choose(runs: list[Run], choice: Choice) -> list[Run]:
     st.session_state["compare-runs"] = choice.runs = [name for name in choice.runs if name in by_id][:MOST]
     st.multiselect(
         "Runs",
-        list(by_id),
+        offered(runs, choice.runs),
         key="compare-runs",
         max_selections=MOST,
         format_func=lambda name: words.listed(by_id[name]),
         placeholder="Choose two to four runs",
+        help=hint(runs) or None,
         on_change=runs_chosen,
     )
     return [by_id[name] for name in choice.runs]
@@ -146,21 +150,8 @@ def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
         ),
         WIDTH: ("Units", limits.Field(low=1.0, high=limits.MOST, start=float(first["width"]), step=1.0)),
     }[choice.at]
-    key = f"compare-value-{choice.at}"
-    st.session_state[key] = entry.clip(choice.values.get(value_name(choice.at, metric), entry.start))
-    st.number_input(
-        label,
-        value=None,  # so that an emptied field comes as None and not as the lowest figure
-        min_value=entry.low,
-        max_value=entry.high,
-        step=entry.step,
-        format="%g",
-        key=key,
-        on_change=value_chosen,
-        args=(metric,),
-        width=260,
-    )
-    return float(st.session_state[key])
+    value = choice.values.get(value_name(choice.at, metric), entry.start)
+    return number_field(label, entry, value, key=f"compare-value-{choice.at}", on_change=value_chosen, args=(metric,))
 
 
 def _row(metrics: pd.DataFrame, metric: Metric, at: str, value: float) -> int | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from app import words
-from app.chart_looks import GREY, INK, SYMBOLS, Figure, layout, log_axis, named_axis, palette, plain
+from app.chart_looks import GREY, INK, SYMBOLS, Figure, error_bars, layout, log_axis, named_axis, palette, plain
 from app.per_class import ByClass, order
 from app.scales import shown
 from core.report import kilobytes
@@ -41,15 +41,7 @@ def label_by_label(found: ByClass, dark: bool) -> Figure:
                 "name": plain(name),
                 "x": value.tolist(),
                 "y": (places + shifts[i]).tolist(),
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": (high - value).tolist(),
-                    "arrayminus": (value - low).tolist(),
-                    "color": colour,
-                    "thickness": 1.5,
-                    "width": 3,
-                },
+                "error_x": error_bars(value, low, high, colour, width=3),
                 "text": said,
                 "hovertemplate": "%{text}",
                 "cliponaxis": False,

@@ -10,6 +10,7 @@ import streamlit as st
 from app import agreement, compare_charts, limits, per_class, store_frontier, verdict, words
 from app.answers import Comparison, all_answers
 from app.compare_choice import AGREE, CLASSES, STORE, Choice, budget_chosen, part_opened
+from app.number_field import number_field
 from core.report import kilobytes
 from core.runs import Run
 
@@ -52,7 +53,7 @@ def _classes(comparison: Comparison) -> None:
     )
     left = len(table) - compare_charts.MOST_LABELS
     more = f" The chart leaves out the {left:,} labels on which they differ least." if left > 0 else ""
-    st.caption(f"The bars, and the figures in brackets, are 95 % intervals: the fewer examples, the wider.{more}")
+    st.caption(f"The bars, and the figures in brackets, are 95\u00a0% intervals: the fewer examples, the wider.{more}")
     st.dataframe(table, hide_index=True, alt="Each run on each label")
 
 
@@ -129,20 +130,8 @@ def _budget(comparison: Comparison, choice: Choice) -> float:
     sizes = [float(at["bytes"]) for _, at in comparison.here] or [50e3]
     entry = limits.size_field(max(sizes))
     first = entry.start if comparison.max_kb is None else comparison.max_kb
-    budget = entry.clip(first if choice.budget is None else choice.budget)
-    st.session_state["compare-budget"] = budget
-    st.number_input(
-        "File of at most, in kB",
-        value=None,
-        min_value=entry.low,
-        max_value=entry.high,
-        step=entry.step,
-        format="%g",
-        key="compare-budget",
-        on_change=budget_chosen,
-        width=260,
-    )
-    return budget
+    value = first if choice.budget is None else choice.budget
+    return number_field("File of at most, in kB", entry, value, key="compare-budget", on_change=budget_chosen)
 
 
 def _answer(comparison: Comparison, field: store_frontier.Field, top: pd.DataFrame, budget: float, count: str) -> None:
@@ -150,7 +139,7 @@ def _answer(comparison: Comparison, field: store_frontier.Field, top: pd.DataFra
     name = words.safe(words.short(first["run"]))
     figures = f"{words.figure_of(metric, first[metric.name])}, {kilobytes(first['bytes'])}"
     st.markdown(
-        f":material/emoji_events: **At {words.safe(f'{budget:,.12g}')} kB, take {name} at "
+        f":material/emoji_events: **At {words.safe(f'{budget:,.12g} kB')}, take {name} at "
         f"{words.units(int(first['width']))}:** {words.safe(figures)}\\. It is the best of {count}\\."
     )
     verdict.take(field.runs[first["run"]], first)

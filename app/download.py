@@ -14,7 +14,7 @@ from app import links, polished, store
 from app.words import safe, short, units
 from core.delivered import Delivered, check
 from core.errors import UserError
-from core.export import FORMATS, export, file_name
+from core.export import FORMATS, export, file_name, size_before
 from core.report import kilobytes
 from core.runs import Run
 
@@ -135,7 +135,7 @@ def _own(run: Run) -> bool:
 
 
 def _formats(run: Run) -> list[str]:
-    return [name for name, f in FORMATS.items() if not (_own(run) and f.needs_torch)]
+    return [name for name, f in FORMATS.items() if not (_own(run) and f.holds_program)]
 
 
 def _format(run: Run) -> str:
@@ -203,11 +203,11 @@ def _button(run: Run, width: int, format: str) -> None:
         type="primary",
         key="download",
     )
-    if FORMATS[format].needs_torch:
-        care = ". Opened again and run on stored examples before you get it. The first one takes a few seconds."
-    else:
-        care = f", {kilobytes(run.layout.file_bytes(widths))}. Opened again and compared before you get it."
-    st.caption(safe(short(name, 80) + care))
+    size, roughly = size_before(run, widths, format)
+    how = "run on stored examples" if FORMATS[format].holds_program else "compared"
+    wait = " The first one takes a few seconds." if format == "pt2" else ""
+    said = f"{roughly} {kilobytes(size)}".strip()
+    st.caption(safe(f"{short(name, 80)}, {said}. Opened again and {how} before you get it.{wait}"))
     if clicked and before:  # the click went to a button as it was before this run
         _report(before)
 
@@ -228,7 +228,7 @@ def _report(jobs: list[Job]) -> None:
         st.error(f"**The file could not be made:** {safe(job.failure)}", icon=":material/error:")
     else:
         st.success(
-            f"Handed over: {kilobytes(job.size)}. {_checked(job)} To check that the copy is whole, compare its "
+            f"Handed over: {safe(kilobytes(job.size))}. {_checked(job)} To check that the copy is whole, compare its "
             f"SHA-256: `{job.sha256}`",
             icon=":material/check_circle:",
         )

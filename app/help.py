@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import help_figure, links, notices
 from app.help_words import CAN_DO, LIMITS, MEASURED, TRAIN_ON, TRAIN_ON_COMMAND, WORDS
+from app.words import joined
 from core.export import FORMATS
 from core.tasks import TASKS
 
@@ -42,7 +43,7 @@ def page() -> None:
 
 
 def _list(lines: Iterable[str]) -> None:
-    st.markdown("\n".join(f"- {line}" for line in lines))
+    st.markdown(joined("\n".join(f"- {line}" for line in lines)))
 
 
 def _glossary() -> dict[str, str]:

@@ -14,6 +14,8 @@ from app.answers import Answers
 from app.paired import ALPHA
 from core.tasks import ACCURACY, mean_and_interval, paired_test
 
+LONGEST_HEAD = 26  # letters of a run's name, so that four runs fit beside each other
+
 
 @dataclass(frozen=True, kw_only=True)
 class ByClass:
@@ -60,7 +62,7 @@ def table(found: ByClass) -> pd.DataFrame:
     """A row for each label, the one on which the runs differ most first."""
     rows = order(found)
     columns: dict[str, list[str]] = {"Label": [found.labels[k] for k in rows]}
-    for i, name in enumerate(found.names):
+    for i, name in enumerate(words.short(name, LONGEST_HEAD) for name in found.names):
         columns[name if name not in columns else f"{name} ({i + 1})"] = [
             f"{ACCURACY.format(found.values[i, k])} ({ACCURACY.format_interval(found.low[i, k], found.high[i, k])})"
             for k in rows

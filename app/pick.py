@@ -12,8 +12,8 @@ from app import answer_box, axis, charts, links, notices, picked, polished, stor
 from app import choice as choice_of
 from app.choice import CHOOSE, Choice
 from app.first_steps import first_steps
+from app.offered import hint, offered
 from app.question import question
-from app.runs_table import MOST_NAMES
 from app.scales import view
 from core.errors import RunError
 from core.frontier import as_good_as_full, recommended
@@ -79,24 +79,16 @@ def _choose_run(runs: list[Run], choice: Choice) -> Run:
         st.session_state["pick-run"] = choice.run
         st.selectbox(
             "Trained network",
-            _offered(runs, choice.run),
+            offered(runs, {choice.run}),
             format_func=lambda run_id: words.listed(by_id[run_id]),
             key="pick-run",
             on_change=choice_of.run_chosen,
-            help="At first the best run on the data that was used last: best at a tenth of full size."
-            + (f" Of {len(runs):,} runs the newest are listed; My runs has all." if len(runs) > MOST_NAMES else ""),
+            help=f"At first the best run on the data that was used last: best at a tenth of full size. {hint(runs)}",
         )
     run = by_id[choice.run]
     lead = "" if len(runs) > 1 else f"**{words.safe(run.id)}**: "
     st.caption(lead + words.purpose(run.record))
     return run
-
-
-def _offered(runs: list[Run], chosen: str) -> list[str]:
-    """Names to choose from; of very many runs the newest ones, and the one that is chosen."""
-    newest = sorted(runs, key=lambda run: (run.record.created, run.id), reverse=True)[:MOST_NAMES]
-    listed = {chosen, *(run.id for run in newest)}
-    return [run.id for run in runs if run.id in listed]
 
 
 def _presets(run: Run, metrics: pd.DataFrame) -> None:
@@ -113,8 +105,8 @@ def _presets(run: Run, metrics: pd.DataFrame) -> None:
         (
             "Smallest that does the job",
             int(widths.iloc[as_good_as_full(metrics, metric)]),
-            f"The smallest size that the {kind} can't tell from full size (a paired test at 95 %), where of the larger "
-            "sizes no more than 1 in 20 can be told from it either.",
+            f"The smallest size that the {kind} can't tell from full size (a paired test at 95\u00a0%), where of the "
+            "larger sizes no more than 1 in 20 can be told from it either.",
         ),
         ("Full size", int(widths.iloc[-1]), "The whole network, as it was trained."),
     )
@@ -139,8 +131,9 @@ def _curve(run: Run, metrics: pd.DataFrame, limits: charts.Limits, choice: Choic
     metric, alone = run.task.metric, polished.points(run).table
     st.subheader(f"{metric.label} at every size", anchor="curve")
     st.caption(
-        "Tap the chart or move the slider to pick a size. The band is the 95 % interval: how far a figure may be off "
-        f"because it was measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all there could be."
+        "Tap the chart or move the slider to pick a size. The band is the 95\u00a0% interval: how far a figure may be "
+        f"off because it was measured on {int(metrics['n'].iloc[0]):,} {run.task.example}s and not on all that there "
+        "could be."
     )
     if len(alone):
         st.caption(polished.EXPLAINED)
@@ -186,7 +179,7 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
         lines.append(f"Only sizes up to {words.units(int(metrics['width'].iloc[-1]))} were measured.")
     lines.append(polished.how_to(run, metrics))
     with st.expander("Where these figures come from", icon=":material/science:"):
-        st.markdown("\n".join(f"- {line}" for line in lines))
+        st.markdown(words.joined("\n".join(f"- {line}" for line in lines)))
 
 
 def _measured_on(run: Run, metrics: pd.DataFrame) -> str:

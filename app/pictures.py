@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from app.chart_looks import INK, palette, plain
-from app.words import short
+from app.words import joined, short
 from core.record import RunRecord
 from core.tasks import Task
 
@@ -221,7 +221,7 @@ def table(x: np.ndarray, index: np.ndarray, columns: tuple[str, ...], answers: S
 
 
 def _figure(image: str, alt: str, captions: Sequence[str], wrong: bool = False) -> str:
-    first, *rest = (html.escape(line) for line in captions)
+    first, *rest = (html.escape(joined(line)) for line in captions)
     caption = "<br>".join([f"<b>{first}</b>", *rest])
     kind = ' class="wrong"' if wrong else ""
     return f'<figure{kind}><img src="{image}" alt="{html.escape(alt)}"><figcaption>{caption}</figcaption></figure>'

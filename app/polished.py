@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from app import store, words
-from app.chart_looks import INK, palette
+from app.chart_looks import INK, error_bars, palette
 from app.charts import EDGE
 from app.paired import paired
 from app.scales import View, shown
@@ -88,15 +88,7 @@ def marks(table: pd.DataFrame, metric: Metric, seen: View, dark: bool) -> list[d
             "name": LEGEND,
             "x": table["params"].to_numpy(float).tolist(),
             "y": np.clip(value, seen.low + edge, seen.high - edge).tolist(),
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": np.where(out, 0, high - value).tolist(),
-                "arrayminus": np.where(out, 0, value - low).tolist(),
-                "color": colour,
-                "thickness": 1.5,
-                "width": 4,
-            },
+            "error_y": error_bars(value, np.where(out, value, low), np.where(out, value, high), colour),
             "customdata": table["width"].tolist(),
             "text": [_hover(row, metric) for row in table.to_dict("records")],
             "hovertemplate": "%{text}<extra></extra>",

@@ -11,6 +11,7 @@ from app import choice as choice_of
 from app import limits, store, words
 from app.charts import Limits
 from app.choice import CHOOSE, KEEP, LOSE, TIME, UNDER, Choice
+from app.number_field import number_field
 from core.errors import UserError
 from core.frontier import chosen_by, recommended
 from core.report import Reply, reply
@@ -84,25 +85,20 @@ def _limit(run: Run, metrics: pd.DataFrame, choice: Choice) -> float:
     label, help_text, entry = _field(run, metrics, choice)
     in_kb = limits.UNITS[choice.unit] if choice.ask == UNDER else 1.0
     before = choice.limits.get(choice_of.limit_name(choice.ask, metric))
-    st.session_state[key] = entry.clip(entry.start if before is None else before / in_kb)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.number_input(
+        value = number_field(
             label,
-            value=None,  # so that an emptied field comes as None and not as the lowest limit
-            min_value=entry.low,
-            max_value=entry.high,
-            step=entry.step,
-            format="%g",
+            entry,
+            entry.start if before is None else before / in_kb,
             key=key,
             help=help_text,
             on_change=choice_of.limit_chosen,
             args=(metric,),
-            width=260,
         )
         if choice.ask == UNDER:
             st.session_state["pick-unit"] = choice.unit
             st.radio("Unit", list(limits.UNITS), horizontal=True, key="pick-unit", on_change=choice_of.unit_chosen)
-    return float(f"{float(st.session_state[key]) * in_kb:.12g}")
+    return float(f"{value * in_kb:.12g}")
 
 
 def _field(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[str, str, limits.Field]:
@@ -110,7 +106,7 @@ def _field(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[str, str, l
     metric, at = run.task.metric, recommended(metrics, run.task.metric)
     row = metrics.iloc[at]
     if choice.ask == UNDER:
-        help_text = "1 kB is 1,000 bytes and 1 MB is 1,000 kB; a photo has thousands of kB."
+        help_text = "1\u00a0kB is 1,000 bytes and 1\u00a0MB is 1,000 kB; a photo has thousands of kB."
         return f"Largest file, in {choice.unit}", help_text, limits.size_field(float(row["bytes"]), choice.unit)
     if choice.ask == TIME:
         help_text = (

@@ -13,7 +13,7 @@ def section(comparison: Comparison) -> None:
     st.subheader("Take the figures with you", anchor="figures")
     with st.container(horizontal=True):
         st.download_button(
-            "Report (HTML, 5 MB)",
+            "Report (HTML, 5\u00a0MB)",
             data=lambda: html_report.report(comparison),
             file_name="comparison.html",
             mime="text/html",

@@ -81,8 +81,8 @@ def _labels(run: Run, width: int, full: int, found: dict[int, np.ndarray], truth
             for k in np.argsort(-parts, kind="stable")[:TOP]:
                 st.progress(float(min(max(parts[k], 0.0), 1.0)), text=words.safe(f"{names[k]}: {_percent(parts[k])}"))
     st.caption(
-        "The percentages are how a network shares its vote among the labels. They add up to 100 %, also for a picture "
-        "of something else, and are no promise to be right that often."
+        "The percentages are how a network shares its vote among the labels. They add up to 100\u00a0%, also for a "
+        "picture of something else, and are no promise to be right that often."
     )
 
 

@@ -82,8 +82,9 @@ def _labels(run: Run, found: Pair) -> None:
         alt="Change of each label against full size; the table below says the same.",
     )
     st.caption(
-        "Points lost (left) or won (right) on the examples of each label. The line through a mark is the 95 % interval "
-        "of the change, on the same examples. A filled mark is more than chance would make; a ring may be chance."
+        "Points lost (left) or won (right) on the examples of each label. The line through a mark is the 95\u00a0% "
+        "interval of the change, on the same examples. A filled mark is more than chance would make; a ring may be "
+        "chance."
     )
     _cut(len(part.names), changes_charts.MOST_LABELS, "labels are drawn: those that lose most")
     st.dataframe(changes.label_table(part), hide_index=True, alt="Change of each label")

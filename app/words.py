@@ -15,6 +15,8 @@ from core.runs import Run
 from core.tasks import Metric, task
 
 JOINER = "\u2060"  # no width, no break
+GLUE = "\u00a0"  # a space at which no line breaks
+UNITS = re.compile(r"(?<=\d) (?=(?:%|kB|MB|ms|s|dB)(?!\w))")  # the space before a unit
 SAID_AS_THEY_ARE = ("the same", "not known")  # what `Metric.format_difference` says without a direction
 LONGEST_NAME = 40  # in a chart or a sentence; names may have a hundred characters
 
@@ -62,8 +64,13 @@ def safe(text: str) -> str:
     Markdown any more, so there an invisible joiner parts what it looks for.
     """
     sought = r"www(?=\.)|@|:(?=//|streamlit:)|(?<!\S)[-<>~](?=[-=>](?!\S))"
-    parted = re.sub(sought, rf"\g<0>{JOINER}", printable(text), flags=re.IGNORECASE)
+    parted = re.sub(sought, rf"\g<0>{JOINER}", joined(printable(text)), flags=re.IGNORECASE)
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", parted)
+
+
+def joined(text: str) -> str:
+    """Text for a page, on which a number and its unit stay on one line. Files and addresses keep their plain spaces."""
+    return UNITS.sub(GLUE, text)
 
 
 def short(text: str, longest: int = LONGEST_NAME) -> str:
@@ -194,13 +201,13 @@ def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> 
                 "width": width,
                 "place": math.log(params),
                 "units": units(width),
-                "value": metric.format(value),
-                "interval": metric.format_interval(low, high),
+                "value": joined(metric.format(value)),
+                "interval": joined(metric.format_interval(low, high)),
                 "change": "this is full size" if width == last["width"] else against_full(metric, value, last[name]),
                 "params": f"{params:,}",
-                "size": kilobytes(size),
-                "share": f"{share(size, last['bytes'])} of full size",
-                "time": nearest_time(times, width),
+                "size": joined(kilobytes(size)),
+                "share": joined(f"{share(size, last['bytes'])} of full size"),
+                "time": joined(nearest_time(times, width)),
             }
         )
     return shown

@@ -10,7 +10,7 @@ from typing import Any
 from measure import ROOT
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.helpers_browser import IDLE
+from tests.helpers_browser import DEEP, IDLE
 
 SAMPLE = ROOT / "sample_checkpoints" / "fashion-stratified"  # 256 widths; a file of 1.1 MB at full size
 QUIET_MS = 500  # without a change, after which a page counts as settled
@@ -19,16 +19,8 @@ PATIENCE_MS = 120_000
 
 # Times are in ms on the page's own clock, which starts as its address is opened.
 PROBE = """(() => {
+  DEEP;
   const probe = window.probe = { sent: 0, sentAt: 0, released: 0, last: 0, table: 0, bytes: 0, frames: [] };
-  const deep = (selector, root = document) => {
-    const found = root.querySelector(selector);
-    if (found) return found;
-    for (const e of root.querySelectorAll("*")) {
-      const inside = e.shadowRoot && deep(selector, e.shadowRoot);
-      if (inside) return inside;
-    }
-    return null;
-  };
   probe.deep = deep;
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (data) {
@@ -65,7 +57,7 @@ PROBE = """(() => {
   document.addEventListener("DOMContentLoaded", () => new MutationObserver(changed).observe(document.body, {
     subtree: true, childList: true, characterData: true, attributes: true,
   }));
-})()"""
+})()""".replace("  DEEP;", DEEP)
 SETTLED = """([selector, quiet]) => document.querySelector(selector) && probe.sentAt >= probe.released
   && performance.now() - Math.max(probe.last, probe.released) > quiet"""
 

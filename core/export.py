@@ -1,8 +1,8 @@
 """A run and a width become a file: safetensors, ONNX, .pt2, or a bundle with all that a stranger needs.
 
 Every file holds the plain small model: the slice with the recipe's scale folded in. Cutting the safetensors file
-needs no torch; the other formats import it inside their functions. To add a format: a function from
-`(run, widths)` to bytes, and its line in `FORMATS`.
+needs no torch, nor do ONNX and the bundle at a measured size of the registry's models; where it is needed it is
+imported inside the functions. To add a format: a function from `(run, widths)` to bytes, and its line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class Format:
     suffix: str
     label: str
     meaning: str  # for whom it is, in plain words
-    needs_torch: bool
+    holds_program: bool  # which wants the factory, and torch where no graph is written down
     make: Callable[[Run, Widths, Family | None], bytes]
+    size: Callable[[int, int], float]  # in bytes, from the bytes of its weights and how many tensors they are
+    roughly: str = ""  # said before the size where that is not known exactly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,12 @@ def export(
         run = run.with_polished(on_the_sweep(run, widths))
     data = kind.make(run, widths, family or run.family)
     return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
+
+
+def size_before(run: Run, widths: Widths, format: str) -> tuple[int, str]:
+    """Bytes of the file before it is made, and what to say before them: nothing where they are exact, or `about`."""
+    kind = FORMATS[format]
+    return round(kind.size(run.layout.file_bytes(widths), len(run.layout.tensors))), kind.roughly
 
 
 def file_name(run: Run, widths: Widths, format: str) -> str:
@@ -127,32 +135,39 @@ FORMATS: dict[str, Format] = {
             suffix=".zip",
             label="Everything in one zip",
             meaning="Two formats, a description, the labels and scripts that load the model; take this if unsure.",
-            needs_torch=True,
+            holds_program=True,
             make=_bundle,
+            size=lambda weights, tensors: 1.88 * weights + 4e3,  # weights twice, which hardly shrink, and texts
+            roughly="at most about",
         ),
         Format(
             name="safetensors",
             suffix=".safetensors",
             label="Weights only (safetensors)",
             meaning="The model's numbers, for a program that already knows its shape.",
-            needs_torch=False,
+            holds_program=False,
             make=_safetensors,
+            size=lambda weights, tensors: weights,
         ),
         Format(
             name="onnx",
             suffix=".onnx",
             label="ONNX",
             meaning="The whole model for almost any language and device, through ONNX Runtime.",
-            needs_torch=True,
+            holds_program=True,
             make=_onnx,
+            size=lambda weights, tensors: weights + 50 * tensors,
+            roughly="about",
         ),
         Format(
             name="pt2",
             suffix=".pt2",
             label="PyTorch program (.pt2)",
             meaning="The whole model for PyTorch, with no source code needed.",
-            needs_torch=True,
+            holds_program=True,
             make=_pt2,
+            size=lambda weights, tensors: weights + 1_700 * tensors,  # what is done with each is written as JSON
+            roughly="about",
         ),
     )
 }

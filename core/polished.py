@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,15 +68,10 @@ def table(run: Run) -> pd.DataFrame:
 
 def read_weights(run: Run, width: int) -> dict[str, np.ndarray]:
     """The polished model's plain state at `width`. Raises UserError where there is none, RunError for a damaged one."""
-    if not (run.path / POLISHED).exists():
-        raise _none(run, width, [])
-    with open_tensors(run.path, POLISHED) as file:
-        rows = _rows(run, file)
-        if width not in rows:
-            raise _none(run, width, sorted(rows))
+    with _opened(run, width) as (file, row):
         shapes = run.layout.shapes(path_widths(run.layout, width))
         state = {name: read_tensor(file, POLISHED, f"{width}/{name}") for name in shapes}
-    if fingerprint(state) != rows[width]["sha256"] or not all(
+    if fingerprint(state) != row["sha256"] or not all(
         np.isfinite(value).all() for value in state.values() if value.dtype.kind == "f"
     ):
         raise RunError(f"{POLISHED} does not hold the weights that it describes at width {width}; {MEND}")
@@ -84,16 +80,23 @@ def read_weights(run: Run, width: int) -> dict[str, np.ndarray]:
 
 def read_predictions(run: Run, width: int) -> np.ndarray:
     """What the polished model predicts of each test example, like `Run.predicted`. Raises as `read_weights` does."""
+    with _opened(run, width) as (file, _):
+        kept = read_tensor(file, POLISHED, f"{PREDICTIONS}{width}")
+    if not (int(kept.max(initial=0)) < len(run.record.labels) if run.task.classes else np.isfinite(kept).all()):
+        raise RunError(f"{POLISHED} holds answers at width {width} that can't be; {MEND}")
+    return kept.astype(np.float32) / 255 if run.task.bounded else kept
+
+
+@contextmanager
+def _opened(run: Run, width: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The file and the row of `width` in it. Raises UserError where there is none, RunError for a damaged file."""
     if not (run.path / POLISHED).exists():
         raise _none(run, width, [])
     with open_tensors(run.path, POLISHED) as file:
         rows = _rows(run, file)
         if width not in rows:
             raise _none(run, width, sorted(rows))
-        kept = read_tensor(file, POLISHED, f"{PREDICTIONS}{width}")
-    if not (int(kept.max(initial=0)) < len(run.record.labels) if run.task.classes else np.isfinite(kept).all()):
-        raise RunError(f"{POLISHED} holds answers at width {width} that can't be; {MEND}")
-    return kept.astype(np.float32) / 255 if run.task.bounded else kept
+        yield file, rows[width]
 
 
 def write(run: Run, width: int, row: Mapping[str, Any], state: Mapping[str, np.ndarray], answers: np.ndarray) -> None:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from streamlit.testing.v1 import AppTest
 
+from app.words import GLUE, JOINER
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_checkpoints"
 DIGITS = ("digits-paper", "digits-stratified")
@@ -74,7 +76,7 @@ def texts(at: AppTest) -> str:
     """All that the page says outside its widgets, Markdown's marks and joiners taken out."""
     kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success", "code")
     said = [element.value for kind in kinds for element in getattr(at, kind)]
-    return "\n".join(said).replace("\\", "").replace("\u2060", "").replace("**", "")
+    return "\n".join(said).replace("\\", "").replace(JOINER, "").replace(GLUE, " ").replace("**", "")
 
 
 def well(at: AppTest) -> AppTest:
@@ -102,7 +104,7 @@ def readout(at: AppTest) -> dict[str, Any]:
     """What the live slider says at the size that the page is on."""
     data = slider(at)
     (row,) = (row for row in data["rows"] if row["width"] == data["width"])
-    return row
+    return {part: said.replace(GLUE, " ") if isinstance(said, str) else said for part, said in row.items()}
 
 
 def figure(at: AppTest) -> dict[str, Any]:

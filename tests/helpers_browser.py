@@ -17,6 +17,7 @@ from typing import Any, Literal
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Response, WebSocket, expect
 
 from app.store import VARIABLE
+from app.words import GLUE
 from tests.helpers_app import ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -26,6 +27,16 @@ QUIET = (
 )  # fmt: skip
 START_SECONDS = 60.0
 IDLE = '.stApp[data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+# The first element that a selector finds, those in the shadows of components included.
+DEEP = """  const deep = (selector, root = document) => {
+    const found = root.querySelector(selector);
+    if (found) return found;
+    for (const e of root.querySelectorAll("*")) {
+      const inside = e.shadowRoot && deep(selector, e.shadowRoot);
+      if (inside) return inside;
+    }
+    return null;
+  };"""
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 LOOKS: list[tuple[Literal["light", "dark"], int]] = [("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)]
 
@@ -145,7 +156,7 @@ class Visitor:
         """A part of the readout: value, interval, change, size, params, units."""
         found = self.page.locator(f'.live [data-part="{part}"]')
         expect(found).not_to_be_empty()
-        return found.inner_text()
+        return found.inner_text().replace(GLUE, " ")
 
     @property
     def width(self) -> int:

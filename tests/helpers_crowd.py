@@ -6,19 +6,11 @@ from typing import Any
 
 from playwright.sync_api import Browser, expect
 
-from tests.helpers_browser import Visitor
+from tests.helpers_browser import DEEP, Visitor
 
 # Each picks every n-th size, from a size of its own on, so that a size of another's would be seen at once.
 PICKING = """([person, people, until, picks]) => {
-  const deep = (selector, root = document) => {
-    const found = root.querySelector(selector);
-    if (found) return found;
-    for (const e of root.querySelectorAll("*")) {
-      const inside = e.shadowRoot && deep(selector, e.shadowRoot);
-      if (inside) return inside;
-    }
-    return null;
-  };
+  DEEP;
   const live = deep(".live"), input = live.querySelector("input"), { rows } = live.state.data;
   const own = rows.filter((_, k) => k % people === person && k < rows.length - 1).map((row) => row.units);
   const main = document.querySelector(".stMain"), result = window.picking = { ms: [], wrong: [], done: false };
@@ -52,7 +44,7 @@ PICKING = """([person, people, until, picks]) => {
   });
   watch.observe(main, { subtree: true, childList: true, characterData: true });
   next();
-}"""
+}""".replace("  DEEP;", DEEP)
 
 
 def crowd(

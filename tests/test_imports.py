@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE, APP = sorted((ROOT / "core").rglob("*.py")), sorted((ROOT / "app").rglob("*.py"))
 SAMPLE = ROOT / "sample_checkpoints/digits-stratified"
+WITHOUT_TORCH = ("safetensors", "onnx", "bundle")
 # What writes or runs whatever a file says; torch.export.load reads JSON and raw numbers, checked in tests/export
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FORBIDDEN_CALLS = {
@@ -106,12 +107,33 @@ def test_importing_core_alone_is_light():
         ["--help"],
         ["list", str(SAMPLE.parent)],
         ["show", str(SAMPLE), "--max-kb", "20"],
-        ["export", str(SAMPLE), "--width", "3", "--format", "safetensors", "--out", "OUT"],
+        *(["export", str(SAMPLE), "--width", "3", "--out", "OUT", "--format", f] for f in WITHOUT_TORCH),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(arguments[::7]),
 )
 def test_commands_that_need_no_torch_import_none(arguments, tmp_path):
     arguments = [str(tmp_path / "x") if a == "OUT" else a for a in arguments]
     code = f"import sys; from core.__main__ import main; print(main({arguments}), 'torch' in sys.modules)"
     answer = fresh(code)
     assert answer.stdout.splitlines()[-1] == "0 False", answer.stderr
+
+
+def test_a_bundle_of_a_measured_size_is_made_and_read_again_without_torch():
+    """Of every kind of model that the sample runs hold."""
+    code = f"""
+import sys
+from core import Run
+from core.delivered import check
+from core.export import export
+from core.models import MODELS
+from core.store import RunStore
+kinds = {{run.record.family["name"]: run for run in RunStore({str(SAMPLE.parent)!r}).list() if isinstance(run, Run)}}
+assert set(kinds) == set(MODELS)
+for run in kinds.values():
+    width = int(run.metrics()["width"].iloc[0])
+    found = check(run, width, "bundle", export(run, width, "bundle").data)
+    assert found.examples == len(run.examples()["x"]) and found.numbers
+print("torch" in sys.modules)
+"""
+    answer = fresh(code)
+    assert (answer.returncode, answer.stdout) == (0, "False\n"), answer.stderr

@@ -25,7 +25,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const name = part.dataset.part;
       part.textContent =
         name === "label" ? state.data.label
-        : name === "interval" ? `95 % sure: ${row.interval}`
+        : name === "interval" ? `95\u00a0% sure: ${row.interval}`
         : row[name];
     }
     root.querySelector('[data-card="time"]').hidden = !row.time;

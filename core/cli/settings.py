@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.errors import RunError, UserError
+from core.files import check_file, first_line
 
 if TYPE_CHECKING:
     from core.data import Dataset
     from core.family import Family
 
+DOUBLE = 2  # weights may come as float64
+MORE_HEADER = 10**6  # bytes that a file's header may have beyond ours
 BYTES_TRAINED = 16  # a parameter with its gradient and Adam's two moments, float32
 
 
@@ -33,6 +37,31 @@ def family_asked(
     if name == "mlp":  # the recipe decides whether each layer draws for itself
         settings["each_layer"] = each_layer and settings.get("layers", 2) != 1
     return models.family_for(data, name, **settings)
+
+
+def start_asked(start: Path | None, order: str | None, family: Family) -> dict[str, Any] | None:
+    """The tensors in the file of `--start`, not yet held against the model. Raises UserError."""
+    from core.order import BY
+
+    if order is not None and order not in BY:
+        raise UserError(f"features can't be ordered by {order!r}; choose --order {' or '.join(BY)}")
+    if start is None:
+        if order is not None:
+            raise UserError("--order sorts the features of a trained model; give its weights with --start")
+        return None
+    wanted = "--start wants the weights of a trained full model, as `export --format safetensors` writes them"
+    most = DOUBLE * family.layout.file_bytes(family.layout.full) + MORE_HEADER
+    try:
+        check_file(start, most)
+    except RunError as error:
+        reason = "does not exist" if not start.exists() else str(error).removeprefix(start.name).strip()
+        raise UserError(f"{start} {reason.split('; ')[0]}; {wanted}") from None
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(start))
+    except Exception as error:  # safetensors raises its own kind, OSError and ValueError alike
+        raise UserError(f"{start} is not a readable safetensors file ({first_line(error)}); {wanted}") from None
 
 
 def refuse_what_cannot_fit(family: Family) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.settings import family_asked, refuse_what_cannot_fit, with_pairs
+from core.cli.settings import family_asked, refuse_what_cannot_fit, start_asked, with_pairs
 from core.cli.shared import DataDir, Quiet, RunFolder, open_run, stop_says
 from core.cli.sizes import show
 from core.data import NAMES
@@ -49,6 +49,13 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe, such as strata=6; may be repeated."),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.safetensors", help="Weights of a trained full model of this shape to begin with."),
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Sort the features of --start by importance first: norm or gradient.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same weights.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Bring an interrupted training to its end.")] = False,
@@ -64,6 +71,7 @@ def train(
       python -m core train --data mnist --data-dir ~/mnist --recipe paper --out runs/mnist
       python -m core train --data fashion-mnist --model vit --model-set depth=3 --out runs/vit
       python -m core train --data photo:flower --out runs/flower
+      python -m core train --start trained.safetensors --order norm --out runs/ordered
     """
     from core import data as data_sets
     from core import models
@@ -79,11 +87,12 @@ def train(
     chosen = recipe_named(recipe, **{**models.recipe_settings(name, recipe), **given})
     family = family_asked(dataset, name, hidden, layers, lower, model_set or [], each_layer=chosen.independent)
     refuse_what_cannot_fit(family)
+    weights = start_asked(start, order, family)
     if resume and not out.exists() and not out.with_name(out.name + UNFINISHED).exists():
         typer.echo(f"no training of {printable(str(out))} was interrupted; this one starts at its beginning", err=True)
     run = train_family(
         family, dataset, out=out, recipe=chosen, seed=seed, device=device, resume=resume, overwrite=overwrite,
-        progress=not quiet,
+        progress=not quiet, start=weights, order=order,
     )  # fmt: skip
     with stop_says(f"the weights are saved; go on with: python -m core sweep {out}"):
         sweep_run(run, dataset, progress=not quiet)

@@ -7,10 +7,11 @@ the call that builds it and one from data to the settings that they decide, in `
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,7 +158,7 @@ def source(name: str | None, settings: Mapping[str, Any], widths: Mapping[str, i
     model = MODELS[name]
     bound = inspect.signature(model.family).bind(**settings)
     bound.apply_defaults()
-    text = inspect.getsource(importlib.import_module(model.module))
+    text = _text(model.module)
     lines, imports, start = text.splitlines(), [], 0
     for part in ast.parse(text).body:
         is_import = isinstance(part, ast.Import | ast.ImportFrom)
@@ -167,6 +168,14 @@ def source(name: str | None, settings: Mapping[str, Any], widths: Mapping[str, i
             start = part.end_lineno or start
     whole = {key: int(size) for key, size in widths.items()}
     return Source(tuple(imports), "\n".join(lines[start:]).strip("\n"), model.call(bound.arguments, whole))
+
+
+def _text(module: str) -> str:
+    """A module's text from its file: to import the module would import torch."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UserError(f"the source of {module} is not installed here; install the whole project")
+    return Path(spec.origin).read_text(encoding="utf-8")
 
 
 def _named(name: Any) -> Model:

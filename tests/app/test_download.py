@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from app import download
 from core.delivered import check
 from core.errors import RunError, UserError
-from core.export import FORMATS, export
+from core.export import FORMATS, export, size_before
 from core.report import kilobytes
 from core.runs import Run
 from tests.helpers_app import open_page, slider, texts, well
@@ -170,3 +170,13 @@ def test_every_format_says_what_it_is_and_how_it_is_used(digits: Path, format: s
     assert link.value.endswith("?run=digits-paper&width=9")
     at = well(at.selectbox(key="pick-run").set_value("digits-stratified").run())
     assert at.radio(key="download-format").value == format, "the format stays when another network is chosen"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_size_of_a_file_is_said_before_it_is_made(digits: Path, format: str) -> None:
+    at = well(open_page(run="digits-paper", width="9"))
+    at = well(at.radio(key="download-format").set_value(format).run())
+    run = Run(digits / "digits-paper")
+    size, roughly = size_before(run, run.widths_at(9), format)
+    said = f"{roughly} {kilobytes(size)}".strip()
+    assert f"digits-paper-w9{FORMATS[format].suffix}, {said}. Opened again" in texts(at)

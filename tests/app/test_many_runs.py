@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import runs_table
 from app.summary import READY, Summary
+from tests.helpers_app import edit_record, open_page, well
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True, max_size=300), st.data())
@@ -19,3 +23,25 @@ def test_names_to_choose_from_are_few_and_hold_the_chosen_one(numbers: list[int]
     assert names == sorted(names, key=str.casefold)
     assert chosen is None or chosen in names
     assert len(runs) > runs_table.MOST_NAMES or set(names) == {run.id for run in runs}
+
+
+def test_compare_lists_the_newest_runs_and_those_that_are_chosen(digits: Path) -> None:
+    sample, count = digits / "digits-paper", runs_table.MOST_NAMES + 5
+    for k in range(count):
+        old = digits / f"old-{k:03}"
+        old.mkdir()
+        for file in sample.iterdir():
+            (old / file.name).hardlink_to(file)
+        (old / "run.json").unlink()
+        shutil.copy(sample / "run.json", old)
+        edit_record(old, lambda record, k=k: record.update(created=f"2001-01-01T00:{k // 60:02}:{k % 60:02}+00:00"))
+    at = well(open_page("compare", runs="old-000,digits-paper"))
+    box = at.multiselect(key="compare-runs")
+    assert box.value == ["old-000", "digits-paper"]
+    assert len(box.options) == runs_table.MOST_NAMES + 1
+    assert {option.split(" ")[0] for option in box.options} >= {"old-000", "digits-paper", "digits-stratified"}
+    assert "the newest are listed" in box.help
+    at = well(box.set_value(["old-000", "old-104"]).run())
+    assert at.dataframe[0].value["Run"].tolist() == ["old-000", "old-104"]
+    at = well(at.multiselect(key="compare-runs").set_value(["old-104", "digits-paper"]).run())
+    assert "old-000 (digits)" not in at.multiselect(key="compare-runs").options

@@ -12,6 +12,7 @@ import pytest
 
 from app import polished
 from app.scales import view
+from app.words import GLUE
 from core.export import export
 from core.report import kilobytes
 from core.run_files import POLISHED
@@ -81,7 +82,7 @@ def test_either_of_the_two_can_be_taken(run: Run, width: int) -> None:
     at = well(at.radio(key="download-format").set_value("safetensors").run())
     row = polished.points(run).at(width)
     assert row is not None
-    captions = "\n".join(at.radio(key=WHICH).proto.captions).replace("\\", "")
+    captions = "\n".join(at.radio(key=WHICH).proto.captions).replace("\\", "").replace(GLUE, " ")
     gained = 100 * (row["accuracy"] - row["unpolished"])
     assert f"{gained:.1f} points above what it was" in captions
     assert captions.count(kilobytes(row["bytes"])) == 2

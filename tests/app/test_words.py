@@ -28,7 +28,7 @@ HOSTILE = st.text(
 @settings(deadline=None)
 def test_safe_text_says_the_same_and_formats_nothing(text: str) -> None:
     shown = words.safe(text)
-    assert re.sub(r"\\(.)", r"\1", shown).replace(words.JOINER, "") == printable(text)
+    assert re.sub(r"\\(.)", r"\1", shown).replace(words.JOINER, "").replace(words.GLUE, " ") == printable(text)
     bare = re.sub(r"\\.", "", shown)
     assert not set(bare) & set(SPECIAL), "a character that Markdown reads has no backslash"
     assert len(shown.splitlines()) <= 1
@@ -41,6 +41,13 @@ def test_safe_text_holds_nothing_that_is_linked_or_replaced_later(text: str) -> 
     plain = re.sub(r"\\(.)", r"\1", words.safe(text))
     assert not re.search(r"://|www\.|@\w|:streamlit:", plain, re.IGNORECASE)
     assert not re.search(r"(?<!\S)(->|<-|--|>=|<=|~=)(?!\S)", plain)
+
+
+@pytest.mark.parametrize("unit", ["%", "kB", "MB", "ms", "s", "dB"])
+def test_a_number_and_its_unit_are_not_parted(unit: str) -> None:
+    assert words.joined(f"3 {unit} of 1,000.5 {unit}.") == f"3{words.GLUE}{unit} of 1,000.5{words.GLUE}{unit}."
+    assert words.joined("of 12 sizes, 3 msec") == "of 12 sizes, 3 msec"
+    assert words.safe(f"at 97.1 {unit}").replace("\\", "") == f"at 97.1{words.GLUE}{unit}"
 
 
 @given(HOSTILE, st.integers(8, 60))
@@ -111,7 +118,7 @@ def test_readouts_say_what_the_table_says() -> None:
     metrics = metrics_of(SAMPLES / "digits-stratified")
     rows = words.readouts(metrics, ACCURACY, {})
     assert [row["width"] for row in rows] == metrics["width"].tolist()
-    assert [row["value"] for row in rows] == [f"{100 * v:.1f} %" for v in metrics["accuracy"]]
+    assert [row["value"] for row in rows] == [f"{100 * v:.1f}{words.GLUE}%" for v in metrics["accuracy"]]
     assert [row["params"] for row in rows] == [f"{n:,}" for n in metrics["params"]]
     assert all(a["place"] < b["place"] for a, b in itertools.pairwise(rows))
     assert rows[-1]["change"] == "this is full size"

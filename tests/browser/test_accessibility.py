@@ -18,6 +18,17 @@ WIDTHS = (390, 1280)
 NAMED = """found => found.map(e => [e.outerHTML.slice(0, 80),
   e.matches(".stDataFrame") ? e.querySelector("[role=region]")?.ariaLabel : e.alt || e.ariaLabel])"""
 
+# Texts that may break between a number and its unit; what is drawn, or copied into a program, breaks otherwise.
+PARTED = r"""() => {
+  const texts = document.createTreeWalker(document.querySelector('.stApp'), NodeFilter.SHOW_TEXT), found = [];
+  while (texts.nextNode()) {
+    const { parentElement: parent, textContent: text } = texts.currentNode;
+    const parted = text.match(/.{0,30}\d (%|kB|MB|ms|s|dB)(?!\w).{0,30}/);
+    if (parted && !parent.closest('style, pre, .stPlotlyChart, table[role=grid]')) found.push(parted[0]);
+  }
+  return found;
+}"""
+
 
 def turn(visitor: Visitor, scheme: str) -> None:
     """The system goes light or dark, and the page with it."""
@@ -44,6 +55,7 @@ def test_nothing_stands_in_anybody_s_way(opened: Callable[..., Visitor], name: s
             whole(visitor, width)
             assert violations(visitor.page) == [], (scheme, width)
             assert visitor.overflow() <= 0, (scheme, width)
+    assert visitor.page.evaluate(PARTED) == []
     drawn = visitor.page.locator(".stPlotlyChart, .stDataFrame, img, svg[role=img]")
     for what, label in drawn.evaluate_all(NAMED):
         assert label, f"a screen reader can't name {what}"

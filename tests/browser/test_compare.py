@@ -16,6 +16,12 @@ from tests.helpers_browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
+# So many tables are drawn, and none has a column that is cut off.
+UNCUT = """count => {
+  const found = [...document.querySelectorAll('.stDataFrame .dvn-scroller')];
+  return found.length === count && found.every(e => e.scrollWidth <= e.clientWidth);
+}"""
+
 
 def test_two_and_three_runs(visit: Open) -> None:
     visitor = visit("/compare?runs=digits-stratified,digits-paper&at=size&value=6")
@@ -140,3 +146,30 @@ def test_figures_and_report_are_the_parquet_s_and_open_offline(
         assert not wrong
     finally:
         offline.close()
+
+
+def test_four_runs_fit_every_window(visit: Open) -> None:
+    runs = ["digits-stratified", "digits-paper", "twin", "damaged"]
+    visitor = visit(f"/compare?runs={','.join(runs)}&at=size&value=6&open=labels,agreement,all")
+    page = visitor.page
+    charts, tables = page.locator(".stPlotlyChart"), page.locator(".stDataFrame")
+    expect(charts).to_have_count(3)
+    page.get_by_text("The chart as a table").click()
+    expect(tables).to_have_count(6)
+    for width in visitor.looks():
+        visitor.page.set_viewport_size({"width": width, "height": 6000})  # what is scrolled away is not drawn
+        for k in range(2):
+            expect(charts.nth(k).locator(".legendtext")).to_have_text(runs)
+        expect(page.get_by_text(re.compile("^(digits-stratified is better|No clear difference)"))).to_have_count(3)
+        expect(page.get_by_text("At 6 kB, take digits-stratified at")).to_be_visible()
+        expect(tables.first.locator("tr td:first-child")).to_have_text(runs)
+        visitor.settle()
+        assert visitor.overflow() <= 0
+        for part in (*charts.all(), *tables.all()):
+            left, right = part.evaluate("e => [e.getBoundingClientRect().left, e.getBoundingClientRect().right]")
+            assert 0 <= left < right <= width
+        if width >= 1280:  # a phone scrolls a table sideways
+            page.wait_for_function(UNCUT, arg=tables.count())
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    assert not visitor.errors
+    assert not visitor.elsewhere

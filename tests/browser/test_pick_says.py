@@ -51,7 +51,7 @@ def test_an_answer_has_a_badge_a_price_and_the_next_steps(desk: Visitor, store: 
         expect(page.get_by_text(other, exact=True)).to_have_count(0)
     sentence = page.get_by_text(reply(run, metrics, max_kb=limit).sentence)
     expect(sentence).to_be_visible()
-    expect(sentence).to_contain_text(re.compile(r"kB; [0-9.]+ % on 359 test examples \(95 % interval .*full size"))
+    expect(sentence).to_contain_text(re.compile(r"kB; [0-9.]+\s% on 359 test examples \(95\s% interval .*full size"))
     steps = page.get_by_text(re.compile(r"Next better: [0-9]+ units, .* better on test, for .* more\."))
     if verdict == "does not fit":
         expect(steps).to_be_visible()
@@ -136,7 +136,7 @@ def uneven(store: Path, server: str, tmp_path_factory: pytest.TempPathFactory) -
 def test_a_faster_neighbour_is_offered_and_taken(visit: Open, uneven: Path) -> None:
     visitor = visit("/?run=uneven&width=32")
     page = visitor.page
-    offer = page.get_by_text(re.compile("units nearby answers faster, 1 ms instead of 5 ms a prediction"))
+    offer = page.get_by_text(re.compile(r"units nearby answers faster, 1\sms instead of 5\sms a prediction"))
     expect(offer).to_contain_text("just as good")
     button = page.get_by_role("button", name=re.compile("^Take [0-9]+ units"))
     fits(visitor, offer, button)

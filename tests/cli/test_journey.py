@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
-from core import Run, RunStore
+from core import Run, RunStore, train
 from core.data import load
+from core.dropout import recipe
 from core.export_graph import run_onnx
+from core.models import family
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ("train", "--data", "digits", "--hidden", 16, "--layers", 2, "--epochs", 3, "--seed", 0, "--quiet")
@@ -66,6 +69,26 @@ def test_export_and_list_in_a_process_of_their_own(work):
     answer = shell("list", "runs", cwd=work)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith("digits: digits, stratified, 16 units, ")
+
+
+@pytest.mark.parametrize("order", [None, "norm", "gradient"])
+def test_a_training_begins_with_somebody_s_weights(work, core, tmp_path, order):
+    file = tmp_path / "trained.safetensors"
+    assert core("export", work / "runs/digits", "--width", 16, "--format", "safetensors", "--out", file).status == 0
+    asked = (*TRAIN, "--start", file, *(("--order", order) if order else ()), "--out", tmp_path / "typed")
+    answer = core(*asked)
+    assert (answer.status, answer.err) == (0, "")
+    found = Run(tmp_path / "typed")
+    data, like = load("digits"), Run(work / "runs/digits").record.family
+    python = train(
+        family(like["name"], **like["settings"]), data, out=tmp_path / "python",
+        recipe=recipe("stratified", epochs=3), start=load_file(file), order=order, progress=False,
+    )  # fmt: skip
+    assert found.record.training["start"] == python.record.training["start"]
+    assert found.record.training["start"]["order"] == order
+    assert found.record.weights_sha256 == python.record.weights_sha256
+    assert core(*asked, "--resume").status == 0, "finished, so there is nothing to do"
+    assert "start" in core(*TRAIN, "--out", tmp_path / "typed", "--resume").err, "another beginning is another run"
 
 
 def test_stopped_and_resumed(work, core, monkeypatch, tmp_path):

@@ -17,6 +17,8 @@ from core.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample_checkpoints/digits-stratified"
+SMALL = ROOT / "sample_checkpoints/digits-paper/model.safetensors"
+LARGE = ROOT / "sample_checkpoints/mnist/model.safetensors"
 EXPORT = ("export", SAMPLE, "--out", "never.zip", "--width")
 
 
@@ -73,6 +75,13 @@ EXPORT = ("export", SAMPLE, "--out", "never.zip", "--width")
         (("train", "--epochs", "3", "--set", "epochs=4", "--out", "new"), r"epochs is set twice; give it once"),
         (("train", "--set", "strata=abc", "--out", "new"), r"strata is 'abc'; choose a whole number from 1 to 64"),
         (("train", "--set", "magic=1", "--out", "new"), r"recipe 'stratified' has no setting 'magic'; it has "),
+        (("train", "--order", "norm", "--out", "new"), r"--order sorts .*give its weights with --start"),
+        (("train", "--start", "x", "--order", "size", "--out", "new"), r"ordered by 'size'; choose --order norm or gr"),
+        (("train", "--start", "gone", "--out", "new"), r"gone does not exist; --start wants the weights of a trained"),
+        (("train", "--start", SAMPLE, "--out", "new"), r"digits-stratified is no regular file; --start wants"),
+        (("train", "--start", SAMPLE / "run.json", "--out", "new"), r"run\.json is not a readable safetensors file \("),
+        (("train", "--start", LARGE, "--hidden", "8", "--out", "new"), r"has [\d,]+ bytes, more .*; --start wants"),
+        (("train", "--start", SMALL, "--hidden", "9", "--out", "new"), r"of shape .*, the full model wants .*"),
         (("train", "--out", ""), r"exists in .*; choose another --out"),
         (("train", "--out", "a b"), r"'a b' can't name a run"),
         (("train", "--out", SAMPLE), r"digits-stratified exists in .*choose another --out, or .*--overwrite"),

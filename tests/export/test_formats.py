@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from core import Run
-from core.export import FORMATS, export, file_name, small_state
+from core.export import FORMATS, export, file_name, size_before, small_state
 from core.export_graph import _graphs, run_onnx
 from core.models.mlp import mlp
 
@@ -138,6 +138,19 @@ def test_weights_file_has_the_size_that_was_promised(run_of, name):
     run = run_of(name)
     for width in widths_of(run):
         assert len(export(run, width).data) == run.layout.file_bytes(run.widths_at(width))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.parent.name)
+def test_the_size_that_is_said_before_a_file_is_made(path):
+    run = Run(path.parent)
+    measured = run.metrics()["width"].tolist()
+    width = measured[len(measured) // 2]
+    for format in FORMATS if path in PLAIN else set(FORMATS) - {"pt2"}:  # which takes seconds of a large model
+        said, roughly = size_before(run, run.widths_at(width), format)
+        made = len(export(run, width, format).data)
+        assert roughly or made == said
+        assert abs(made / said - 1) < 0.35, format
+        assert made < 1.05 * said or "most" not in roughly, format
 
 
 def test_a_small_file_holds_no_full_weights(run_of):
