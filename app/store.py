@@ -54,6 +54,14 @@ def summaries(seconds: float = LONGEST_READING) -> list[Summary]:
     return [summary(entry, read=time.monotonic() < until) for entry in entries]
 
 
+def read_ahead() -> None:
+    """Read what a first visit asks for: the run that Pick a size opens with, then every line of My runs."""
+    runs, _ = entries()
+    if runs:
+        timed(opening(runs))
+    summaries(float("inf"))
+
+
 def look_again() -> None:
     """Make the next look at the store a new one: something in it has just been changed from here."""
     _LOOKS.clear()
