@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pandas as pd
 import pytest
@@ -13,13 +15,14 @@ from streamlit.testing.v1 import AppTest
 
 from app import my_runs, runs_table
 from app import store as shown
+from app import summary as lines
 from app.run_actions import Packing
-from app.summary import BROKEN, READY, STARTED, UNMEASURED, UNREAD, summary
+from app.summary import BROKEN, READY, STARTED, UNMEASURED, UNREAD, Summary, of_run, summary
 from core import Run, RunStore
 from core.archive import archived
 from core.notes import NOTES, Notes, read_notes, write_notes
 from core.run_zip import opened, pack
-from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, texts, well
+from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, texts, unfolded, well
 
 
 def table(at: AppTest) -> pd.DataFrame:
@@ -48,7 +51,7 @@ def zip_of(run: Path) -> bytes:
 
 
 def upload(at: AppTest, data: bytes, name: str = "x.zip") -> AppTest:
-    (uploader,) = at.file_uploader
+    (uploader,) = unfolded(at, "my-import").file_uploader
     return well(uploader.set_value((name, data, "application/zip")).run())
 
 
@@ -237,7 +240,7 @@ def test_a_store_that_may_not_be_written_is_only_shown(digits: Path, monkeypatch
 def test_an_empty_or_missing_store(store: Path) -> None:
     at = well(open_page("runs"))
     assert "There is no run here yet" in texts(at)
-    assert at.file_uploader, "a run from elsewhere can be the first one"
+    assert unfolded(at, "my-import").file_uploader, "a run from elsewhere can be the first one"
     store.rmdir()
     assert "The folder with the runs is not there" in texts(well(open_page("runs")))
 
@@ -272,11 +275,42 @@ def test_two_visitors_choose_for_themselves_and_see_what_changed(digits: Path) -
 
 def test_what_takes_long_is_read_in_parts(digits: Path) -> None:
     run = Run(digits / "digits-paper")
-    assert summary(run, read=False).state == UNREAD
+    unread = summary(run, until=0)
+    assert unread.state == UNREAD
     assert summary(run).state == READY
-    assert summary(run, read=False).state == READY, "it is known by now"
+    assert summary(run, until=0).state == READY, "it is known by now"
+    same = ("id", "metric", "data", "model", "created")
+    assert [getattr(unread, name) for name in same] == [getattr(summary(run), name) for name in same]
     write_notes(run.path, Notes(title="x"))
     assert summary(run).notes.title == "x"
+
+
+def test_visitors_at_once_read_each_run_once(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [Run(copy_run(digits, name=f"run-{k}")) for k in range(12)]
+    read: list[str] = []
+    monkeypatch.setattr(lines, "of_run", lambda run: read.append(run.id) or of_run(run))
+    together = Barrier(4)
+
+    def visit() -> list[Summary]:
+        together.wait()
+        return [summary(run) for run in runs]
+
+    with ThreadPoolExecutor(4) as pool:
+        visits = [job.result() for job in [pool.submit(visit) for _ in range(4)]]
+    assert sorted(read) == sorted(run.id for run in runs)
+    assert all(found == visits[0] for found in visits)
+    assert {line.state for line in visits[0]} == {READY}
+
+
+def test_what_is_known_is_what_would_be_read_now(digits: Path) -> None:
+    run = digits / "digits-paper"
+    for change in (lambda f: f.assign(accuracy=f["accuracy"] / 2), lambda f: f.assign(bytes=f["bytes"] * 3)):
+        before = {line.id: line for line in shown.summaries()}
+        edit_metrics(run, change)
+        shown.look_again()
+        after = {line.id: line for line in shown.summaries()}
+        assert after["digits-paper"] == of_run(Run(run)) != before["digits-paper"]
+        assert after["digits-stratified"] is before["digits-stratified"], "what did not change is not read again"
 
 
 def test_a_look_at_the_store_is_kept_for_a_moment(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
