@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
 TIMES = {"machine", "batch", "width", "median_ms", "p25_ms", "p75_ms"}
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
 LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for
-LONGEST_READING = 0.3  # seconds of reading figures before a page is shown
+LONGEST_READING = 0.1  # seconds of reading figures before a page is shown
 MOST_RANKED = 24  # runs on one data set that are looked into for a good one to open
 
 _LOG = logging.getLogger(__name__)
@@ -166,15 +167,22 @@ class _Look:
     entries: tuple[Run | BrokenRun, ...]
 
 
+_LOOKING = Lock()
 _LOOKS: dict[Path, _Look] = {}  # of the store, which is the same for every visitor
 
 
 def _look() -> _Look:
     """The store as it is, or was a moment ago: looking at every file of a thousand runs takes a while.
 
-    A look is believed for so long that looking takes a twentieth of the time, and for a second at most.
+    A look is believed for so long that looking takes a twentieth of the time, and for a second at most. Visitors who
+    come at once share one.
     """
-    store, started = RunStore(folder()), time.monotonic()
+    with _LOOKING:
+        return _looked(RunStore(folder()))
+
+
+def _looked(store: RunStore) -> _Look:
+    started = time.monotonic()
     known = _LOOKS.get(store.folder)
     if known is not None and started < known.until:
         return known

@@ -313,6 +313,28 @@ def test_what_is_known_is_what_would_be_read_now(digits: Path) -> None:
         assert after["digits-stratified"] is before["digits-stratified"], "what did not change is not read again"
 
 
+def test_visitors_at_once_share_a_look(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    clock = [100.0]
+    stamp = shown._stamp
+
+    def slow(path: Path) -> object:
+        looks.append(path.name)
+        clock[0] += 0.1
+        return stamp(path)
+
+    monkeypatch.setattr(shown, "_stamp", slow)
+    monkeypatch.setattr(shown.time, "monotonic", lambda: clock[0])
+    shown.look_again()
+    together = Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        visits = [
+            job.result() for job in [pool.submit(lambda: (together.wait(), shown.entries())[1]) for _ in range(4)]
+        ]
+    assert sorted(looks) == ["digits-paper", "digits-stratified"]
+    assert all(runs == visits[0][0] for runs, _ in visits)
+
+
 def test_a_look_at_the_store_is_kept_for_a_moment(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[Path] = []
     stamp = shown._stamp
