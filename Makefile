@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 app: export STRUCTURAL_DROPOUT_STORE = $(STORE)
 app: $(VENV)/.app
-	$(BIN)/python -m streamlit run app/main.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run app/server.py --server.port $(PORT)
 
 test: $(VENV)/.test fashion-mnist
 	PYTHON=$(BIN)/python tests/install_browser.sh

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from app import links, polished, store
+from app.copy_link import copy_link
 from app.words import safe, short, units
 from core.delivered import Delivered, check
 from core.errors import UserError
@@ -126,7 +127,7 @@ def inside(run: Run, width: int) -> None:
 
 def link(query: Mapping[str, str]) -> None:
     """What is on the screen as an address, to be copied."""
-    st.code(links.address(query), language=None, wrap_lines=True)
+    copy_link(links.address(query), key="link-copy")
 
 
 def _own(run: Run) -> bool:

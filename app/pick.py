@@ -61,7 +61,7 @@ def page() -> None:
     picked.take(run)
     st.caption("A link to what is on this page now, to keep or to send:")
     picked.link(run, asked)
-    _table(run, metrics)
+    _table(run)
     _about(run, metrics)
     if len(runs) > 1:
         links.to("compare", "Is another run better? Compare runs")
@@ -149,10 +149,15 @@ def _curve(run: Run, metrics: pd.DataFrame, limits: charts.Limits, choice: Choic
     )
 
 
-def _table(run: Run, metrics: pd.DataFrame) -> None:
-    """What the chart says, for those who would rather read it."""
-    with st.expander("The chart as a table", icon=":material/table:"):
-        table, alone = words.table(words.some_sizes(metrics), run.task.metric), polished.points(run).table
+@st.fragment
+def _table(run: Run) -> None:
+    """What the chart says, for those who would rather read it, in a box that is closed at first."""
+    box = st.expander("The chart as a table", icon=":material/table:", key="table-open", on_change="rerun")
+    if not box.open:  # what is closed costs nothing: a browser loads 2 MB for its first table
+        return
+    with box:
+        some = words.some_sizes(store.timed(run))
+        table, alone = words.table(some, run.task.metric), polished.points(run).table
         if len(alone):
             table = polished.in_table(table, alone, run.task.metric)
         st.dataframe(table, hide_index=True, alt="The chart as a table")

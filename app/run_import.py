@@ -46,7 +46,10 @@ class Looked:
 
 def section() -> None:
     """Choose a zip or a folder, see what it is, add it."""
-    with st.expander("Add a run from a file or a folder", icon=":material/upload:", key="my-import", on_change="rerun"):
+    box = st.expander("Add a run from a file or a folder", icon=":material/upload:", key="my-import", on_change="rerun")
+    if not box.open:  # what is closed costs nothing
+        return
+    with box:
         what = st.radio("What you have", (ZIP, FOLDER), horizontal=True, key="my-upload-kind")
         upload = _zip() if what == ZIP else _folder()
         if upload is None:

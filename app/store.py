@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
 TIMES = {"machine", "batch", "width", "median_ms", "p25_ms", "p75_ms"}
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
 LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for
-LONGEST_READING = 0.8  # seconds of reading figures before a page is shown
+LONGEST_READING = 0.1  # seconds of reading figures before a page is shown
 MOST_RANKED = 24  # runs on one data set that are looked into for a good one to open
 
 _LOG = logging.getLogger(__name__)
@@ -48,10 +49,18 @@ def entries() -> tuple[list[Run], list[BrokenRun]]:
 def summaries(seconds: float = LONGEST_READING) -> list[Summary]:
     """A line for each run of the store, readable or not. Raises RunError where it is no folder.
 
-    What could not be read in so many seconds is said to be unread; the next call goes on from there.
+    Figures that could not be read in so many seconds are said to be unread; the next call goes on from there.
     """
     entries, until = _look().entries, time.monotonic() + seconds
-    return [summary(entry, read=time.monotonic() < until) for entry in entries]
+    return [summary(entry, until=until) for entry in entries]
+
+
+def read_ahead() -> None:
+    """Read what a first visit asks for: the run that Pick a size opens with, then every line of My runs."""
+    runs, _ = entries()
+    if runs:
+        timed(opening(runs))
+    summaries(float("inf"))
 
 
 def look_again() -> None:
@@ -140,10 +149,10 @@ def _newest(runs: list[Run]) -> list[Run]:
 
 def _stamp(path: Path) -> tuple[Any, ...]:
     """Changes when any file of a run does, so that a store that grows while it is open is noticed."""
-    found = []
+    found, folder = [], str(path)
     for name in FILES:
         try:
-            stat = os.stat(path / name)
+            stat = os.stat(f"{folder}/{name}")  # joining paths takes longer than asking the system
         except OSError:
             continue
         found.append((name, stat.st_mtime_ns, stat.st_size))
@@ -158,15 +167,22 @@ class _Look:
     entries: tuple[Run | BrokenRun, ...]
 
 
+_LOOKING = Lock()
 _LOOKS: dict[Path, _Look] = {}  # of the store, which is the same for every visitor
 
 
 def _look() -> _Look:
     """The store as it is, or was a moment ago: looking at every file of a thousand runs takes a while.
 
-    A look is believed for so long that looking takes a twentieth of the time, and for a second at most.
+    A look is believed for so long that looking takes a twentieth of the time, and for a second at most. Visitors who
+    come at once share one.
     """
-    store, started = RunStore(folder()), time.monotonic()
+    with _LOOKING:
+        return _looked(RunStore(folder()))
+
+
+def _looked(store: RunStore) -> _Look:
+    started = time.monotonic()
     known = _LOOKS.get(store.folder)
     if known is not None and started < known.until:
         return known

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +18,7 @@ from core.notes import NOTES, Notes, read_notes
 from core.report import kilobytes, printable
 from core.runs import METRICS, UNFINISHED, Run
 from core.store import BrokenRun
-from core.tables import read_table
+from core.tables import read_numbers
 from core.tasks import Metric
 
 POINTS = 24  # of a small curve
@@ -57,20 +59,34 @@ class Summary:
         ).casefold()
 
 
-def summary(run: Run | BrokenRun, *, read: bool = True) -> Summary:
+def summary(run: Run | BrokenRun, *, until: float = math.inf) -> Summary:
     """The line of a run; read only where it is another `Run`, as after each change, or has other notes.
 
-    Where it would have to be read and `read` is false, a line that says so.
+    Where its figures could not be read `until` then (`time.monotonic`), a line without them that says so.
     """
     if isinstance(run, BrokenRun):
         state = STARTED if run.id.endswith(UNFINISHED) else BROKEN
         return Summary(id=run.id, state=state, reason=printable(run.reason))
-    notes = _changed(run.path / NOTES)
+    if (found := _known(run)) is not None:
+        return found
+    left = until - time.monotonic()
+    # one at a time, since another visitor, or the server as it starts, is likely to be reading the same
+    if left > 0 and _READING.acquire(timeout=-1 if math.isinf(left) else left):
+        try:
+            return _known(run) or _read(run)
+        finally:
+            _READING.release()
+    return Summary(**_of_record(run), state=UNREAD, reason="It is being read.")
+
+
+def _known(run: Run) -> Summary | None:
+    """What was read, where it is what there is still."""
     known = _KNOWN.get(run)
-    if known is not None and known[0] == notes:
-        return known[1]
-    if not read:
-        return Summary(id=run.id, state=UNREAD, reason="It is being read.")
+    return known[1] if known is not None and known[0] == _changed(run.path / NOTES) else None
+
+
+def _read(run: Run) -> Summary:
+    notes = _changed(run.path / NOTES)
     try:
         found = of_run(run)
     except Exception as error:  # it changes while it is read: the next look brings another `Run`
@@ -81,11 +97,7 @@ def summary(run: Run | BrokenRun, *, read: bool = True) -> Summary:
 
 def of_run(run: Run) -> Summary:
     """The line of a readable run, read now."""
-    data, model = (str(part.get("name") or "its owner's own") for part in (run.record.data, run.record.family))
-    known: dict[str, Any] = {
-        "id": run.id, "metric": run.task.metric, "data": printable(data)[:60], "model": printable(model)[:60],
-        "created": printable(run.record.created)[:32], "notes": _notes(run.path),
-    }  # fmt: skip
+    known = {**_of_record(run), "notes": _notes(run.path)}
     if not run.has_metrics:
         return Summary(**known, state=UNMEASURED, reason="Its sizes have not been measured yet.")
     try:
@@ -94,13 +106,18 @@ def of_run(run: Run) -> Summary:
         return Summary(**known, state=BROKEN, reason=printable(f"Its figures can't be read: {error}"))
 
 
+def _of_record(run: Run) -> dict[str, Any]:
+    """What the line says that no further file has to be read for."""
+    data, model = (str(part.get("name") or "its owner's own") for part in (run.record.data, run.record.family))
+    return {
+        "id": run.id, "metric": run.task.metric, "data": printable(data)[:60], "model": printable(model)[:60],
+        "created": printable(run.record.created)[:32],
+    }  # fmt: skip
+
+
 def _figures(run: Run) -> dict[str, Any]:
     metric = run.task.metric
-    frame = read_table(run.path / METRICS, ["width", "params", "bytes", metric.name])
-    try:
-        table = frame[["width", "params", "bytes", metric.name]].to_numpy(float)
-    except (TypeError, ValueError):
-        raise UserError(f"{METRICS} holds something other than numbers") from None
+    table = read_numbers(run.path / METRICS, ["width", "params", "bytes", metric.name])
     if not len(table) or not np.isfinite(table).all() or (table[:, :3] < 1).any():
         raise UserError(f"{METRICS} holds figures that can't be")
     _, params, sizes, values = table[table[:, 0].argsort(kind="stable")].T
@@ -130,6 +147,7 @@ def _changed(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
+_READING = Lock()
 _KNOWN: WeakKeyDictionary[Run, tuple[Any, Summary]] = WeakKeyDictionary()
 
 

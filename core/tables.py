@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from core.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MAX_BYTES = 2 * 2**30
 MAX_CELLS = 10**9  # a few bytes can stand for that many equal values
@@ -35,6 +36,27 @@ def write_table(path: Path, frame: pd.DataFrame, note: Mapping[str, Any]) -> Non
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The table, or some columns of it. Raises RunError, which begins with the file's name and proposes no mend."""
+    frame: pd.DataFrame = _read(path, columns, lambda table: table.to_pandas())
+    return frame
+
+
+def read_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
+    """Some columns of a small table as numbers, (rows, columns); a missing one is NaN. Raises as `read_table` does.
+
+    Without pandas, which takes four times as long: what lists many runs reads a file of each.
+    """
+
+    def numbers(table: pa.Table) -> np.ndarray:
+        found = [table.column(name).to_numpy() for name in columns]
+        if any(values.dtype.kind not in "iuf" for values in found):
+            raise RunError(f"{path.name} holds something other than numbers")
+        return np.stack(found, axis=1).astype(float) if found else np.empty((len(table), 0))
+
+    found: np.ndarray = _read(path, columns, numbers, use_threads=False)
+    return found
+
+
+def _read(path: Path, columns: Sequence[str] | None, made: Callable[[pa.Table], Any], use_threads: bool = True) -> Any:
     import pyarrow.parquet as pq
 
     files.check_file(path, MAX_BYTES)
@@ -42,14 +64,16 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             missing = set(columns or ()) - set(file.schema_arrow.names)
             cells = file.metadata.num_rows * (len(columns) if columns else file.metadata.num_columns)
-            frame: pd.DataFrame | None = None if missing or cells > MAX_CELLS else file.read(columns).to_pandas()
+            found = None if missing or cells > MAX_CELLS else made(file.read(columns, use_threads=use_threads))
+    except RunError:
+        raise
     except Exception as error:  # Arrow raises its own kinds, OSError and ValueError alike
         raise RunError(f"{path.name} is not a readable parquet file ({files.first_line(error)})") from None
     if missing:
         raise RunError(f"{path.name} lacks {', '.join(sorted(missing))}")
-    if frame is None:
+    if found is None:
         raise RunError(f"{path.name} holds {cells:,} values, more than the {MAX_CELLS:,} it may")
-    return frame
+    return found
 
 
 def check_numbers(name: str, frame: pd.DataFrame, wanted: Sequence[str]) -> None:

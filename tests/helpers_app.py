@@ -88,10 +88,23 @@ def well(at: AppTest) -> AppTest:
     return at
 
 
+def unfolded(at: AppTest, key: str = "table-open") -> AppTest:
+    """The page with a closed box opened: at first the chart as a table."""
+    at.session_state[key] = True
+    return well(at.run())
+
+
 def sliders(at: AppTest) -> list[dict[str, Any]]:
     """What each live slider of the page was given: `rows`, `width`, `label`."""
     found: list[dict[str, Any]] = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
     return [data for data in found if data and "rows" in data]
+
+
+def link(at: AppTest) -> str:
+    """The address that can be copied from the page."""
+    data = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
+    (found,) = (str(d["address"]) for d in data if d and "address" in d)
+    return found
 
 
 def slider(at: AppTest) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def serving(store: Path, home: Path, *script: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    name, *arguments = script or ("app/main.py",)
+    name, *arguments = script or ("app/server.py",)
     log = home / "server.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "streamlit", "run", name, "--server.port", str(port), "--", *arguments]

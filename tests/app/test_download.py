@@ -18,7 +18,7 @@ from core.errors import RunError, UserError
 from core.export import FORMATS, export, size_before
 from core.report import kilobytes
 from core.runs import Run
-from tests.helpers_app import open_page, slider, texts, well
+from tests.helpers_app import link, open_page, slider, texts, well
 
 
 def clicked(at: AppTest) -> AppTest:
@@ -163,11 +163,11 @@ def test_every_format_says_what_it_is_and_how_it_is_used(digits: Path, format: s
     at = well(open_page(run="digits-paper", width="9"))
     at = well(at.radio(key="download-format").set_value(format).run())
     assert f"digits-paper-w9{FORMATS[format].suffix}" in texts(at)
-    assert len(at.code) == 1, "how it is used is in a box that costs nothing while it is closed"
+    assert not at.code, "how it is used is in a box that costs nothing while it is closed"
     at.session_state["inside-open"] = True
-    snippet, link = well(at.run()).code
+    (snippet,) = well(at.run()).code
     compile(snippet.value, "snippet", "exec")
-    assert link.value.endswith("?run=digits-paper&width=9")
+    assert link(at).endswith("?run=digits-paper&width=9")
     at = well(at.selectbox(key="pick-run").set_value("digits-stratified").run())
     assert at.radio(key="download-format").value == format, "the format stays when another network is chosen"
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app import links
 from tests.helpers_app import copy_run, figure, go, open_page, slider, texts, well
+from tests.helpers_app import link as link_of
 
 FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.sampled_from(
@@ -85,7 +86,7 @@ def test_what_is_on_the_screen_comes_back_from_its_link(digits: Path, query: dic
     assert "The link" not in texts(again)
     assert (slider(again), figure(again), texts(again)) == (slider(first), figure(first), texts(first))
     assert dict(again.query_params) == link
-    assert first.code[-1].value.endswith("?" + urlencode(link)), "the link to copy is the same"
+    assert link_of(first).endswith("?" + urlencode(link)), "the link to copy is the same"
 
 
 def test_a_comparison_comes_back_from_its_link(digits: Path) -> None:

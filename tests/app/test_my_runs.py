@@ -14,12 +14,12 @@ from streamlit.testing.v1 import AppTest
 from app import my_runs, runs_table
 from app import store as shown
 from app.run_actions import Packing
-from app.summary import BROKEN, READY, STARTED, UNMEASURED, UNREAD, summary
+from app.summary import BROKEN, READY, STARTED, UNMEASURED
 from core import Run, RunStore
 from core.archive import archived
 from core.notes import NOTES, Notes, read_notes, write_notes
 from core.run_zip import opened, pack
-from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, texts, well
+from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, texts, unfolded, well
 
 
 def table(at: AppTest) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def zip_of(run: Path) -> bytes:
 
 
 def upload(at: AppTest, data: bytes, name: str = "x.zip") -> AppTest:
-    (uploader,) = at.file_uploader
+    (uploader,) = unfolded(at, "my-import").file_uploader
     return well(uploader.set_value((name, data, "application/zip")).run())
 
 
@@ -237,7 +237,7 @@ def test_a_store_that_may_not_be_written_is_only_shown(digits: Path, monkeypatch
 def test_an_empty_or_missing_store(store: Path) -> None:
     at = well(open_page("runs"))
     assert "There is no run here yet" in texts(at)
-    assert at.file_uploader, "a run from elsewhere can be the first one"
+    assert unfolded(at, "my-import").file_uploader, "a run from elsewhere can be the first one"
     store.rmdir()
     assert "The folder with the runs is not there" in texts(well(open_page("runs")))
 
@@ -268,33 +268,3 @@ def test_two_visitors_choose_for_themselves_and_see_what_changed(digits: Path) -
     shown.look_again()
     mine = press(mine, "Remove") if any(b.label == "Remove" for b in mine.button) else mine
     assert "There is no run digits-paper here" in texts(mine)
-
-
-def test_what_takes_long_is_read_in_parts(digits: Path) -> None:
-    run = Run(digits / "digits-paper")
-    assert summary(run, read=False).state == UNREAD
-    assert summary(run).state == READY
-    assert summary(run, read=False).state == READY, "it is known by now"
-    write_notes(run.path, Notes(title="x"))
-    assert summary(run).notes.title == "x"
-
-
-def test_a_look_at_the_store_is_kept_for_a_moment(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Path] = []
-    stamp = shown._stamp
-    monkeypatch.setattr(shown, "_stamp", lambda path: looks.append(path) or stamp(path))
-    clock = [100.0]
-    monkeypatch.setattr(shown.time, "monotonic", lambda: clock[0])
-    shown.look_again()
-    shown.entries(), shown.entries()
-    assert len(looks) == 4, "a look that took no time is not kept, since it costs nothing"
-    monkeypatch.setattr(shown, "_stamp", lambda path: clock.__setitem__(0, clock[0] + 0.01) or stamp(path))
-    shown.entries()
-    looks.clear()
-    monkeypatch.setattr(shown, "_stamp", lambda path: looks.append(path) or stamp(path))
-    clock[0] += 0.3
-    shown.entries(), shown.summaries()
-    assert not looks
-    clock[0] += 0.2
-    shown.entries()
-    assert looks, "one that took 20 ms is good for 400"

@@ -18,7 +18,7 @@ from core.report import kilobytes
 from core.run_files import POLISHED
 from core.runs import Run
 from core.tasks import ACCURACY, RMSE
-from tests.helpers_app import DIGITS, copy_run, figure, metrics_of, open_page, readout, texts, well
+from tests.helpers_app import DIGITS, copy_run, figure, metrics_of, open_page, readout, texts, unfolded, well
 
 WIDTH, REFITTED = 16, 4
 WHICH = "download-alone"
@@ -57,7 +57,7 @@ def test_a_mark_and_a_row_of_its_own(run: Run) -> None:
     assert trace["marker"]["symbol"] == ["diamond"] * 2
     assert polished.EXPLAINED in texts(at)
     assert readout(at)["value"] == ACCURACY.format(metrics_of(run.path).set_index("width").loc[WIDTH, "accuracy"])
-    (table,) = (t.value for t in at.dataframe if "How" in t.value)
+    (table,) = (t.value for t in unfolded(at).dataframe if "How" in t.value)
     alone = table[table["How"] != "as trained together"]
     assert alone["How"].tolist() == ["last layer fitted anew", "trained on by itself"]
     assert alone["Units"].tolist() == [REFITTED, WIDTH]
@@ -72,7 +72,7 @@ def test_nothing_where_there_is_none(run: Run) -> None:
     at = well(open_page(run="digits-paper"))
     assert polished.LEGEND not in {t["name"] for t in figure(at)["data"]}
     assert polished.EXPLAINED not in texts(at)
-    assert not any("How" in t.value for t in at.dataframe)
+    assert ["How" in t.value for t in unfolded(at).dataframe] == [False]
     assert "python -m core polish" in texts(at), "how one is made is said all the same"
 
 

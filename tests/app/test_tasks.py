@@ -17,7 +17,7 @@ from app import limits, words
 from app.paired import paired
 from core.runs import Run
 from core.tasks import ACCURACY, CLASSIFICATION, IMAGE, PSNR, REGRESSION, RMSE, Metric
-from tests.helpers_app import figure, metrics_of, open_page, readout, slider, sliders, texts, well
+from tests.helpers_app import figure, metrics_of, open_page, readout, slider, sliders, texts, unfolded, well
 
 Place = Callable[..., Path]
 NAMES = {"numbers": RMSE, "small-numbers": RMSE, "picture": PSNR}
@@ -41,7 +41,7 @@ def test_no_page_speaks_of_another_metric(place: Place, kind: str) -> None:
     pages = [open_page(run=kind), open_page(run=kind, ask="keep"), open_page(run=kind, ask="under", axis="whole")]
     pages += [open_page("compare", runs=f"{kind},other", at=at) for at in ("size", "metric", "width")]
     for at in pages:
-        said = everything(well(at))
+        said = everything(unfolded(at))
         assert metric.label in said
         assert metric.label.lower() in said
         found = re.search(r"accurac|points|nan\b", said, re.IGNORECASE)

@@ -1,0 +1,47 @@
+"""The explorer's server: `streamlit run app/server.py`. What a first page takes is fetched before a visitor asks."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Thread
+
+import streamlit as st
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, not the project's
+    sys.path.insert(0, str(HERE.parent))
+
+# The pages in the router's order, so that no two threads wait for each other; then what Streamlit, and the files of a
+# run, want only once something is drawn.
+WANTED = (
+    "app.compare", "app.links", "app.my_runs", "app.pick", "app.help", "app.notices", "app.theme", "pyarrow.parquet",
+    "safetensors", "core.layout_json", "plotly.tools", "PIL.Image", "streamlit.material_icon_names",
+)  # fmt: skip
+_LOG = logging.getLogger(__name__)
+
+
+def warm() -> None:
+    """Import what the pages import, and read what they read first. What fails here is told by the page itself."""
+    try:
+        for name in WANTED:
+            importlib.import_module(name)
+        from app import store
+
+        store.read_ahead()
+    except Exception:
+        _LOG.debug("reading ahead", exc_info=True)
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """Begin to read ahead as the server starts, which does not wait for it."""
+    Thread(target=warm, name="read-ahead", daemon=True).start()
+    yield
+
+
+app = st.App(HERE / "main.py", lifespan=lifespan)
