@@ -35,7 +35,7 @@ def normed(hidden: int) -> nn.Module:
 def digits_run(tmp_path_factory) -> Run:
     torch.manual_seed(0)
     out = tmp_path_factory.mktemp("normed") / "run"
-    settings = recipe("stratified", epochs=8, lr=0.01)
+    settings = recipe("stratified", epochs=8, lr=0.01, whole_batch=False)
     run = train(Family(normed, hidden=64), load("digits"), out=out, recipe=settings, progress=False)
     sweep(run, widths=WIDTHS, progress=False, latency=False)
     return run
@@ -147,8 +147,9 @@ def test_a_frozen_backbone_keeps_its_statistics(tmp_path):
 def test_one_example_can_not_be_normalised(tmp_path):
     """Four cutoffs share a batch of four."""
     how = {"out": tmp_path / "run", "progress": False}
+    shared = recipe("stratified", epochs=1, batch_size=4, whole_batch=False)
     with pytest.raises(UserError, match=r"leaves 1 example .* a batch size of at least 10, or whole_batch"):
-        train(Family(normed, hidden=8), load("digits"), recipe=recipe("stratified", epochs=1, batch_size=4), **how)
+        train(Family(normed, hidden=8), load("digits"), recipe=shared, **how)
     assert not any(tmp_path.iterdir())
     whole = recipe("stratified", epochs=1, batch_size=4, whole_batch=True)
     small = (np.arange(80 * 64, dtype=np.float32).reshape(80, 64) % 17, np.arange(80) % 10)
