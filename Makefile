@@ -25,12 +25,13 @@ test: $(VENV)/.test fashion-mnist
 # The runs that the explorer opens with; each run.json says exactly how it was made. The newest data is shown first.
 samples: $(VENV)/.app fashion-mnist $(MNIST)
 	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe paper --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-paper
-	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe stratified --epochs 60 --seed 0 --overwrite --out sample_checkpoints/digits-stratified
+	$(BIN)/python -m core train --data digits --hidden 128 --layers 2 --recipe stratified --seed 0 --overwrite --out sample_checkpoints/digits-stratified
 	$(BIN)/python -m core train --data fashion-mnist --model convnet --hidden 12 --epochs 3 --seed 0 --overwrite --out sample_checkpoints/fashion-convnet
 	$(BIN)/python -m core train --data fashion-mnist --model vit --hidden 64 --model-set dim=32 --epochs 4 --seed 0 --overwrite --out sample_checkpoints/fashion-vit
 	$(BIN)/python -m core train --data photo:flower --seed 0 --overwrite --out sample_checkpoints/flower
 	$(BIN)/python -m core train --data solids --hidden 32 --lower 4 --model-set features=64 --seed 0 --overwrite --out sample_checkpoints/solids
 	$(BIN)/python -m core train --data diabetes --seed 0 --overwrite --out sample_checkpoints/diabetes
+	$(BIN)/python -m core train --data mnist --data-dir $(MNIST) --hidden 256 --layers 2 --recipe paper --seed 0 --overwrite --out sample_checkpoints/mnist-paper
 	$(BIN)/python -m core train --data mnist --data-dir $(MNIST) --hidden 256 --layers 2 --recipe stratified --epochs 6 --seed 0 --overwrite --out sample_checkpoints/mnist
 	$(BIN)/python -m core train --data super-resolution --seed 0 --overwrite --out sample_checkpoints/super-resolution
 	$(BIN)/python -m core train --data fashion-mnist --hidden 256 --layers 2 --recipe paper --seed 0 --overwrite --out sample_checkpoints/fashion-paper
