@@ -234,9 +234,18 @@ def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
     return frame
 
 
+@lru_cache(maxsize=4)
+def _predictions(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
+    """All sizes at once takes little longer than one, as a file of so many columns is slow to open."""
+    return _opened(path, stamp).predictions()
+
+
 @lru_cache(maxsize=64)
 def _predicted(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
-    return _opened(path, stamp).predicted(width)
+    found = _opened(path, stamp).answers(_predictions(path, stamp), f"w{width}")
+    if found is None:
+        raise RunError(f"the predictions of {width} units are not there")
+    return found
 
 
 @lru_cache(maxsize=16)
