@@ -83,7 +83,7 @@ def texts(at: AppTest) -> str:
 def live_parts(at: AppTest) -> list[dict[str, Any]]:
     """What each live part of the page shows at first: `lines`, and `cards` with `image`, `alt`, `caption`, `wrong`."""
     found = []
-    for data in _components(at):
+    for data in components(at):
         if "lines" not in data:
             continue
         place = data["widths"].index(data["width"])
@@ -110,20 +110,19 @@ def unfolded(at: AppTest, key: str = "table-open") -> AppTest:
     return well(at.run())
 
 
-def _components(at: AppTest) -> list[dict[str, Any]]:
+def components(at: AppTest) -> list[dict[str, Any]]:
     """What the page's own components were given."""
     return [json.loads(component.proto.json or "{}") or {} for component in at.get("bidi_component")]
 
 
 def sliders(at: AppTest) -> list[dict[str, Any]]:
     """What each live slider of the page was given: `rows`, `width`, `label`."""
-    return [data for data in _components(at) if "rows" in data]
+    return [data for data in components(at) if "rows" in data]
 
 
 def link(at: AppTest) -> str:
     """The address that can be copied from the page."""
-    data = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
-    (found,) = (str(d["address"]) for d in data if d and "address" in d)
+    (found,) = (str(data["address"]) for data in components(at) if "address" in data)
     return found
 
 

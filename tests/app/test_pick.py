@@ -210,26 +210,6 @@ def test_the_next_steps_are_on_the_page(digits: Path) -> None:
     assert "Next cheaper" not in texts(well(open_page(run="digits-stratified", width="1")))
 
 
-def test_a_faster_neighbour_is_offered(digits: Path) -> None:
-    run = digits / "digits-stratified"
-    edit_metrics(run, lambda f: f.assign(accuracy=0.9, validation_accuracy=0.9))
-    times = pd.read_parquet(run / "latency.parquet")
-    slow = times["width"] == 32
-    for column in ("median_ms", "p25_ms", "p75_ms"):
-        times[column] = np.where(slow, 5.0, 1.0)
-    times.to_parquet(run / "latency.parquet")
-    rows = slider(well(open_page(run="digits-stratified", width="32")))["rows"]
-    (offered,) = (row for row in rows if row["faster"])
-    assert offered["width"] == 32, "of the other sizes none is slower, or its time is not known"
-    found = offered["faster"]
-    assert found["width"] in (16, 64)
-    assert (
-        found["text"]
-        == f"{found['width']} units nearby answers faster, 1 ms instead of 5 ms a prediction, and is just as good."
-    )
-    assert found["take"] == f"Take {found['width']} units"
-
-
 def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Path) -> None:
     at = well(open_page(run="digits-paper", width="9"))
     assert not at.dataframe
