@@ -1,12 +1,17 @@
-"""The picked size in one sentence with its price, a badge, how sure it is, and what the next steps would bring."""
+"""A size in one sentence with its price, a badge, how sure it is, and what the next steps would bring."""
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Hashable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
 import streamlit as st
 
 from app import store, words
 from app.choice import KEEP, LOSE, TIME
+from app.live_part import Line, line
 from app.paired import paired
 from app.question import Asked
 from core.frontier import as_good_as_full
@@ -31,35 +36,36 @@ def badge(asked: Asked) -> None:
     st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
 
 
-def answer_box(run: Run, metrics: pd.DataFrame, width: int, asked: Asked) -> None:
-    """All that is said of the size in one element: a browser takes as long for each, whatever is in it."""
-    metric, row = run.task.metric, int((metrics["width"] == width).to_numpy().argmax())
-    if asked.reply is None:
-        lead = words.choice(metrics.iloc[row], metrics.iloc[-1], metric)
-    else:
-        lead = words.safe(asked.reply.sentence)
-    sure, how = _certainty(run, metrics, row)
-    next_steps = "  \n".join(f":small[{words.safe(line)}]" for line in steps(metrics, metric, row))
-    st.markdown("\n\n".join(part for part in (lead, next_steps, sure) if part), help=how or None)
+@lru_cache(maxsize=16)
+def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
+    """What is said of each size of a run: the size and its price, what the next steps bring, how sure it is."""
+    run = Run(path)
+    metrics, metric = store.timed(run), run.task.metric
+    sizes, validated = metrics.to_dict("records"), as_good_as_full(metrics, metric)
+    found = []
+    for row, size in enumerate(sizes):
+        bold, price = words.choice(size, sizes[-1], metric)
+        next_steps = [line("small", step) for step in steps(metrics, metric, row)]
+        found.append([line("text", price, bold), *next_steps, *_certainty(run, sizes, row, validated)])
+    return found
 
 
-def _certainty(run: Run, metrics: pd.DataFrame, row: int) -> tuple[str, str]:
-    """Whether what was tested on can tell the picked size from full size (paired test on the same examples), and how
-    that is known; nothing where it is not.
+def _certainty(run: Run, sizes: list[dict[Hashable, Any]], row: int, validated: int) -> list[Line]:
+    """Whether what was tested on can tell a size from full size (paired test on the same examples), and how that is
+    known; nothing where it is not. `validated` is the row of the smallest that validation could not tell from it.
     """
-    width, full = int(metrics["width"].iloc[row]), int(metrics["width"].iloc[-1])
+    width, full = sizes[row]["width"], sizes[-1]["width"]
     if width == full:
-        return "", ""
+        return []
     mine, theirs = store.scores(run, width), store.scores(run, full)
     if mine is None or theirs is None:
-        return "", ""
+        return []
     test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
     if test.told:
-        icon, better_one = ("trending_up", "this") if test.first_is_better else ("trending_down", "full")
+        better_one = "this" if test.first_is_better else "full"
         text, care = f"{who} can tell the difference: {better_one} size is better.", "Chance does this under 1 in 20."
-        if not test.first_is_better and row == as_good_as_full(metrics, run.task.metric):
-            text += f" The {int(metrics['validation_n'].iloc[0]):,} validation {run.task.example}s could not."
+        if not test.first_is_better and row == validated:
+            text += f" The {sizes[0]['validation_n']:,} validation {run.task.example}s could not."
     else:
-        icon, text = "balance", f"{who} can't tell this size from full size."
-        care = "A difference this small may be chance."
-    return f":material/{icon}: {text}", f"{test.counts} {care}"
+        text, care = f"{who} can't tell this size from full size.", "A difference this small may be chance."
+    return [line("text", text), line("note", f"{test.counts} {care}")]

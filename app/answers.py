@@ -73,7 +73,7 @@ def all_answers(comparison: Comparison) -> list[Answers]:
 
 @lru_cache(maxsize=64)
 def _answers(path: Path, stamp: tuple[Any, ...], width: int) -> Answers:
-    run = Run(path)
+    run = store.opened(path, stamp)
     predicted, targets, scores = store.predicted(run, width), store.targets(run), store.scores(run, width)
     if scores is None:
         raise UserError(f"the scores of run {run.id} at width {width} can't be read")

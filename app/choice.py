@@ -81,9 +81,14 @@ def limit_chosen(metric: Metric) -> None:
         choice.limits[limit_name(choice.ask, metric)] = value * in_kb
 
 
+def released(run_id: str) -> str:
+    """The name of the part that tells of a pick; one for each run, as a message may come when another is shown."""
+    return f"released-{run_id}"
+
+
 def picked(run_id: str) -> None:
     """The slider was let go of, or the chart was clicked."""
-    choose_by_hand(run_id, getattr(st.session_state.get(f"slider-{run_id}"), "picked", None))
+    choose_by_hand(run_id, getattr(st.session_state.get(released(run_id)), "picked", None))
 
 
 def choose_by_hand(run_id: str, width: Any) -> None:
@@ -93,12 +98,6 @@ def choose_by_hand(run_id: str, width: Any) -> None:
         choice = kept()
         choice.widths[run_id] = int(width)
         choice.ask = CHOOSE
-
-
-def jump(run_id: str, width: int) -> None:
-    """A size was picked with a button beside the slider, which moves there."""
-    choose_by_hand(run_id, width)
-    put_slider(kept(), width)
 
 
 def put_slider(choice: Choice, width: int) -> None:

@@ -127,6 +127,7 @@ def inside(run: Run, width: int) -> None:
 
 def link(query: Mapping[str, str]) -> None:
     """What is on the screen as an address, to be copied."""
+    st.caption("A link to what is on this page now, to keep or to send:")
     copy_link(links.address(query), key="link-copy")
 
 

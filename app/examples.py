@@ -13,12 +13,15 @@ import pandas as pd
 import streamlit as st
 
 from app import pictures, store, words
+from app.live_part import CARDS, Card, Line, line
+from app.pictures import Said
 from app.stored import is_cloud, stored
 from core.errors import UserError
 from core.runs import Run
 
 MOST = 8  # examples that are shown
 MOST_CLOUDS = 4  # each wants a drawing context of its own, of which browsers have few
+HEADING = "What it says of single examples"
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,8 +36,23 @@ class Kept:
     images: tuple[str, ...]  # addresses of their pictures, where they are pictures
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cards:
+    """Pictures of a few examples, and for each size its lines, and its answer to each picture."""
+
+    cards: list[Card]
+    lines: list[list[Line]]
+    answers: list[list[str]]
+
+
+def cards(run: Run) -> Cards | None:
+    """The examples as pictures that follow the slider; None where they are no pictures or can't be shown."""
+    found: Cards | None = _try(run, _cards)
+    return found
+
+
 def seen(run: Run, metrics: pd.DataFrame, width: int) -> None:
-    """The picture at this size beside the original, or what this size says of a few examples."""
+    """What can't follow the slider: the picture at this size beside the original; or clouds or a table of examples."""
     if not paints(run, width):
         _few(run, width)
         return
@@ -52,21 +70,14 @@ def paints(run: Run, width: int) -> bool:
 
 
 def _few(run: Run, width: int) -> None:
-    """A few held-out examples with what this size says of each."""
+    """A few held-out examples with what this size says of each; nothing for pictures, which are `cards`."""
     kept, predicted = _try(run, _kept), _try(run, _said, width)
-    if kept is None or predicted is None:
+    if kept is None or predicted is None or kept.images:
         return
-    classes, count = run.task.classes, len(kept.y)
     clouds = is_cloud(run, kept.x)
-    shown = min(count, MOST_CLOUDS) if clouds else count
+    shown = MOST_CLOUDS if clouds else MOST
     answers = pictures.said(run.task, run.record.labels, predicted[:shown], kept.y[:shown])
-    if classes:
-        tally = f"{words.units(width).capitalize()} {'get' if width > 1 else 'gets'} "
-        tally += f"{sum(bool(a.right) for a in answers):,} of these {shown:,} right. "
-    else:
-        tally = f"What {words.units(width)} {'predict' if width > 1 else 'predicts'} of {shown:,} examples. "
-    tally += "They were held out: it has not learned from them. All figures above count every test example."
-    st.markdown(f"### What it says of single examples\n\n:small[{words.safe(tally)}]")
+    st.markdown(f"### {HEADING}\n\n:small[{words.safe(_tally(width, answers))}]")
     if clouds:
         st.plotly_chart(
             pictures.clouds(kept.x[:shown], answers, st.context.theme.type == "dark"),
@@ -74,14 +85,22 @@ def _few(run: Run, width: int) -> None:
             config={"displayModeBar": False},
             alt="; ".join(f"a cloud of points: {', '.join(pictures.lines(answer))}" for answer in answers),
         )
-    elif kept.images:
-        st.html(pictures.cards(kept.images, answers))
     else:
         st.dataframe(
             pictures.table(kept.x, kept.index, run.record.input.columns, answers),
             hide_index=True,
             alt="Single examples",
         )
+
+
+def _tally(width: int, answers: list[Said]) -> str:
+    """How many of the examples a size gets right."""
+    size, one, shown = words.units(width), width == 1, len(answers)
+    tally = f"What {size} {'predicts' if one else 'predict'} of {shown:,} examples. "
+    if all(answer.right is not None for answer in answers):
+        right = sum(bool(answer.right) for answer in answers)
+        tally = f"{size.capitalize()} {'gets' if one else 'get'} {right:,} of these {shown:,} right. "
+    return tally + "They were held out: it has not learned from them. All figures above count every test example."
 
 
 def _try(run: Run, what: Any, *more: Any) -> Any:
@@ -117,13 +136,36 @@ def _kept(path: Path, stamp: tuple[Any, ...]) -> Kept | None:
     return Kept(x=found.x[rows], y=found.y[rows], index=found.index[rows], images=addresses)
 
 
+@lru_cache(maxsize=16)
+def _cards(path: Path, stamp: tuple[Any, ...]) -> Cards | None:
+    kept, run = _kept(path, stamp), Run(path)
+    if kept is None or not kept.images:
+        return None
+    truth = pictures.said(run.task, run.record.labels, kept.y, kept.y)
+    found = [
+        Card(image=uri, alt=f"Example: {said.true}", says={}) for uri, said in zip(kept.images, truth, strict=True)
+    ]
+    lines, answers = [], []
+    for width in store.metrics(run)["width"].tolist():
+        predicted = _answers(run, kept, width)
+        said = pictures.said(run.task, run.record.labels, predicted, kept.y)
+        answers.append([str(guess) for guess in predicted.tolist()])
+        for card, guess, answer in zip(found, answers[-1], said, strict=True):
+            card.says.setdefault(guess, (pictures.lines(answer), answer.right is False))
+        lines.append([line("heading", HEADING), line("small", _tally(width, said)), CARDS])
+    return Cards(cards=found, lines=lines, answers=answers)
+
+
 @lru_cache(maxsize=256)
 def _said(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray | None:
     """What a width predicts of the examples that are shown."""
     kept = _kept(path, stamp)
     if kept is None:
         return None
-    run = Run(path)
+    return _answers(Run(path), kept, width)
+
+
+def _answers(run: Run, kept: Kept, width: int) -> np.ndarray:
     found: np.ndarray = store.predicted(run, width)[kept.index]
     if run.task.classes and not (found.min() >= 0 and found.max() < len(run.record.labels)):
         raise ValueError("predictions that are none of the labels")

@@ -50,17 +50,15 @@ def page() -> None:
     choice_of.put_slider(choice, choice.widths[run.id])
     with st.container(border=True):
         answer_box.badge(asked)
-        picked.answer(run, asked)
+        notices.guarded(lambda: picked.answer(run, asked))()
     picked.slider(run)
     with st.container(key=picked.CURVE):
         _curve(run, metrics, asked.limits, choice)
     picked.for_experts(run)
-    picked.seen(run)
+    place = picked.seen(run)
     picked.changes(run)
     picked.own(run)
-    picked.take(run)
-    st.caption("A link to what is on this page now, to keep or to send:")
-    picked.link(run, asked)
+    picked.take(run, asked, place)
     _table(run)
     _about(run, metrics)
     if len(runs) > 1:

@@ -1,6 +1,8 @@
-"""What speaks of the picked size. Each part is a fragment: a pick draws these anew, and leaves the rest of the page be.
+"""What speaks of the picked size.
 
-A part that is closed says nothing of the size, so it is left out too; it reads the size when it is opened.
+What is known beforehand of every size follows the slider in the browser (`live_part`); a pick draws anew one small
+fragment, `size`. Boxes are fragments of their own: a closed one says nothing of the size, so it is left out and reads
+the size when it opens.
 """
 
 from __future__ import annotations
@@ -9,23 +11,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 
 from app import answer_box, charts, download, examples, links, notices, polished, store, try_it, what_changes, words
 from app import choice as choice_of
 from app.chart_looks import palette
 from app.details import details
-from app.live_slider import live_slider
+from app.faster import offers
+from app.live_part import line, live_part
+from app.live_slider import live_slider, released
 from app.question import Asked
-from core.frontier import faster as faster_row
 from core.runs import Run
 
 CURVE = "curve"  # the container that the chart stands in, where the picked size is marked
 
-ALWAYS = ("answer", "seen", "file", "link")
 WHERE_OPEN = {"details": "pick-expert", "changes": "changes-open", "try": "try-open", "inside": "inside-open"}
 
 
@@ -39,44 +42,27 @@ def _state(run: Run) -> tuple[str, bool]:
     return choice_of.kept().ask, _width(run) == int(store.metrics(run)["width"].iloc[-1])
 
 
-def _again(run: Run, before: tuple[str, bool], *more: str) -> NoReturn:
-    """End a callback that picked a size: what speaks of it runs again; all of the page where a question ended."""
-    now = _state(run)
-    if now[0] == before[0]:
-        parts = {*more, *(part for part, key in WHERE_OPEN.items() if st.session_state.get(key))}
-        if now != before:
-            parts.add("changes")
-        with suppress(StreamlitAPIException):  # the page is from before this server started, or failed half-way
-            st.rerun([*ALWAYS, *sorted(parts)])
-    st.rerun()
-
-
-def _let_go(run: Run) -> NoReturn:
+def _let_go(run: Run) -> None:
+    """A size was picked: `size` runs again by itself; open boxes with it; all of the page where a question ended."""
     before = _state(run)
     choice_of.picked(run.id)
-    _again(run, before)
-
-
-def _jump(run: Run, width: int) -> NoReturn:
-    before = _state(run)
-    choice_of.jump(run.id, width)
-    _again(run, before, "slider")
-
-
-@st.fragment(key="answer")
-def answer(run: Run, asked: Asked) -> None:
-    """The size in one sentence with its price, and whether one nearby is faster."""
-    if choice_of.kept().ask != asked.ask:  # the question ended while the page was on its way
+    now = _state(run)
+    if now[0] != before[0]:
         st.rerun()
-    notices.guarded(lambda: answer_box.answer_box(run, store.timed(run), _width(run), asked))()
-    notices.guarded(lambda: _faster(run))()
+    boxes = {part for part, key in WHERE_OPEN.items() if st.session_state.get(key)}
+    if now != before:
+        boxes.add("changes")
+    if boxes:
+        with suppress(StreamlitAPIException):  # the page is from before this server started, or failed half-way
+            st.rerun(["size", *sorted(boxes)])
+        st.rerun()
 
 
-@st.fragment(key="slider")
 def slider(run: Run) -> None:
     """The slider, which a pick by hand does not draw anew."""
     choice = choice_of.kept()
     live_slider(
+        run.id,
         _rows(run.path, run.stamp, choice.whole),
         choice.start,
         words.heading(run.task.metric),
@@ -84,39 +70,47 @@ def slider(run: Run) -> None:
         chart=CURVE,
         colours=_colours(),
         key=f"slider-{run.id}",
-        on_pick=lambda: _let_go(run),
     )
 
 
-def _faster(run: Run) -> None:
-    """A size nearby that answers sooner and loses nothing, where there is one."""
-    metrics, metric = store.timed(run), run.task.metric
-    row = int((metrics["width"] == _width(run)).to_numpy().argmax())
-    other = faster_row(metrics, metric, row)
-    if other is None:
-        return
-    here, there = metrics.iloc[row], metrics.iloc[other]
-    near = words.units(int(there["width"]))
-    change = words.difference(metric, there[metric.name], here[metric.name])
-    worth = "just as good" if change == "the same" else words.gap(metric, there[metric.name], here[metric.name])
-    worth = worth if change == "the same" else f"{worth} better"
-    times = f"{words.milliseconds(there['ms'])} instead of {words.milliseconds(here['ms'])} a prediction"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f":material/bolt: {words.safe(f'{near} nearby answers faster, {times}, and is {worth}.')}",
-            help="Time does not grow evenly with the size, as processors like some sizes more than others. "
-            f"Measured on {words.safe(store.machine(run))}.",
-        )
-        st.button(f"Take {near}", on_click=_jump, args=(run, int(there["width"])), key="pick-faster")
+def answer(run: Run, asked: Asked) -> None:
+    """The size in a sentence with its price; the sentence that answers a question, at the size that does."""
+    width, widths = _width(run), store.metrics(run)["width"].tolist()
+    lines = answer_box.lines(run.path, run.stamp)
+    if asked.reply:
+        at = widths.index(asked.reply.answer.width)
+        lines = [*lines[:at], [line("text", asked.reply.sentence), *lines[at][1:]], *lines[at + 1 :]]
+    live_part(run.id, widths, lines, width, read_out=True, key=f"answer-{run.id}")
 
 
-@st.fragment(key="seen")
-def seen(run: Run) -> None:
-    """The picture at this size; or what it says of a few examples, and what changes against full size in a sentence."""
-    width = _width(run)
-    notices.guarded(lambda: examples.seen(run, store.metrics(run), width))()
-    if not examples.paints(run, width):
-        notices.guarded(lambda: what_changes.said(run, width))()
+def seen(run: Run) -> DeltaGenerator | None:
+    """What a size says of a few examples and what changes in a sentence; gives a place for what `size` must fill."""
+    width, widths = _width(run), store.metrics(run)["width"].tolist()
+    if examples.paints(run, width):
+        return st.empty()
+    lines, cards = what_changes.lines(run.path, run.stamp), examples.cards(run)
+    if cards is None:
+        place = st.empty()
+        live_part(run.id, widths, lines, width, key=f"seen-{run.id}")
+        return place
+    both = [[*first, *second] for first, second in zip(cards.lines, lines, strict=True)]
+    live_part(run.id, widths, both, width, cards=cards.cards, answers=cards.answers, key=f"seen-{run.id}")
+    return None
+
+
+@st.fragment(key="size")
+def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
+    """What the server does at a pick: the file, the address, and examples that can't follow the slider."""
+    if choice_of.kept().ask != asked.ask:  # the question ended while the page was on its way
+        st.rerun()
+    width, whole = _width(run), {"axis": "whole"} if choice_of.kept().whole else {}
+    released(key=choice_of.released(run.id), on_pick=lambda: _let_go(run))
+    if place is not None:
+        with place.container():
+            notices.guarded(lambda: examples.seen(run, store.metrics(run), width))()
+    notices.guarded(lambda: download.button(run, width))()
+    download.link(wanted := {"run": run.id, "width": str(width), **asked.link, **whole})
+    links.write("pick", wanted)
 
 
 @st.fragment(key="details")
@@ -143,29 +137,11 @@ def own(run: Run) -> None:
 
 
 @st.fragment
-def take(run: Run) -> None:
-    """A format to choose, the button, what is inside. Another format draws all of it anew, another size its parts."""
+def take(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
+    """A format to choose, what is inside, the button. Another format draws all of it anew, another size its parts."""
     download.choose(run)
-    file(run)
     inside(run)
-    links.shown("pick")
-
-
-@st.fragment(key="file")
-def file(run: Run) -> None:
-    """The button that hands over the file."""
-    notices.guarded(lambda: download.button(run, _width(run)))()
-    links.shown("pick")
-
-
-@st.fragment(key="link")
-def link(run: Run, asked: Asked) -> None:
-    """What is on the screen as an address, which the browser's own becomes too, last of all."""
-    choice = choice_of.kept()
-    whole = {"axis": "whole"} if choice.whole else {}
-    wanted = {"run": run.id, "width": str(_width(run)), **asked.link, **whole}
-    download.link(wanted)
-    links.write("pick", wanted)
+    size(run, asked, place)
 
 
 @st.fragment(key="inside")
@@ -181,7 +157,10 @@ def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, 
     metrics, metric = store.metrics(run), run.task.metric
     said = words.readouts(metrics, metric, store.milliseconds(run))
     places = charts.places(metrics, metric, whole=whole, also=polished.points(run).table)
-    return [{**row, "x": at.x, "y": at.y, "out": at.out} for row, at in zip(said, places, strict=True)]
+    return [
+        {**row, "x": at.x, "y": at.y, "out": at.out, "faster": offer}
+        for row, at, offer in zip(said, places, offers(run), strict=True)
+    ]
 
 
 def _colours() -> dict[str, str]:

@@ -25,20 +25,6 @@ MOST_POINTS = 400  # of a cloud as it is drawn
 MOST_COLUMNS = 6  # of a table's inputs
 LONGEST_LABEL = 30
 
-# The same in light and dark: everything takes the page's own ink. Pixels stay squares, however large they are shown.
-STYLE = """<style>
-.shown { display: grid; gap: 0.75rem; }
-.shown.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-.shown.many { grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
-.shown.one { max-width: 10rem; }
-.shown figure { margin: 0; min-width: 0; }
-.shown.many figure { border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 0.6rem; padding: 0.6rem; }
-.shown.many figure.wrong { border: 2px dashed currentColor; }
-.shown img { display: block; width: 100%; height: auto; image-rendering: pixelated; border-radius: 0.3rem; }
-.shown.many img { max-width: 7.5rem; margin: 0 auto; }
-.shown figcaption { font-size: 0.875rem; padding-top: 0.4rem; overflow-wrap: anywhere; }
-</style>"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
@@ -117,14 +103,12 @@ def data_uri(pixels: np.ndarray, longest: int = MOST_SIDE) -> str:
 def pair(made: str, original: str, caption: str) -> str:
     """A picture as a model makes it beside the original, as HTML; the pictures are addresses (`data_uri`)."""
     figures = _figure(made, f"The picture at this size: {caption}", [caption])
-    return (
-        f'{STYLE}<div class="shown pair">{figures}{_figure(original, "The original picture", ["The original"])}</div>'
-    )
+    return f'<div class="shown pair">{figures}{_figure(original, "The original picture", ["The original"])}</div>'
 
 
 def one(image: str, alt: str, caption: str) -> str:
     """A single small picture with a line under it, as HTML."""
-    return f'{STYLE}<div class="shown one">{_figure(image, alt, [caption])}</div>'
+    return f'<div class="shown one">{_figure(image, alt, [caption])}</div>'
 
 
 def cards(images: Sequence[str], answers: Sequence[Said]) -> str:
@@ -133,7 +117,7 @@ def cards(images: Sequence[str], answers: Sequence[Said]) -> str:
     for image, answer in zip(images, answers, strict=True):
         wrong = answer.right is False
         figures.append(_figure(image, f"Example: {answer.true}", lines(answer), wrong=wrong))
-    return f'{STYLE}<div class="shown many">{"".join(figures)}</div>'
+    return f'<div class="shown many">{"".join(figures)}</div>'
 
 
 def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def _entry(path: Path, stamp: tuple[Any, ...]) -> Run | BrokenRun:
         return BrokenRun(path.name, f"the run can't be read: {type(error).__name__} {error}")
 
 
-def _opened(path: Path, stamp: tuple[Any, ...]) -> Run:
+def opened(path: Path, stamp: tuple[Any, ...]) -> Run:
     """The run as it was when it had this stamp. Raises RunError."""
     found = _entry(path, stamp)
     if isinstance(found, BrokenRun):
@@ -234,19 +234,28 @@ def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
     return frame
 
 
+@lru_cache(maxsize=4)
+def _predictions(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
+    """All sizes at once takes little longer than one, as a file of so many columns is slow to open."""
+    return opened(path, stamp).predictions()
+
+
 @lru_cache(maxsize=64)
 def _predicted(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
-    return _opened(path, stamp).predicted(width)
+    found = opened(path, stamp).answers(_predictions(path, stamp), f"w{width}")
+    if found is None:
+        raise RunError(f"the predictions of {width} units are not there")
+    return found
 
 
 @lru_cache(maxsize=16)
 def _targets(path: Path, stamp: tuple[Any, ...]) -> np.ndarray:
-    return _opened(path, stamp).targets()
+    return opened(path, stamp).targets()
 
 
 @lru_cache(maxsize=128)
 def _scores(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
-    return _opened(path, stamp).task.score(_predicted(path, stamp, width), _targets(path, stamp))
+    return opened(path, stamp).task.score(_predicted(path, stamp, width), _targets(path, stamp))
 
 
 @lru_cache(maxsize=64)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import changes, changes_charts, pictures, words
+from app import changes, changes_charts, pictures, store, words
 from app.changes import Pair, name_of
+from app.live_part import Line, line
 from app.pictures import Said
 from app.stored import is_cloud, stored
 from core.errors import RunError
@@ -37,15 +38,20 @@ class Flips:
         return self.lost if way == LOST else self.gained
 
 
-def said(run: Run, width: int) -> None:
-    """One sentence under its heading, in one element; nothing where the answers are not stored."""
-    found = _pair(run.path, run.stamp, width)
-    if found is None:
-        return
-    text = found.sentence
-    if width == found.full.width:
-        text = "This is full size. Pick a smaller size to see what changes against it."
-    st.markdown(f"### What changes\n\n{words.safe(text)}")
+@lru_cache(maxsize=16)
+def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
+    """What changes at each size in a sentence under its heading; nothing where the answers are not stored."""
+    run = Run(path)
+    found: list[list[Line]] = []
+    for width in store.metrics(run)["width"].tolist():
+        pair = changes.pair(run, width)
+        if pair is None:
+            found.append([])
+            continue
+        full = "This is full size. Pick a smaller size to see what changes against it."
+        text = full if width == pair.full.width else pair.sentence
+        found.append([line("heading", "What changes"), line("text", text)])
+    return found
 
 
 def box(run: Run, width: int) -> None:

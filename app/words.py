@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -176,15 +177,15 @@ def figure_of(metric: Metric, value: float) -> str:
     return f"{metric.format(value)} {name}" if metric.percent else f"{name} {metric.format(value)}"
 
 
-def choice(row: pd.Series, full: pd.Series, metric: Metric) -> str:
-    """A size that was picked by hand and its price, as Markdown."""
+def choice(row: Mapping[Any, Any], full: Mapping[Any, Any], metric: Metric) -> tuple[str, str]:
+    """A size that was picked by hand, and its price. Plain text."""
     width, name = int(row["width"]), metric.name
     figures = f"{figure_of(metric, row[name])} in {kilobytes(row['bytes'])}"
     figures = figures[0].upper() + figures[1:]
     if width == int(full["width"]):
-        return f"**Your choice: full size, {units(width)}.** {safe(figures)}\\."
+        return f"Your choice: full size, {units(width)}.", f"{figures}."
     price = f"{share(row['bytes'], full['bytes'])} of full size's file; {against_full(metric, row[name], full[name])}."
-    return f"**Your choice: {units(width)}.** {safe(f'{figures}, {price}')}"
+    return f"Your choice: {units(width)}.", f"{figures}, {price}"
 
 
 def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> list[dict[str, str | int | float]]:

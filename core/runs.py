@@ -232,11 +232,11 @@ class Run:
     def answers(self, predictions: pd.DataFrame, name: str) -> np.ndarray | None:
         """`label` or `w<width>` of a predictions table as an array, in its order; None where it is not there."""
         columns = self._columns(name)
-        if not set(columns) <= set(predictions):
+        if not all(column in predictions for column in columns):
             return None
-        found: np.ndarray = predictions[columns].to_numpy()
         if self.task.classes:
-            return found[:, 0]
+            return np.asarray(predictions[name])
+        found: np.ndarray = predictions[columns].to_numpy()
         return found.astype(np.float32) / (255 if found.dtype == np.uint8 else 1)  # colours are kept as bytes
 
     def _answers(self, name: str) -> np.ndarray:

@@ -255,8 +255,7 @@ def _coin_test(heads: int, tails: int) -> float:
     if n == 0:
         return 1.0
     # log of the binomial tail, so that thousands of flips neither underflow nor need SciPy
-    tail = range(min(heads, tails) + 1)
-    logs = np.array([math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in tail])
-    logs -= n * math.log(2)
+    k = np.arange(1, min(heads, tails) + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log(n - k + 1) - np.log(k))]) - n * math.log(2)  # of n over k
     top = float(logs.max())
     return min(1.0, 2.0 * math.exp(top) * float(np.exp(logs - top).sum()))

@@ -76,7 +76,23 @@ def texts(at: AppTest) -> str:
     """All that the page says outside its widgets, Markdown's marks and joiners taken out."""
     kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success", "code")
     said = [element.value for kind in kinds for element in getattr(at, kind)]
+    said += [f"{bold} {text}" for part in live_parts(at) for _, text, bold in part["lines"]]
     return "\n".join(said).replace("\\", "").replace(JOINER, "").replace(GLUE, " ").replace("**", "")
+
+
+def live_parts(at: AppTest) -> list[dict[str, Any]]:
+    """What each live part of the page shows at first: `lines`, and `cards` with `image`, `alt`, `caption`, `wrong`."""
+    found = []
+    for data in components(at):
+        if "lines" not in data:
+            continue
+        place = data["widths"].index(data["width"])
+        cards = []
+        for card, answer in zip(data["cards"], data["answers"][place] if data["cards"] else (), strict=True):
+            caption, wrong = card["says"][answer]
+            cards.append({**card, "caption": "\n".join(caption), "wrong": wrong})
+        found.append({"lines": data["lines"][place], "cards": cards})
+    return found
 
 
 def well(at: AppTest) -> AppTest:
@@ -94,16 +110,19 @@ def unfolded(at: AppTest, key: str = "table-open") -> AppTest:
     return well(at.run())
 
 
+def components(at: AppTest) -> list[dict[str, Any]]:
+    """What the page's own components were given."""
+    return [json.loads(component.proto.json or "{}") or {} for component in at.get("bidi_component")]
+
+
 def sliders(at: AppTest) -> list[dict[str, Any]]:
     """What each live slider of the page was given: `rows`, `width`, `label`."""
-    found: list[dict[str, Any]] = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
-    return [data for data in found if data and "rows" in data]
+    return [data for data in components(at) if "rows" in data]
 
 
 def link(at: AppTest) -> str:
     """The address that can be copied from the page."""
-    data = [json.loads(c.proto.json or "{}") for c in at.get("bidi_component")]
-    (found,) = (str(d["address"]) for d in data if d and "address" in d)
+    (found,) = (str(data["address"]) for data in components(at) if "address" in data)
     return found
 
 

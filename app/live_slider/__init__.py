@@ -1,12 +1,15 @@
-"""A slider whose readout, and mark on the chart, follow the thumb in the browser; it tells the server on release.
+"""A slider whose readout, and mark on the chart, follow the thumb in the browser; `released` tells of the pick.
 
 Streamlit's own slider speaks to the server alone, so a readout beside it lags behind the hand. What is sent here is
-the same for every size that is picked, so that a pick sends nothing back but the texts that are about it.
+the same for every size that is picked. A message draws anew the fragment that it comes from, so the one about a pick
+comes from a part of its own in the fragment that speaks of the size: the slider isn't sent again, and no other run of
+the page comes before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ _FOLDER = Path(__file__).parent
 
 
 def live_slider(
+    run: str,
     rows: Sequence[Mapping[str, Any]],
     width: int,
     label: str,
@@ -24,24 +28,31 @@ def live_slider(
     chart: str,
     colours: Mapping[str, str],
     key: str,
-    on_pick: Callable[[], None],
 ) -> None:
-    """Show the slider; `rows` is what to say at each size (`words.readouts` and `x`, `y`, `out` on the chart).
+    """Show the slider of a run; `rows` is what to say at each size.
+
+    That is `words.readouts`, where it lies on the chart as `x`, `y`, `out`, and what `faster.offers` of it.
 
     It moves to `width` where `turn` is a new number, and stays where the hand left it otherwise. The picked size is
     marked on the chart in the container `chart`, in `colours` (`star`, `ink`, `paper`); a click there picks a size.
-    On release `st.session_state[key].picked` is the new width and `on_pick` is called.
     """
     data = {
-        "rows": rows, "width": width, "label": label, "turn": turn, "chart": chart, "colours": colours
+        "run": run, "rows": rows, "width": width, "label": label, "turn": turn, "chart": chart, "colours": colours
     }  # fmt: skip
-    _component()(data=data, key=key, on_picked_change=on_pick)
+    html, css, mark, js = map(_text, ("component.html", "component.css", "marker.js", "component.js"))
+    slider = st.components.v2.component("live_slider", html=html, css=css, js=f"{mark}\n{js}")
+    slider(data=data, key=key)
 
 
-def _component() -> Any:
-    """Registered on every run, as Streamlit wants it, from the files beside this one."""
-    html, css, mark, js = (
-        (_FOLDER / name).read_text(encoding="utf-8")
-        for name in ("component.html", "component.css", "marker.js", "component.js")
-    )
-    return st.components.v2.component("live_slider", html=html, css=css, js=f"{mark}\n{js}")
+def released(*, key: str, on_pick: Callable[[], None]) -> None:
+    """Tell of the size that the slider was let go at: `st.session_state[key].picked`, and `on_pick` is called.
+
+    It shows nothing. The fragment that it stands in is drawn anew then, unless `on_pick` asks for another run.
+    """
+    part = st.components.v2.component("released", html="<span hidden></span>", js=_text("released.js"))
+    part(key=key, on_picked_change=on_pick)
+
+
+@lru_cache(maxsize=8)
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")

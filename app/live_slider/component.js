@@ -2,14 +2,14 @@
 const QUIET_MS = 250; // between the last key and telling the server, so that held arrows send one message
 const PAGE = 0.1; // of the slider's length, for Page Up and Page Down
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".live");
   const input = root.querySelector("input");
   const state = (root.state ??= { index: 0, moving: false, byHand: false, timer: null, turn: null, told: null });
   const first = data.rows[0].place;
   const span = data.rows.at(-1).place - first || 1;
   const places = data.rows.map((row) => (row.place - first) / span); // 0 to 1, ascending: the chart's log axis
-  Object.assign(state, { data, places, setTriggerValue });
+  Object.assign(state, { data, places });
 
   const tapped = (x) => { // the nearest size along the chart's axis, which is the slider's
     let best = 0;
@@ -31,7 +31,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
     root.querySelector('[data-card="time"]').hidden = !row.time;
     input.setAttribute("aria-valuetext", `${row.units}: ${row.value}, ${row.size}, ${row.change}`);
     root.dataset.width = row.width;
-    mark(chartOf(state.data.chart, tapped), row, state.data.colours);
+    const chart = chartOf(state.data.chart, tapped);
+    mark(chart, row, state.data.colours);
+    if (!chart) state.coming ??= whenThere(state.data.chart, () => { state.coming = null; show(state.index); });
+    if (state.moving) offer.style.visibility = "hidden";
+    say();
+  };
+  const say = () => { // for the live parts of the page
+    window.picked = { run: state.data.run, width: state.data.rows[state.index].width, moving: state.moving };
+    window.dispatchEvent(new Event("picked"));
   };
   const fill = () => input.style.setProperty("--fill", `${100 * Number(input.value)}%`);
   const settle = (index) => { // thumb and readout on a size that there is
@@ -49,14 +57,25 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const index = nearest(at);
     return index === state.index ? index + by : index;
   };
+  const offer = root.querySelector(".offer");
+  const showOffer = () => { // of a faster size; not while the hand moves, as what is below would move too
+    const found = state.data.rows[state.index].faster;
+    offer.hidden = !found;
+    offer.style.visibility = "visible";
+    for (const part of offer.children) part.textContent = found?.[part.dataset.offer] ?? "";
+  };
   const tell = () => {
     clearTimeout(state.timer);
     state.timer = null;
     state.moving = false;
+    say();
+    showOffer();
     const width = state.data.rows[state.index].width;
     if (width === state.told) return;
     state.told = width;
-    state.setTriggerValue("picked", width);
+    const picks = (window.picks ??= {}); // see released.js
+    if (picks.tell) picks.tell(width);
+    else picks.waiting = width;
   };
   const moveByKey = (index) => {
     state.moving = true;
@@ -100,6 +119,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
       settle(state.index);
       tell();
     });
+    offer.querySelector("button").addEventListener("click", () => {
+      const { rows } = state.data, { width } = rows[state.index].faster;
+      settle(rows.findIndex((row) => row.width === width));
+      tell();
+      input.focus(); // the button may be gone
+    });
   }
 
   // the server's word counts once for each time that it built the whole page; afterwards the hand's does
@@ -108,4 +133,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (state.moving) return; // the hand has the last word
   const index = data.rows.findIndex((row) => row.width === data.width);
   settle(index < 0 ? data.rows.length - 1 : index);
+  showOffer();
 }

@@ -56,6 +56,17 @@ function followTaps(host, onTap) {
   window.addEventListener("pointercancel", () => { down = null; }, true);
 }
 
+// Calls once the container with this class is on the page, which is drawn from top to bottom.
+function whenThere(name, then) {
+  const watch = new MutationObserver(() => {
+    if (!document.querySelector(`.st-key-${name}`)) return;
+    watch.disconnect();
+    then();
+  });
+  watch.observe(document.body, { subtree: true, childList: true });
+  return watch;
+}
+
 // The chart with this container's class, once it is there; `onTap(x)` hears where it is tapped, 0 to 1 from the left.
 function chartOf(name, onTap) {
   const host = document.querySelector(`.st-key-${name}`);

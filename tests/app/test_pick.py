@@ -210,24 +210,6 @@ def test_the_next_steps_are_on_the_page(digits: Path) -> None:
     assert "Next cheaper" not in texts(well(open_page(run="digits-stratified", width="1")))
 
 
-def test_a_faster_neighbour_is_offered_with_a_button(digits: Path) -> None:
-    run = digits / "digits-stratified"
-    edit_metrics(run, lambda f: f.assign(accuracy=0.9, validation_accuracy=0.9))
-    times = pd.read_parquet(run / "latency.parquet")
-    slow = times["width"] == 32
-    for column in ("median_ms", "p25_ms", "p75_ms"):
-        times[column] = np.where(slow, 5.0, 1.0)
-    times.to_parquet(run / "latency.parquet")
-    at = well(open_page(run="digits-stratified", width="32"))
-    assert re.search(
-        r"(16|64) units nearby answers faster, 1 ms instead of 5 ms a prediction, and is just as good", texts(at)
-    )
-    at = well(at.button(key="pick-faster").click().run().run())  # parts of the page first, then all of it
-    assert slider(at)["width"] in (16, 64)
-    assert "answers faster" not in texts(at)
-    assert "answers faster" not in texts(well(open_page(run="digits-stratified", width="33"))), "its time is not known"
-
-
 def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Path) -> None:
     at = well(open_page(run="digits-paper", width="9"))
     assert not at.dataframe

@@ -30,17 +30,17 @@ def mark_at(visitor: Visitor) -> tuple[float, float]:
 
 
 def settled_at(visitor: Visitor, width: int) -> None:
-    """The whole page is on the size: the mark on the chart too."""
+    """The whole page is on the size: the sentence and the mark on the chart too."""
     told_of(visitor, width)
     unit = "unit" if width == 1 else "units"
+    expect(visitor.page.get_by_text(re.compile(rf"Your choice: (full size, )?{width} {unit}\."))).to_be_visible()
     expect(visitor.page.locator(".picked-mark")).to_contain_text(re.compile(rf"^\s*{width} {unit}\b"))
 
 
 def told_of(visitor: Visitor, width: int) -> None:
-    """What the server says is of the size: address, sentence and download."""
+    """What the server says is of the size: address and download."""
     visitor.expect_link(width=str(width))
     unit = "unit" if width == 1 else "units"
-    expect(visitor.page.get_by_text(re.compile(rf"Your choice: (full size, )?{width} {unit}\."))).to_be_visible()
     expect(visitor.page.get_by_role("button", name=f"Download {width} {unit}")).to_be_visible()
 
 
@@ -62,7 +62,9 @@ def test_drag_with_the_mouse(visit: Open, store: Path) -> None:
     assert len(set(seen)) >= 8, "the readout follows the thumb"
     assert visitor.sent == before, "nothing is sent while the thumb is held"
     assert "width=64" in visitor.page.url
-    expect(visitor.page.get_by_text("Your choice: 64 units.")).to_be_visible()
+    expect(visitor.page.get_by_text(f"Your choice: {seen[-1]} units.")).to_be_visible()
+    expect(visitor.page.get_by_text(re.compile(rf"^{seen[-1]} units get [0-9] of these 8 right"))).to_be_visible()
+    expect(visitor.page.get_by_role("button", name="Download 64 units")).to_be_visible()
     mouse.up()
     settled_at(visitor, seen[-1])
     assert says_the_truth(visitor, store, "digits-stratified") == seen[-1], "the thumb does not jump back"
