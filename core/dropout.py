@@ -7,7 +7,6 @@ recipe: a dataclass with its settings' `limits` and a `draw`, and its name in `R
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
@@ -21,7 +20,6 @@ from core.scale import MAX_ALPHA
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
-STEPS = 1_600  # of the optimiser, that small data get in a training by default
 
 
 @dataclass(frozen=True)
@@ -133,8 +131,8 @@ class Stratified(Recipe):
         "widest_share": (float, 0.01, 0.99),
         "whole_batch": (bool, 0, 1),
     }
-    epochs: int | None = None  # 15, or more where that were fewer steps than `STEPS`
-    lr: float | None = None  # 7e-3; twice that where each cutoff sees the whole batch, whose gradient is less noisy
+    epochs: int | None = None  # 15; 60 on small data, where many more would learn their noise
+    lr: float | None = None  # 7e-3; 2e-2 where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float = 0.12
     alpha: float = 0.3
     tables: bool = True
@@ -145,12 +143,12 @@ class Stratified(Recipe):
 
     def for_rows(self, n: int) -> Stratified:
         """Small data: the whole batch for each cutoff, more epochs, and a larger rate."""
-        whole = n < 16 * LARGEST_BATCH if self.whole_batch is None else self.whole_batch
+        small = n < 16 * LARGEST_BATCH
+        whole = small if self.whole_batch is None else self.whole_batch
         rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (4 if whole else 16))))
-        an_epoch = n // rows
         # 15 are on Fashion-MNIST the time of ten of a plain training's (benchmarks/recipes.py)
-        epochs = self.epochs or max(15, math.ceil(STEPS / an_epoch))
-        lr = self.lr or (1.4e-2 if whole else 7e-3)
+        epochs = self.epochs or (60 if small else 15)
+        lr = self.lr or (2e-2 if whole else 7e-3)
         return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr)
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dropout import RECIPES, STEPS, Cuts, Paper, Recipe, Sandwich, Stratified, decided, recipe
+from core.dropout import RECIPES, Cuts, Paper, Recipe, Sandwich, Stratified, decided, recipe
 from core.errors import UserError
 from core.layout import Width
 
@@ -129,16 +129,14 @@ def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_s
         assert 1 <= found.batch_size <= n
         assert found.batch_size == min(n, batch_size or found.batch_size)
     found = asked.for_rows(n)
-    steps = found.epochs * (n // found.batch_size)
-    assert found.epochs == (epochs or found.epochs)
-    assert epochs or steps >= STEPS or found.epochs == 15
-    assert found.lr == (1.4e-2 if found.whole_batch else 7e-3)
+    assert found.epochs in ((epochs,) if epochs else (15, 60))
+    assert found.lr == (2e-2 if found.whole_batch else 7e-3)
 
 
 def test_large_data_share_the_batch_and_small_data_do_not():
     large, small = Stratified().for_rows(55_000), Stratified().for_rows(1_000)
     assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 15, 7e-3)
-    assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 400, 1.4e-2)
+    assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 60, 2e-2)
     own = Stratified(whole_batch=False, epochs=3, lr=0.1)
     assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62)
     with pytest.raises(TypeError, match="for_rows"):
