@@ -106,7 +106,11 @@ def test_a_question_starts_with_an_answer_that_fits(digits: Path, ask: str) -> N
     recommended = slider(at)["width"]
     at = well(at.radio(key="pick-ask").set_value("under" if "file" in ask else "keep").run())
     assert ask in at.radio(key="pick-ask").options
-    assert slider(at)["width"] <= recommended
+    size = metrics_of(digits / "digits-stratified").set_index("width")["bytes"] / 1e3  # kB
+    if "file" in ask:
+        assert size[[recommended, slider(at)["width"]]].max() <= at.number_input(key="pick-limit-under").value
+    else:
+        assert slider(at)["width"] <= recommended
     assert "No size here" not in texts(at)
 
 
