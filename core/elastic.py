@@ -201,7 +201,12 @@ class _Leading(torch.autograd.Function):
         known = [(g, kept, t) for g, kept, t in zip(grads, ctx.sizes, ctx.times, strict=True) if g is not None]
         if not known:
             return None, None, None
-        total = known[0][0].new_zeros(ctx.shape)
+        grad, _, t = known[0]
+        if grad.shape == ctx.shape:  # nothing to pad, as at full width, which comes first
+            total = grad * t
+            del known[0]
+        else:
+            total = grad.new_zeros(ctx.shape)
         for grad, kept, t in known:
             _part(total, kept).add_(grad, alpha=t)
         return total, None, None
