@@ -63,9 +63,9 @@ def _certainty(run: Run, sizes: list[dict[Hashable, Any]], row: int, validated: 
     test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
     if test.told:
         better_one = "this" if test.first_is_better else "full"
-        text, care = f"{who} can tell the difference: {better_one} size is better.", "Chance does this under 1 in 20."
+        text = f"{who} can tell the difference: {better_one} size is better."
         if not test.first_is_better and row == validated:
             text += f" The {sizes[0]['validation_n']:,} validation {run.task.example}s could not."
     else:
-        text, care = f"{who} can't tell this size from full size.", "A difference this small may be chance."
-    return [line("text", text), line("note", f"{test.counts} {care}")]
+        text = f"{who} can't tell this size from full size."
+    return [line("text", text), line("note", test.counts)]

@@ -26,8 +26,10 @@ class Paired:
 
 
 def chance(p: float) -> str:
-    """`p = 0.012`; a chance too small for a computer's numbers is no chance of nothing."""
-    return f"p = {p:.2g}" if p > 0 else "p < 1e-300"
+    """How often two that are equally good would differ as much: `in 12 of 100 such tests`."""
+    if p < 0.001:
+        return "in fewer than 1 of 1,000 such tests"
+    return f"in {100 * p:.0f} of 100 such tests" if p >= 0.0095 else f"in {1000 * p:.0f} of 1,000 such tests"
 
 
 def paired(task: Task, first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> Paired:
@@ -38,7 +40,7 @@ def paired(task: Task, first: np.ndarray, second: np.ndarray, names: tuple[str, 
     alone, verb = ("alone ", "is right on") if task.classes else ("", "is closer to the truth on")
     counts = (
         f"Of the same {len(first):,} test {task.example}s, {names[0]} {alone}{verb} {int(better.sum()):,} and "
-        f"{names[1]} {alone}on {int(worse.sum()):,}; {chance(p)}."
+        f"{names[1]} {alone}on {int(worse.sum()):,}. Chance alone would make such a difference {chance(p)}."
     )
     mine, theirs = float(first.mean()), float(second.mean())
     return Paired(p=p, first_is_better=mine > theirs if task.classes else mine < theirs, counts=counts)

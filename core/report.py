@@ -147,20 +147,23 @@ def reply(
 
 
 def steps(metrics: pd.DataFrame, metric: Metric, row: int) -> list[str]:
-    """What the next better and the next cheaper size would bring, a sentence each where there is one."""
+    """What the next better and the next cheaper size would bring, a sentence each where there is one.
+
+    They are better on validation, so that on test the one step up may be a little worse: neither is called better.
+    """
     here, found = metrics.iloc[row], []
-    for name, other in (("better", better(metrics, metric, row)), ("cheaper", cheaper(metrics, metric, row))):
+    for way, other in (("up", better(metrics, metric, row)), ("down", cheaper(metrics, metric, row))):
         if other is None:
             continue
         there = metrics.iloc[other]
         change = metric.format_difference(there[metric.name], here[metric.name])
-        size = f"{kilobytes(abs(there['bytes'] - here['bytes']))} {'more' if name == 'better' else 'less'}"
+        size = f"{kilobytes(abs(there['bytes'] - here['bytes']))} {'more' if way == 'up' else 'less'}"
         if change == "the same":
             gain = f"the same {metric.label.lower()} on test"
         else:
             amount, up = change.rsplit(" ", 1)[0], there[metric.name] > here[metric.name]
             gain = f"{amount} {'better' if up == metric.higher_is_better else 'worse'} on test"
-        found.append(f"Next {name}: {_units(int(there['width']))}, {gain}, for {size}.")
+        found.append(f"One step {way}: {_units(int(there['width']))}, {gain}, for {size}.")
     return found
 
 

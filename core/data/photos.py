@@ -138,7 +138,7 @@ def photo_dataset(name: str) -> Dataset:
             kind="table", shape=(2,), dtype="float32", columns=("row", "column"), low=0.0,
             high=float(max(found.height, found.width) - 1), meaning="row and column of a pixel",
         ),
-        source=f"The photograph {name}.jpg of scikit-learn at {found.height} x {found.width} pixels, to be learned by "
+        source=f"the photograph {name}.jpg of scikit-learn at {found.height} x {found.width} pixels, to be learned by "
         "heart: every pixel is trained on, every pixel is tested, and sizes are chosen on a random eighth of them",
         picture=(found.height, found.width),
     )  # fmt: skip
@@ -160,7 +160,7 @@ def super_resolution_dataset() -> Dataset:
             meaning=f"{side} x {side} low-resolution pixels around the nearest one, red, green and blue from 0 to 255, "
             "then the place across that pixel and the size of what is asked",
         ),
-        source=f"Queries at scales from 1 to 4 on regions of scikit-learn's two photographs; tested on every pixel of "
+        source=f"queries at scales from 1 to 4 on regions of scikit-learn's two photographs; tested on every pixel of "
         f"another region, {found.height} x {found.width} pixels, made {found.scale:g} times larger",
         picture=(found.height, found.width),
     )  # fmt: skip

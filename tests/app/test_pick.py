@@ -208,10 +208,10 @@ def test_the_smallest_that_does_the_job_is_chosen_by_the_paired_difference(digit
 
 def test_the_next_steps_are_on_the_page(digits: Path) -> None:
     at = well(open_page(run="digits-stratified", width="15"))
-    assert re.search(r"Next better: \d+ units, .* on test, for .* more\.", texts(at))
-    assert re.search(r"Next cheaper: \d+ units?, .* on test, for .* less\.", texts(at))
-    assert "Next better" not in texts(well(open_page(run="digits-stratified", width="128", ask="keep", limit="100")))
-    assert "Next cheaper" not in texts(well(open_page(run="digits-stratified", width="1")))
+    assert re.search(r"One step up: \d+ units, .* on test, for .* more\.", texts(at))
+    assert re.search(r"One step down: \d+ units?, .* on test, for .* less\.", texts(at))
+    assert "One step up" not in texts(well(open_page(run="digits-stratified", width="128", ask="keep", limit="100")))
+    assert "One step down" not in texts(well(open_page(run="digits-stratified", width="1")))
 
 
 def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Path) -> None:

@@ -52,12 +52,12 @@ def test_an_answer_has_a_badge_a_price_and_the_next_steps(desk: Visitor, store: 
     sentence = page.get_by_text(reply(run, metrics, max_kb=limit).sentence)
     expect(sentence).to_be_visible()
     expect(sentence).to_contain_text(re.compile(r"kB; [0-9.]+\s% on 359 test examples \(95\s% interval .*full size"))
-    steps = page.get_by_text(re.compile(r"Next better: [0-9]+ units, .* better on test, for .* more\."))
+    steps = page.get_by_text(re.compile(r"One step up: [0-9]+ units, .* better on test, for .* more\."))
     if verdict == "does not fit":
         expect(steps).to_be_visible()
         fits(desk, badge, sentence, steps)
     elif verdict == "just fits":
-        expect(page.get_by_text(re.compile(r"Next cheaper: [0-9]+ units?, .* on test, for .* less\."))).to_be_visible()
+        expect(page.get_by_text(re.compile(r"One step down: [0-9]+ units?, .* on test, for .* less\."))).to_be_visible()
 
 
 def test_presets_say_what_they_are(desk: Visitor, store: Path) -> None:
