@@ -26,7 +26,7 @@ def main(out: Path) -> None:
     """Down to the end of the chart, in a palette, which halves the file and is not seen in flat colours."""
     with tempfile.TemporaryDirectory() as home, serving(SAMPLES, Path(home)) as url, sync_playwright() as playwright:
         browser = chromium(playwright)
-        visitor = Visitor(browser, url, viewport={"width": 1280, "height": 1500}, color_scheme="light")
+        visitor = Visitor(browser, url, viewport={"width": 1280, "height": 2000}, color_scheme="light")
         visitor.open("/?run=fashion-stratified")
         chart = visitor.page.locator(".stPlotlyChart")
         box = chart.bounding_box()
