@@ -1,4 +1,4 @@
-"""Runs in a list to choose from, which stays short however many runs there are. No Streamlit here."""
+"""Runs in a list to choose from, which stays short however many runs there are."""
 
 from __future__ import annotations
 
