@@ -34,6 +34,7 @@ def test_only_examples_of_one_label(visit: Open) -> None:
     page.get_by_role("tab", name="Examples that change").click()
     cards = page.get_by_role("tabpanel").locator("figure:visible")
     expect(cards.first).to_contain_text("✗ wrong")
+    visitor.settle()  # a page that is drawn again closes a list that was opened meanwhile
     box = page.get_by_role("combobox", name="Only examples that are")
     box.click()
     option = page.get_by_role("option").nth(1)
