@@ -31,6 +31,7 @@ def test_two_and_three_runs(visit: Open) -> None:
     better = page.get_by_text("digits-stratified is better than digits-paper by")
     expect(better).to_be_visible()
     expect(page.get_by_text("No clear difference")).to_have_count(0)
+    visitor.settle()
     page.get_by_role("combobox", name="Runs").fill("twin")
     page.get_by_role("option", name="twin (digits)").click()
     expect(legend).to_have_text(["digits-stratified", "digits-paper", "twin"])

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers_app import DIGITS, copy_run
-from tests.helpers_browser import Visitor, serving
+from tests.helpers_browser import IDLE, Visitor, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -243,5 +243,6 @@ def test_a_folder_is_taken_in_and_a_bad_one_refused_in_a_sentence(
 
 def choose(page: Page, name: str, option: str) -> None:
     """An option of a box to choose from, whether it is chosen already or not."""
+    expect(page.locator(IDLE)).to_be_attached()  # a page that is drawn again closes a list that was opened meanwhile
     page.get_by_role("combobox", name=name).click()
     page.get_by_role("option", name=option, exact=True).click()
