@@ -26,6 +26,13 @@ QUIET = (
     "--disable-sync", "--no-first-run", "--disable-dev-shm-usage",
 )  # fmt: skip
 START_SECONDS = 60.0
+# One run may ask for another: a page is still once it has been idle for so many ms on end.
+STILL_MS = 150
+STILL = """([idle, ms]) => {
+  const now = performance.now();
+  window.idleSince = document.querySelector(idle) ? window.idleSince ?? now : undefined;
+  return window.idleSince !== undefined && now - window.idleSince >= ms;
+}"""
 IDLE = '.stApp[data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 # The first element that a selector finds, those in the shadows of components included.
 DEEP = """  const deep = (selector, root = document) => {
@@ -147,6 +154,8 @@ class Visitor:
     def settle(self) -> None:
         """Wait until nothing is on its way. Only after a state that shows that the server has heard."""
         expect(self.page.locator(IDLE)).to_be_attached()
+        self.page.evaluate("window.idleSince = undefined")
+        self.page.wait_for_function(STILL, arg=[IDLE, STILL_MS])
 
     @property
     def slider(self) -> Locator:

@@ -18,6 +18,19 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_sc
 SEVEN = ((0.25, 0.2), (0.75, 0.2), (0.45, 0.85))
 
 
+# Waits until an element has stood where it stands for a quarter of a second, for a finger that is sent to a place.
+STEADY = """e => new Promise((done) => {
+  let last = "", since = 0;
+  const look = (now) => {
+    const { x, y, width } = e.getBoundingClientRect(), here = [x, y, width].join();
+    if (here !== last) [last, since] = [here, now];
+    if (now - since > 250) done();
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})"""
+
+
 def pad(visitor: Visitor) -> Locator:
     """The square to draw in, once it is on the page."""
     visitor.page.get_by_text("Try an example of your own").click()
@@ -39,6 +52,7 @@ def inked(canvas: Locator) -> int:
 def points(canvas: Locator) -> list[tuple[float, float]]:
     canvas.click(trial=True)  # once it stands still
     canvas.evaluate("c => c.scrollIntoView({block: 'center', behavior: 'instant'})")  # all of it, whatever came above
+    canvas.evaluate(STEADY)
     box = canvas.bounding_box()
     assert box
     return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in SEVEN]
