@@ -43,7 +43,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
 def read_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
     """Some columns of a small table as numbers, (rows, columns); a missing one is NaN. Raises as `read_table` does.
 
-    Without pandas, which takes four times as long: what lists many runs reads a file of each.
+    Without pandas, which takes three times as long: what lists many runs reads a file of each.
     """
 
     def numbers(table: pa.Table) -> np.ndarray:
