@@ -92,12 +92,16 @@ def picked(run_id: str) -> None:
 
 
 def choose_by_hand(run_id: str, width: Any) -> None:
-    """A size was picked, so no question is asked any more. `width` comes from a browser, so it may be anything."""
-    links.touch("pick")
+    """A size was picked, so no question is asked any more, but for one that was asked right after it.
+
+    `width` comes from a browser, so it may be anything.
+    """
+    alone = links.touch("pick")
     if isinstance(width, (int, float)) and not isinstance(width, bool) and math.isfinite(width):
         choice = kept()
         choice.widths[run_id] = int(width)
-        choice.ask = CHOOSE
+        if alone:
+            choice.ask = CHOOSE
 
 
 def put_slider(choice: Choice, width: int) -> None:

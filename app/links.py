@@ -31,9 +31,14 @@ def followed(page: str) -> dict[str, str]:
     return query
 
 
-def touch(page: str) -> None:
-    """For a widget's callback: the visitor has just changed something by hand."""
+def touch(page: str) -> bool:
+    """For a widget's callback: the visitor has just changed something by hand. Gives whether it is the first to say so.
+
+    Two things that were done one right after the other may come in one message.
+    """
+    first = f"{page}-touched" not in st.session_state
     st.session_state[f"{page}-touched"] = True
+    return first
 
 
 def shown(page: str) -> None:

@@ -195,6 +195,12 @@ class Visitor:
             self.settle()
             yield width
 
+    def told(self) -> str:
+        """What is on the screen in words: for whoever reads of a failed test and has no picture."""
+        state = self.page.locator(".stApp").first.get_attribute("data-test-script-state", timeout=1_000)
+        said = self.page.locator("body").aria_snapshot(timeout=5_000)
+        return f"{self.page.url}\nserver: {state}, sent: {self.sent}, errors: {self.errors}\n{said}"
+
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""
         found: int = self.page.evaluate(

@@ -119,6 +119,9 @@ export default function ({ data, parentElement }) {
       settle(state.index);
       tell();
     });
+    input.addEventListener("blur", () => { // before what the hand goes on to, which must have the last word
+      if (state.timer) tell();
+    });
     offer.querySelector("button").addEventListener("click", () => {
       const { rows } = state.data, { width } = rows[state.index].faster;
       settle(rows.findIndex((row) => row.width === width));

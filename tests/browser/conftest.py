@@ -21,6 +21,13 @@ HOSTILE = ("**yes** <b>x</b>", "[no](http://evil.test) www.evil.test :streamlit:
 FAILED = pytest.StashKey[bool]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A busy machine may lose a click that was sent to a page while it was being drawn: once more, and it is listed."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
@@ -106,8 +113,9 @@ def desk(shared_window: Visitor, request: pytest.FixtureRequest) -> Iterator[Vis
 
 
 def picture(request: pytest.FixtureRequest, visitor: Visitor, number: int) -> None:
-    """Keep what was on the screen when a test failed."""
+    """Keep what was on the screen when a test failed, and print it in words for where a picture can't be seen."""
     if request.node.stash.get(FAILED, True):
+        print(visitor.told())
         name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.split("browser/")[-1])
         SCREENSHOTS.mkdir(exist_ok=True)
         visitor.page.screenshot(path=SCREENSHOTS / f"{name}-{number}.png", full_page=True)

@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def ask(visitor: Visitor, question: str) -> None:
-    visitor.page.get_by_role("radiogroup", name="What matters to you?").get_by_text(question).click()
+    questions = visitor.page.get_by_role("radiogroup", name="What matters to you?")
+    questions.get_by_text(question).click()
+    expect(questions.get_by_role("radio", name=question)).to_be_checked()
 
 
 def answer(visitor: Visitor, label: str, value: str) -> None:
@@ -69,6 +71,16 @@ def test_keep_at_least_an_accuracy_then_take_over_by_hand(desk: Visitor, store: 
     answer(desk, "Least accuracy, in %", "100")
     expect(desk.page.get_by_text("Out of reach")).to_be_visible()
     expect(desk.page.get_by_text("Too big")).to_have_count(0)
+
+
+def test_a_question_right_after_a_key_has_the_last_word(desk: Visitor) -> None:
+    ask(desk, "Let me choose")
+    desk.settle()
+    desk.slider.press("ArrowLeft")
+    ask(desk, "Stay under a file size")  # sooner than the slider tells of the key by itself
+    expect(desk.page.get_by_role("spinbutton", name="Largest file, in kB", exact=True)).to_be_visible()
+    desk.expect_link(ask="under")
+    expect(desk.page.get_by_role("radio", name="Stay under a file size")).to_be_checked()
 
 
 def test_a_limit_in_megabytes(desk: Visitor) -> None:
