@@ -14,6 +14,7 @@ from core.runs import Run
 from core.tasks import Metric
 
 CHOOSE, UNDER, KEEP, LOSE, TIME = "choose", "under", "keep", "lose", "time"  # the questions
+SLIDER, PRESET = "slider", "preset"  # where a size comes from, as `links.touch` has it
 
 
 @dataclass
@@ -75,7 +76,7 @@ def limit_chosen(metric: Metric) -> None:
     """The figure that goes with the question was changed."""
     links.touch("pick")
     choice = kept()
-    value = st.session_state[limit_key(choice.ask, choice.unit)]
+    value = st.session_state.get(limit_key(choice.ask, choice.unit))
     if value is not None:  # an emptied field keeps what was asked for before
         in_kb = limits.UNITS[choice.unit] if choice.ask == UNDER else 1.0
         choice.limits[limit_name(choice.ask, metric)] = value * in_kb
@@ -87,20 +88,24 @@ def released(run_id: str) -> str:
 
 
 def picked(run_id: str) -> None:
-    """The slider was let go of, or the chart was clicked."""
-    choose_by_hand(run_id, getattr(st.session_state.get(released(run_id)), "picked", None))
+    """The slider was let go of, or the chart was clicked. What else the same message brings was done after it."""
+    earlier = links.touch("pick", SLIDER)
+    if PRESET not in earlier:
+        _choose(run_id, getattr(st.session_state.get(released(run_id)), "picked", None), by_hand=not earlier)
 
 
-def choose_by_hand(run_id: str, width: Any) -> None:
-    """A size was picked, so no question is asked any more, but for one that was asked right after it.
+def choose_preset(run_id: str, width: int) -> None:
+    """One of the sizes that are offered was chosen."""
+    links.touch("pick", PRESET)
+    _choose(run_id, width, by_hand=True)
 
-    `width` comes from a browser, so it may be anything.
-    """
-    alone = links.touch("pick")
+
+def _choose(run_id: str, width: Any, *, by_hand: bool) -> None:
+    """A size, which ends the question where it was chosen `by_hand`. It comes from a browser: it may be anything."""
     if isinstance(width, (int, float)) and not isinstance(width, bool) and math.isfinite(width):
         choice = kept()
         choice.widths[run_id] = int(width)
-        if alone:
+        if by_hand:
             choice.ask = CHOOSE
 
 

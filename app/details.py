@@ -8,6 +8,7 @@ import streamlit as st
 from app import choice as choice_of
 from app import words
 from app.choice import Choice
+from app.live_slider import needed
 from core.runs import Run
 
 
@@ -22,6 +23,7 @@ def details(run: Run, metrics: pd.DataFrame, width: int, choice: Choice) -> None
     )
     if not choice.expert:
         return
+    needed("details")
     found = figures(run, metrics[metrics["width"] == width].iloc[0], width) | words.settings(run.record)
     rows = pd.DataFrame({"What": [words.printable(name) for name in found], "Value": list(found.values())})
     st.dataframe(rows, hide_index=True, height="content", alt="Details for experts")

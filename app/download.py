@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from app import links, polished, store
+from app import links, made_file, polished, store
 from app.copy_link import copy_link
-from app.words import safe, short, units
-from core.delivered import Delivered, check
-from core.errors import UserError
-from core.export import FORMATS, export, file_name, size_before
+from app.live_slider import needed
+from app.take_file import address, take_file
+from app.words import joined, safe, short, units
+from core.export import FORMATS, file_name, size_before
 from core.report import kilobytes
 from core.runs import Run
 
@@ -39,53 +38,13 @@ INSIDE = {  # of the zip
     "model_card.md": "what it is, in words",
     "SHA256SUMS": "a checksum of each file",
 }
-LONGEST_WAIT = 300.0  # seconds until a click counts as lost
-POLL = 0.1
-JOBS_KEPT = 4  # of a visitor; a click that meets a page on its way belongs to the button before
-
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Job:
-    """One button's file: built on another thread when it is clicked, and what came of it, for the page to say."""
-
-    run: Run
-    width: int
-    format: str
-    done: threading.Event = field(default_factory=threading.Event)
-    failure: str = ""
-    size: int = 0
-    sha256: str = ""
-    told: bool = False
-    found: Delivered = field(default_factory=Delivered)
-
-    def __call__(self) -> bytes:
-        """Build the file. What is raised here reaches the visitor as Streamlit's own words, hence `failure`."""
-        self.failure, self.told = "", False
-        self.done.clear()
-        try:
-            data = export(self.run, self.width, self.format).data
-            self.found = check(self.run, self.width, self.format, data)
-        except UserError as error:
-            self.failure = str(error)
-            raise
-        except Exception as error:
-            _LOG.exception("export of %s", self.run.path)
-            self.failure = f"something failed that nobody foresaw ({type(error).__name__}); the log says more"
-            raise
-        else:
-            self.size, self.sha256 = len(data), hashlib.sha256(data).hexdigest()
-            return data
-        finally:
-            self.done.set()
 
 
 def choose(run: Run) -> None:
     """Choose a format. What is drawn here does not depend on the size."""
     st.subheader("Take it with you", anchor="download")
-    formats = _formats(run)
-    if _own(run):
+    formats = made_file.formats(run)
+    if len(formats) < len(FORMATS):
         st.caption(
             "This run was trained from a program of its owner's, which is not stored with it, so only its numbers can "
             "be taken here; the owner can export the other formats from Python."
@@ -102,9 +61,11 @@ def choose(run: Run) -> None:
 
 
 def button(run: Run, width: int) -> None:
-    """Take the file, in the format that was chosen."""
-    _which(run, width)
-    _button(_taken(run, width)[0], width, _format(run))
+    """Take the file, in the format that was chosen. It follows the slider, so it is drawn once for all sizes."""
+    format, alone = _format(run), _alone()
+    labels, said = _said(run.path, run.stamp, format, alone)
+    widths = store.metrics(run)["width"].tolist()
+    take_file(run.id, widths, labels, said, width, address(run.id, format, alone=alone), key="download")
 
 
 def inside(run: Run, width: int) -> None:
@@ -114,8 +75,9 @@ def inside(run: Run, width: int) -> None:
     )
     if not box.open:  # what is closed costs nothing
         return
-    (taken, _), chosen = _taken(run, width), _format(run)
+    taken, chosen = polished.taken(run, width, alone=_alone())[0], _format(run)
     with box:
+        needed("inside")
         if chosen == "bundle":
             st.markdown("\n".join(f"- `{name}`: {what}" for name, what in INSIDE.items()))
         else:
@@ -125,38 +87,19 @@ def inside(run: Run, width: int) -> None:
         st.caption(f"Inputs: {safe(run.record.input.meaning)}, as they are; the model brings its own normalisation.")
 
 
-def link(query: Mapping[str, str]) -> None:
+def link(run: Run, query: Mapping[str, str]) -> None:
     """What is on the screen as an address, to be copied."""
     st.caption("A link to what is on this page now, to keep or to send:")
-    copy_link(links.address(query), key="link-copy")
-
-
-def _own(run: Run) -> bool:
-    """Whether its owner's own program makes the network, which is not stored with the run."""
-    return run.record.family.get("name") is None
-
-
-def _formats(run: Run) -> list[str]:
-    return [name for name, f in FORMATS.items() if not (_own(run) and f.holds_program)]
+    copy_link(links.address(query), key="link-copy", run=run.id)
 
 
 def _format(run: Run) -> str:
     """The visitor's, where the run can be had in it."""
-    kept, formats = st.session_state.get("download-format-kept"), _formats(run)
+    kept, formats = st.session_state.get("download-format-kept"), made_file.formats(run)
     return kept if kept in formats else formats[0]
 
 
-def _taken(run: Run, width: int) -> tuple[Run, str]:
-    """The run that a file is made of, and why it is not the one that was asked for, where it is not."""
-    if not _alone() or polished.points(run).at(width) is None:
-        return run, ""
-    try:
-        return run.with_polished(width), ""
-    except UserError as error:
-        return run, str(error)
-
-
-def _which(run: Run, width: int) -> None:
+def which(run: Run, width: int) -> None:
     """Ask for the size as it was trained together or on by itself, where the run has both."""
     found = polished.points(run)
     if found.problem:
@@ -179,7 +122,7 @@ def _which(run: Run, width: int) -> None:
         key="download-alone",
         on_change=_keep_which,
     )
-    if problem := _taken(run, width)[1]:
+    if problem := polished.taken(run, width, alone=_alone())[1]:
         st.warning(f"{safe(problem)}. The one that was trained together is taken.", icon=":material/warning:")
 
 
@@ -188,62 +131,20 @@ def _alone() -> bool:
     return bool(st.session_state.get("download-alone-kept"))
 
 
-@st.fragment
-def _button(run: Run, width: int, format: str) -> None:
-    """The button and what came of it. A fragment: nothing else on the page changes, so nothing else runs again."""
-    before: list[Job] = st.session_state.get("download-jobs", [])
-    job = Job(run, width, format)
-    st.session_state["download-jobs"] = [*before, job][-JOBS_KEPT:]
-    widths = run.widths_at(width)
-    name = file_name(run, widths, format)
-    clicked = st.download_button(
-        f"Download {units(width)}",
-        data=job,
-        file_name=name,
-        mime="application/octet-stream" if format != "bundle" else "application/zip",
-        icon=":material/download:",
-        type="primary",
-        key="download",
-    )
-    size, roughly = size_before(run, widths, format)
+@lru_cache(maxsize=32)
+def _said(path: Path, stamp: tuple[Any, ...], format: str, alone: bool) -> tuple[list[str], list[str]]:
+    """What is on the button, and under it, at each size."""
+    run, labels, said = Run(path), [], []
     how = "run on stored examples" if FORMATS[format].holds_program else "compared"
     wait = " The first one takes a few seconds." if format == "pt2" else ""
-    said = f"{roughly} {kilobytes(size)}".strip()
-    st.caption(safe(f"{short(name, 80)}, {said}. Opened again and {how} before you get it.{wait}"))
-    if clicked and before:  # the click went to a button as it was before this run
-        _report(before)
-
-
-def _report(jobs: list[Job]) -> None:
-    """Wait for the file that one of the last buttons was clicked for, then say what came of it."""
-    with st.spinner("Making the file and checking it…"):
-        waited = 0.0
-        while (job := next((j for j in jobs if j.done.is_set() and not j.told), None)) is None:
-            if waited > LONGEST_WAIT:
-                st.warning("The download did not start; press the button again.", icon=":material/warning:")
-                return
-            jobs[-1].done.wait(POLL)
-            waited += POLL
-            st.session_state.get("download-jobs")  # reading it lets Streamlit stop this run where another is wanted
-    job.told = True
-    if job.failure:
-        st.error(f"**The file could not be made:** {safe(job.failure)}", icon=":material/error:")
-    else:
-        st.success(
-            f"Handed over: {safe(kilobytes(job.size))}. {_checked(job)} To check that the copy is whole, compare its "
-            f"SHA-256: `{job.sha256}`",
-            icon=":material/check_circle:",
-        )
-
-
-def _checked(job: Job) -> str:
-    """What was compared once the file was there."""
-    found = job.found
-    which = "the trained network" if job.run.polished_width is None else "this size as it was trained on by itself"
-    said = [f"all {found.numbers:,} numbers are those of {which}"] if found.numbers else []
-    if found.examples:
-        said.append(f"its answers on {found.examples:,} stored {job.run.task.example}s are those that were measured")
-    return f"It was opened again: {', and '.join(said)}." if said else "This size was never measured, so not compared."
+    for width in store.metrics(run)["width"].tolist():
+        taken = polished.taken(run, width, alone=alone)[0]
+        widths = taken.widths_at(width)
+        size, roughly = size_before(taken, widths, format)
+        name = short(file_name(taken, widths, format), 80)
+        labels.append(f"Download {units(width)}")
+        said.append(joined(f"{name}, {roughly} {kilobytes(size)}. Opened again and {how} before you get it.{wait}"))
+    return labels, said
 
 
 def _keep_which() -> None:

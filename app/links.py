@@ -23,22 +23,28 @@ def followed(page: str) -> dict[str, str]:
     A message that a widget sends may carry the address of one change ago, so it never counts (`touch`).
     """
     state = st.session_state
-    touched, known = state.pop(f"{page}-touched", False), state.get(f"{page}-link")
+    by_hand, known = bool(state.pop(f"{page}-touched", None)), state.get(f"{page}-link")
     query = {name: str(value) for name, value in st.query_params.to_dict().items()}
-    if known is not None and (touched or query == known):
+    if known is not None and (by_hand or query == known):
         return {}
     state[f"{page}-link"] = query  # followed once, also where the page can't show what it asks for
     return query
 
 
-def touch(page: str) -> bool:
-    """For a widget's callback: the visitor has just changed something by hand. Gives whether it is the first to say so.
+def touch(page: str, what: str = "widget") -> frozenset[str]:
+    """For a widget's callback: the visitor has just changed something by hand. Gives what else came before.
 
-    Two things that were done one right after the other may come in one message.
+    Things that were done one right after the other may come in one message, and then in any order.
     """
-    first = f"{page}-touched" not in st.session_state
-    st.session_state[f"{page}-touched"] = True
-    return first
+    earlier = touched(page)
+    st.session_state[f"{page}-touched"] = earlier | {what}
+    return earlier
+
+
+def touched(page: str) -> frozenset[str]:
+    """What this message brought that was changed by hand."""
+    found: frozenset[str] = st.session_state.get(f"{page}-touched", frozenset())
+    return found
 
 
 def shown(page: str) -> None:

@@ -112,7 +112,7 @@ def _presets(run: Run, metrics: pd.DataFrame) -> None:
         for name, width, meaning in presets:
             st.button(
                 f"{name}: {words.units(width)}",
-                on_click=choice_of.choose_by_hand,
+                on_click=choice_of.choose_preset,
                 args=(run.id, width),
                 help=meaning,
             )

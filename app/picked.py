@@ -1,8 +1,8 @@
 """What speaks of the picked size.
 
-What is known beforehand of every size follows the slider in the browser (`live_part`); a pick draws anew one small
-fragment, `size`. Boxes are fragments of their own: a closed one says nothing of the size, so it is left out and reads
-the size when it opens.
+What is known beforehand of every size follows the slider in the browser: `live_part`, the address, the download. The
+rest is drawn anew by the server where it is on the page: one small fragment, `size`, and boxes that are open, which
+are fragments of their own. A closed box says nothing of the size, so it reads the size when it opens.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from streamlit.errors import StreamlitAPIException
 from app import answer_box, charts, download, examples, links, notices, polished, store, try_it, what_changes, words
 from app import choice as choice_of
 from app.chart_looks import palette
+from app.choice import CHOOSE
 from app.details import details
 from app.faster import offers
 from app.live_part import line, live_part
@@ -37,21 +38,13 @@ def _width(run: Run) -> int:
     return choice_of.measured_width(choice_of.kept(), run, store.metrics(run))
 
 
-def _state(run: Run) -> tuple[str, bool]:
-    """What decides on which parts there are: the question, and whether there is something to compare with full size."""
-    return choice_of.kept().ask, _width(run) == int(store.metrics(run)["width"].iloc[-1])
-
-
 def _let_go(run: Run) -> None:
     """A size was picked: `size` runs again by itself; open boxes with it; all of the page where a question ended."""
-    before = _state(run)
+    before = choice_of.kept().ask
     choice_of.picked(run.id)
-    now = _state(run)
-    if now[0] != before[0]:
+    if choice_of.kept().ask != before:
         st.rerun()
     boxes = {part for part, key in WHERE_OPEN.items() if st.session_state.get(key)}
-    if now != before:
-        boxes.add("changes")
     if boxes:
         with suppress(StreamlitAPIException):  # the page is from before this server started, or failed half-way
             st.rerun(["size", *sorted(boxes)])
@@ -100,17 +93,26 @@ def seen(run: Run) -> DeltaGenerator | None:
 
 @st.fragment(key="size")
 def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
-    """What the server does at a pick: the file, the address, and examples that can't follow the slider."""
+    """What the server does at a pick: examples, and a choice of files, that can't follow the slider; the address."""
+    by_hand = links.touched("pick")
     if choice_of.kept().ask != asked.ask:  # the question ended while the page was on its way
         st.rerun()
-    width, whole = _width(run), {"axis": "whole"} if choice_of.kept().whole else {}
-    released(key=choice_of.released(run.id), on_pick=lambda: _let_go(run))
+    if choice_of.SLIDER in by_hand and len(by_hand) > 1:  # the same message brought more, which the whole page is about
+        st.rerun()
+    width = _width(run)
+    at_once = asked.ask != CHOOSE or place is not None or len(polished.points(run).table) > 0
+    released(run.id, at_once=at_once, key=choice_of.released(run.id), on_pick=lambda: _let_go(run))
     if place is not None:
         with place.container():
             notices.guarded(lambda: examples.seen(run, store.metrics(run), width))()
-    notices.guarded(lambda: download.button(run, width))()
-    download.link(wanted := {"run": run.id, "width": str(width), **asked.link, **whole})
-    links.write("pick", wanted)
+    notices.guarded(lambda: download.which(run, width))()
+    links.write("pick", _query(run, asked))
+
+
+def _query(run: Run, asked: Asked) -> dict[str, str]:
+    """What the address says."""
+    whole = {"axis": "whole"} if choice_of.kept().whole else {}
+    return {"run": run.id, "width": str(_width(run)), **asked.link, **whole}
 
 
 @st.fragment(key="details")
@@ -138,10 +140,12 @@ def own(run: Run) -> None:
 
 @st.fragment
 def take(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
-    """A format to choose, what is inside, the button. Another format draws all of it anew, another size its parts."""
+    """A format to choose, what is inside, the button. Another format draws all of it anew."""
     download.choose(run)
     inside(run)
     size(run, asked, place)
+    notices.guarded(lambda: download.button(run, _width(run)))()
+    download.link(run, _query(run, asked))
 
 
 @st.fragment(key="inside")

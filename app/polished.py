@@ -50,6 +50,19 @@ class Points:
         return found[0] if found else None
 
 
+def taken(run: Run, width: int, *, alone: bool) -> tuple[Run, str]:
+    """The run that a file of `width` is made of, and why it is not the one that was asked for, where it is not.
+
+    With `alone` it is the size as it was trained on by itself, where it was.
+    """
+    if not alone or points(run).at(width) is None:
+        return run, ""
+    try:
+        return run.with_polished(width), ""
+    except UserError as error:
+        return run, str(error)
+
+
 def points(run: Run) -> Points:
     """Those of a run; shared by all visitors, so don't change the table."""
     return _points(run.path, run.stamp)

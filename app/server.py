@@ -11,6 +11,9 @@ from pathlib import Path
 from threading import Thread
 
 import streamlit as st
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, not the project's
@@ -44,4 +47,19 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App(HERE / "main.py", lifespan=lifespan)
+def files() -> Route:
+    """The address that hands over a model's file, beside the page's own."""
+    from app.take_file import PATH
+
+    base = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return Route("/" + "/".join(filter(None, (base, PATH))), hand_over)
+
+
+async def hand_over(request: Request) -> Response:
+    """Answer a request for a file."""
+    from app.made_file import respond  # which takes a while, and the first page does without
+
+    return await respond(request)
+
+
+app = st.App(HERE / "main.py", lifespan=lifespan, routes=[files()])

@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app import notices, own_example, pictures, store, words
+from app.live_slider import needed
 from app.try_inputs import Example, ask
 from core.errors import RunError, UserError
 from core.runs import Run
@@ -38,6 +39,7 @@ def _section(run: Run, width: int) -> None:
     if not box.open:  # the first one to be opened makes the files, which takes seconds
         return
     with box:
+        needed("try")
         try:
             example = ask(run)
             if example is not None:

@@ -13,6 +13,7 @@ import streamlit as st
 from app import changes, changes_charts, pictures, store, words
 from app.changes import Pair, name_of
 from app.live_part import Line, line
+from app.live_slider import needed
 from app.pictures import Said
 from app.stored import is_cloud, stored
 from core.errors import RunError
@@ -55,9 +56,12 @@ def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
 
 
 def box(run: Run, width: int) -> None:
-    """The rest, in a box that is closed at first; nothing where there is nothing to compare."""
-    found = _pair(run.path, run.stamp, width)
-    if found is None or width == found.full.width:
+    """The rest, in a box that is closed at first; nothing where the run keeps no answers to compare.
+
+    It is there at every size, as the server does not hear of each pick while the box is closed.
+    """
+    full = int(store.metrics(run)["width"].iloc[-1])
+    if _pair(run.path, run.stamp, full) is None:
         return
     classes = run.task.classes
     inside = f"{LABELS}, mix-ups, single examples" if classes else FLIPS
@@ -65,6 +69,15 @@ def box(run: Run, width: int) -> None:
     if not opened.open:  # what is closed costs nothing
         return
     with opened:
+        needed("changes")
+        found = _pair(run.path, run.stamp, width)
+        if width == full or found is None:
+            st.caption(
+                "This is full size: nothing changes. Pick a smaller size to see what changes against it."
+                if width == full
+                else "The answers of this size are not stored with the run, or are damaged; pick another one."
+            )
+            return
         if not classes:
             _examples(run, found)
             return

@@ -9,7 +9,10 @@ import streamlit as st
 _FOLDER = Path(__file__).parent
 
 
-def copy_link(address: str, key: str) -> None:
-    """Show the address with a button that copies it; nothing is sent to the server."""
+def copy_link(address: str, key: str, run: str | None = None) -> None:
+    """Show the address with a button that copies it; nothing is sent to the server.
+
+    Its `width` follows the slider of `run`.
+    """
     html, css, js = ((_FOLDER / f"component.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    st.components.v2.component("copy_link", html=html, css=css, js=js)(data={"address": address}, key=key)
+    st.components.v2.component("copy_link", html=html, css=css, js=js)(data={"address": address, "run": run}, key=key)

@@ -1,9 +1,10 @@
 """A slider whose readout, and mark on the chart, follow the thumb in the browser; `released` tells of the pick.
 
 Streamlit's own slider speaks to the server alone, so a readout beside it lags behind the hand. What is sent here is
-the same for every size that is picked. A message draws anew the fragment that it comes from, so the one about a pick
-comes from a part of its own in the fragment that speaks of the size: the slider isn't sent again, and no other run of
-the page comes before.
+the same for every size that is picked. The server hears of a pick once it must: at once while a part of the page shows
+what only the server can say of a size (`needed`), else when the hand goes on to something else on the page. A message
+draws anew the fragment that it comes from, so the one about a pick comes from a part of its own in the fragment that
+speaks of the size: the slider isn't sent again, and no other run of the page comes before.
 """
 
 from __future__ import annotations
@@ -44,13 +45,19 @@ def live_slider(
     slider(data=data, key=key)
 
 
-def released(*, key: str, on_pick: Callable[[], None]) -> None:
-    """Tell of the size that the slider was let go at: `st.session_state[key].picked`, and `on_pick` is called.
+def released(run: str, *, at_once: bool, key: str, on_pick: Callable[[], None]) -> None:
+    """Tell of the size that the slider of `run` was let go at: `st.session_state[key].picked`; `on_pick` is called.
 
     It shows nothing. The fragment that it stands in is drawn anew then, unless `on_pick` asks for another run.
     """
     part = st.components.v2.component("released", html="<span hidden></span>", js=_text("released.js"))
-    part(key=key, on_picked_change=on_pick)
+    part(data={"run": run, "at_once": at_once}, key=key, on_picked_change=on_pick)
+
+
+def needed(part: str) -> None:
+    """While this stands on the page, the server hears of each pick at once. It shows nothing, and takes no room."""
+    component = st.components.v2.component("needed", html="<span hidden></span>", js=_text("needed.js"))
+    component(data={"part": part}, key=f"needed-{part}")
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,8 @@ const PAGE = 0.1; // of the slider's length, for Page Up and Page Down
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".live");
   const input = root.querySelector("input");
-  const state = (root.state ??= { index: 0, moving: false, byHand: false, timer: null, turn: null, told: null });
+  const state = (root.state ??= { index: 0, moving: false, byHand: false, timer: null, turn: null, picked: null });
+  const picks = (window.picks ??= { open: new Set() }); // see released.js
   const first = data.rows[0].place;
   const span = data.rows.at(-1).place - first || 1;
   const places = data.rows.map((row) => (row.place - first) / span); // 0 to 1, ascending: the chart's log axis
@@ -71,11 +72,14 @@ export default function ({ data, parentElement }) {
     say();
     showOffer();
     const width = state.data.rows[state.index].width;
-    if (width === state.told) return;
-    state.told = width;
-    const picks = (window.picks ??= {}); // see released.js
-    if (picks.tell) picks.tell(width);
-    else picks.waiting = width;
+    if (width === state.picked) return;
+    state.picked = width;
+    picks.waiting = { run: state.data.run, width };
+    if (picks.atOnce || picks.open.size) picks.tell?.();
+    else { // the address says what is on the screen
+      const address = location.href.replace(/([?&]width=)\d+/, `$1${width}`);
+      if (address !== location.href) history.pushState({}, "", address);
+    }
   };
   const moveByKey = (index) => {
     state.moving = true;
@@ -132,7 +136,9 @@ export default function ({ data, parentElement }) {
 
   // the server's word counts once for each time that it built the whole page; afterwards the hand's does
   if (state.turn === data.turn) return;
-  Object.assign(state, { turn: data.turn, told: data.width });
+  state.turn = data.turn;
+  if (picks.waiting?.run === data.run) return picks.tell?.(); // the page was built without it
+  state.picked = data.width;
   if (state.moving) return; // the hand has the last word
   const index = data.rows.findIndex((row) => row.width === data.width);
   settle(index < 0 ? data.rows.length - 1 : index);

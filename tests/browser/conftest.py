@@ -24,7 +24,7 @@ FAILED = pytest.StashKey[bool]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A busy machine may lose a click that was sent to a page while it was being drawn: once more, and it is listed."""
     for item in items:
-        if item.get_closest_marker("browser"):
+        if item.get_closest_marker("browser") and item.config.pluginmanager.has_plugin("rerunfailures"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 

@@ -1,15 +1,17 @@
-"""The slider: the readout follows the hand in the browser, and the server hears of it when the hand lets go."""
+"""The slider: the page follows the hand in the browser, and the server hears of a size once it must."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.helpers_app import metrics_of
-from tests.helpers_browser import Open, Visitor
+from tests.helpers_browser import IDLE, Open, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -30,18 +32,25 @@ def mark_at(visitor: Visitor) -> tuple[float, float]:
 
 
 def settled_at(visitor: Visitor, width: int) -> None:
-    """The whole page is on the size: the sentence and the mark on the chart too."""
-    told_of(visitor, width)
+    """The whole page is on the size: address, download, the sentence and the mark on the chart too."""
+    visitor.expect_link(width=str(width))
     unit = "unit" if width == 1 else "units"
+    expect(visitor.page.get_by_role("button", name=f"Download {width} {unit}", exact=True)).to_be_visible()
     expect(visitor.page.get_by_text(re.compile(rf"Your choice: (full size, )?{width} {unit}\."))).to_be_visible()
     expect(visitor.page.locator(".picked-mark")).to_contain_text(re.compile(rf"^\s*{width} {unit}\b"))
 
 
-def told_of(visitor: Visitor, width: int) -> None:
-    """What the server says is of the size: address and download."""
-    visitor.expect_link(width=str(width))
-    unit = "unit" if width == 1 else "units"
-    expect(visitor.page.get_by_role("button", name=f"Download {width} {unit}")).to_be_visible()
+@contextmanager
+def details(visitor: Visitor) -> Iterator[None]:
+    """The switch for experts is on: what it shows only the server can say, so it hears of each pick at once."""
+    switch, table = visitor.page.get_by_text("Details for experts"), visitor.page.locator(".stDataFrame canvas").first
+    switch.click()
+    expect(table).to_be_visible()
+    visitor.settle()
+    yield
+    switch.click()
+    expect(table).to_be_hidden()
+    visitor.settle()
 
 
 def test_drag_with_the_mouse(visit: Open, store: Path) -> None:
@@ -64,29 +73,82 @@ def test_drag_with_the_mouse(visit: Open, store: Path) -> None:
     assert "width=64" in visitor.page.url
     expect(visitor.page.get_by_text(f"Your choice: {seen[-1]} units.")).to_be_visible()
     expect(visitor.page.get_by_text(re.compile(rf"^{seen[-1]} units get [0-9] of these 8 right"))).to_be_visible()
-    expect(visitor.page.get_by_role("button", name="Download 64 units")).to_be_visible()
+    expect(visitor.page.get_by_role("button", name=f"Download {seen[-1]} units")).to_be_visible()
     mouse.up()
     settled_at(visitor, seen[-1])
+    assert visitor.sent == before, "nor when it is let go of: nothing on the page needs the server"
+    address = visitor.page.get_by_role("code").inner_text()
+    assert address == visitor.page.url
+    visitor.page.mouse.click(2, 400)  # the hand goes on to something else
+    expect(visitor.page.locator(IDLE)).to_be_attached()
+    visitor.settle()
+    assert visitor.sent == before + 1
+    settled_at(visitor, seen[-1])
     assert says_the_truth(visitor, store, "digits-stratified") == seen[-1], "the thumb does not jump back"
-    assert visitor.sent > before
+    assert visitor.page.url == address
+
+
+def test_what_the_hand_does_next_is_about_the_picked_size(visit: Open, store: Path) -> None:
+    visitor = visit("/?run=digits-stratified&width=64")
+    page = visitor.page
+    visitor.slider.press("End")
+    settled_at(visitor, 128)
+    visitor.slider.press("PageDown")
+    picked = visitor.width
+    page.get_by_text("Details for experts").click()  # sooner than a key is told by itself
+    table = page.locator(".stDataFrame canvas").first
+    expect(table).to_be_visible()
+    settled_at(visitor, picked)
+    assert picked not in (64, 128)
+    page.get_by_text("Details for experts").click()
+    expect(table).to_be_hidden()
+    visitor.settle()
+    visitor.slider.press("Home")
+    settled_at(visitor, 1)
+    page.get_by_role("link", name="Help").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Help")
+    page.get_by_role("link", name="Pick a size").first.click()
+    settled_at(visitor, 1)
+    visitor.slider.press("ArrowRight")
+    settled_at(visitor, 2)
+    visitor.slider.press("ArrowRight")
+    settled_at(visitor, 3)
+    page.go_back()
+    settled_at(visitor, 2)
+    page.go_back()
+    settled_at(visitor, 1)
+    page.go_forward()
+    settled_at(visitor, 2)
+    page.reload()
+    settled_at(visitor, 2)
+    page.emulate_media(color_scheme="dark")  # the server builds the whole page anew, and nobody told it of the pick
+    visitor.settle()
+    settled_at(visitor, 2)
+    visitor.slider.press("ArrowRight")
+    settled_at(visitor, 3)
+    page.emulate_media(color_scheme="light")
+    visitor.settle()
+    settled_at(visitor, 3)
+    assert not visitor.errors
 
 
 def test_an_answer_that_comes_during_a_drag_does_not_move_the_thumb(desk: Visitor) -> None:
-    desk.slider.press("Home")
-    settled_at(desk, 1)
-    desk.slider.press("ArrowRight")
-    mouse = desk.page.mouse
-    mouse.move(*desk.at(0.5))
-    mouse.down()
-    mouse.move(*desk.at(0.6))
-    held, sent = desk.width, desk.sent
-    told_of(desk, 2)  # the page is on what the key picked
-    assert desk.width == held > 2
-    mouse.move(*desk.at(0.7))
-    assert desk.width > held, "and the thumb is still in the hand"
-    assert desk.sent == sent
-    mouse.up()
-    settled_at(desk, desk.width)
+    with details(desk):
+        desk.slider.press("Home")
+        settled_at(desk, 1)
+        desk.slider.press("ArrowRight")
+        mouse = desk.page.mouse
+        mouse.move(*desk.at(0.5))
+        mouse.down()
+        mouse.move(*desk.at(0.6))
+        held, sent = desk.width, desk.sent
+        desk.expect_link(width="2")  # the server is on what the key picked
+        assert desk.width == held > 2
+        mouse.move(*desk.at(0.7))
+        assert desk.width > held, "and the thumb is still in the hand"
+        assert desk.sent == sent
+        mouse.up()
+        settled_at(desk, desk.width)
 
 
 def test_every_key(desk: Visitor, store: Path) -> None:
@@ -111,15 +173,20 @@ def test_every_key(desk: Visitor, store: Path) -> None:
     expect(slider).to_be_focused()
 
 
-def test_held_keys_send_one_message(desk: Visitor) -> None:
-    desk.slider.press("Home")
-    settled_at(desk, 1)
-    before = desk.sent
+def test_held_keys_send_one_message_where_one_is_needed(desk: Visitor) -> None:
     press = "for (let k = 0; k < 20; k++) e.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
+    with details(desk):
+        desk.slider.press("Home")
+        settled_at(desk, 1)
+        before = desk.sent
+        desk.slider.evaluate(f"e => {{ {press} }}")
+        assert desk.width == 21
+        settled_at(desk, 21)
+        assert desk.sent == before + 1
+    before = desk.sent
     desk.slider.evaluate(f"e => {{ {press} }}")
-    assert desk.width == 21
-    settled_at(desk, 21)
-    assert desk.sent == before + 1
+    settled_at(desk, 41)
+    assert desk.sent == before
 
 
 def test_a_screen_readers_small_step_moves_to_the_next_size(desk: Visitor) -> None:
