@@ -143,7 +143,8 @@ def _said(path: Path, stamp: tuple[Any, ...], format: str, alone: bool) -> tuple
         size, roughly = size_before(taken, widths, format)
         name = short(file_name(taken, widths, format), 80)
         labels.append(f"Download {units(width)}")
-        said.append(joined(f"{name}, {roughly} {kilobytes(size)}. Opened again and {how} before you get it.{wait}"))
+        about = f"{roughly} {kilobytes(size)}".strip()
+        said.append(joined(f"{name}, {about}. Opened again and {how} before you get it.{wait}"))
     return labels, said
 
 

@@ -65,7 +65,7 @@ async def respond(request: Request) -> Response:
     """Answer a request for a file."""
     try:
         async with _TURNS:
-            found = await run_in_threadpool(_asked_for, dict(request.query_params))
+            found = await run_in_threadpool(asked_for, dict(request.query_params))
     except UserError as error:
         return JSONResponse({"problem": str(error)}, status_code=422)
     except Exception as error:
@@ -87,7 +87,7 @@ def formats(run: Run) -> list[str]:
     return [name for name, f in FORMATS.items() if not (own and f.holds_program)]
 
 
-def _asked_for(query: Mapping[str, str]) -> Made:
+def asked_for(query: Mapping[str, str]) -> Made:
     """The file that an address asks for; nothing in it is believed."""
     runs = {run.id: run for run in store.entries()[0]}
     run = runs.get(query.get("run", ""))

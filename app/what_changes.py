@@ -73,7 +73,7 @@ def box(run: Run, width: int) -> None:
         found = _pair(run.path, run.stamp, width)
         if width == full or found is None:
             st.caption(
-                "This is full size: nothing changes. Pick a smaller size to see what changes against it."
+                "At full size nothing changes, so this box is empty; a smaller size fills it."
                 if width == full
                 else "The answers of this size are not stored with the run, or are damaged; pick another one."
             )

@@ -26,7 +26,7 @@ from tests.helpers_crowd import crowd
 BARE = "benchmarks/app_bare.py"
 FEW, MANY = 8, 1000  # runs in a store
 SHARES = (0.35, 0.8, 0.5, 0.95, 0.2, 0.65)  # of the slider's track, where it is let go of, over and over
-READY = (".stPlotlyChart .legendtext", ".shown img", '[data-testid="stDownloadButton"]')  # the explorer's first page
+READY = (".stPlotlyChart .legendtext", ".shown img", ".take button span:not(:empty)")  # the explorer's first page
 DRAWN = ".stPlotlyChart .scatterlayer path"
 
 
@@ -46,7 +46,7 @@ def picks(windows: dict[str, Window], repeats: int) -> dict[str, Any]:
                     frames += window.frames
     sent = sum(p["sent_while_held"] for name in windows if name != "bare" for p in found[name])
     table = {
-        name: {key: summary([p[key] for p in rows]) for key in ("released", "message", "bytes")}
+        name: {key: summary([p[key] for p in rows]) for key in ("released", "messages", "bytes")}
         for name, rows in found.items()
     }
     return {
@@ -127,15 +127,18 @@ def everything(browser: Browser, folder: Path, repeats: int, many: int) -> dict[
         found["my_runs"] = my_runs(browser, urls[1], repeats)
         path = "/?run=run-0001&width=64"
         windows = {
-            "bare": Window(browser, urls[2]),
+            "bare": Window(browser, urls[2], told=True),
             "pick": Window(browser, urls[0], path),
-            "many": Window(browser, urls[1], path),
+            "open": Window(browser, urls[0], path, told=True),
+            "many": Window(browser, urls[1], path, told=True),
         }
         windows["bare"].opened('[data-testid="stMetricValue"]')
-        for name in ("pick", "many"):
+        for name in ("pick", "open", "many"):
             windows[name].opened(*READY)
+        for name in ("open", "many"):
+            windows[name].unfold()
         found["picks"] = picks(windows, repeats)
-        for name in ("bare", "many"):
+        for name in ("bare", "open", "many"):
             windows[name].close()
         found["download"] = bundles(windows["pick"], repeats)
         windows["pick"].close()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from starlette.requests import Request
+from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
+from app.made_file import respond
+from app.take_file import PATH
 from app.words import GLUE, JOINER
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +83,7 @@ def texts(at: AppTest) -> str:
     kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success", "code")
     said = [element.value for kind in kinds for element in getattr(at, kind)]
     said += [f"{bold} {text}" for part in live_parts(at) for _, text, bold in part["lines"]]
+    said += [button(at)["said"]] if any("labels" in data for data in components(at)) else []
     return "\n".join(said).replace("\\", "").replace(JOINER, "").replace(GLUE, " ").replace("**", "")
 
 
@@ -122,8 +129,32 @@ def sliders(at: AppTest) -> list[dict[str, Any]]:
 
 def link(at: AppTest) -> str:
     """The address that can be copied from the page."""
-    (found,) = (str(data["address"]) for data in components(at) if "address" in data)
+    (found,) = (str(data["address"]) for data in components(at) if "address" in data and "labels" not in data)
     return found
+
+
+def button(at: AppTest) -> dict[str, str]:
+    """The download's button at the size that the page is on: `label`, `said` under it, `address` of the file."""
+    (data,) = (data for data in components(at) if "labels" in data)
+    place = data["widths"].index(data["width"])
+    said = data["said"][place].replace(JOINER, "").replace(GLUE, " ")
+    return {"label": data["labels"][place], "said": said, "address": f"{data['address']}&width={data['width']}"}
+
+
+def ask_for_file(address: str) -> Response:
+    """What the explorer's server answers to a click on the button."""
+    scope = {
+        "type": "http", "method": "GET", "path": f"/{PATH}", "headers": [], "server": ("127.0.0.1", 80),
+        "query_string": urlsplit(address).query.encode(),
+    }  # fmt: skip
+    return asyncio.run(respond(Request(scope)))
+
+
+def handed_over(at: AppTest) -> bytes:
+    """The file that a click on the page's button brings."""
+    answer = ask_for_file(button(at)["address"])
+    assert answer.status_code == 200, answer.body
+    return bytes(answer.body)
 
 
 def slider(at: AppTest) -> dict[str, Any]:

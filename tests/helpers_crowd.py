@@ -8,14 +8,16 @@ from playwright.sync_api import Browser, expect
 
 from tests.helpers_browser import DEEP, Visitor
 
-# Each picks every n-th size, from a size of its own on, so that a size of another's would be seen at once.
+# Each picks every n-th size, from a size of its own on, so that a size of another's would be seen at once. The sentence
+# follows the slider in the browser; the file's name, in a box that is open, comes from the server.
 PICKING = """([person, people, until, picks]) => {
   DEEP;
   const live = deep(".live"), input = live.querySelector("input"), { rows } = live.state.data;
   const own = rows.filter((_, k) => k % people === person && k < rows.length - 1).map((row) => row.units);
+  const widths = Object.fromEntries(rows.map((row) => [row.width, row.units]));
   const main = document.querySelector(".stMain"), result = window.picking = { ms: [], wrong: [], done: false };
   const chosen = () => main.textContent.match(/Your choice: ([\\d,]+ units?)\\./)?.[1];
-  const button = () => main.textContent.match(/Download ([\\d,]+ units?)/)?.[1];
+  const served = () => widths[main.querySelector(".stCode")?.textContent.match(/-w(\\d+)\\.safetensors/)?.[1]];
   const end = Date.now() + until;
   let wanted = null, began = 0, turn = 0, late = null;
   const stop = () => { watch.disconnect(); result.done = true; };
@@ -33,7 +35,7 @@ PICKING = """([person, people, until, picks]) => {
   };
   const watch = new MutationObserver(() => {
     if (wanted === null) return;
-    const said = [chosen(), button()];
+    const said = [chosen(), served()];
     if (result.ms.length) // before that it is what the page was opened on
       for (const text of said) if (text && !own.includes(text)) result.wrong.push(`person ${person} saw ${text}`);
     if (said[0] !== wanted || said[1] !== wanted) return;
@@ -45,6 +47,15 @@ PICKING = """([person, people, until, picks]) => {
   watch.observe(main, { subtree: true, childList: true, characterData: true });
   next();
 }""".replace("  DEEP;", DEEP)
+
+
+def open_box(window: Visitor) -> None:
+    """Open the box that names the file: what is in it only the server can say, so it hears of each pick at once."""
+    window.page.get_by_role("radiogroup", name="File").get_by_text("Weights only (safetensors)").click()
+    window.settle()
+    window.page.get_by_text("What is inside, and how to use it").click()
+    expect(window.page.get_by_test_id("stCode")).to_contain_text(".safetensors", timeout=120_000)
+    window.settle()
 
 
 def crowd(
@@ -61,6 +72,7 @@ def crowd(
         expect(window.page.locator(".live")).to_have_attribute("data-width", "2", timeout=120_000)
         expect(window.page.get_by_role("button", name="Download 2 units")).to_be_visible(timeout=120_000)
         window.settle()
+        open_box(window)
     for person, window in enumerate(windows):
         window.page.evaluate(PICKING, [person, people, 1e3 * seconds, picks])
     found: dict[str, list[Any]] = {"settle_ms": [], "wrong": [], "errors": []}

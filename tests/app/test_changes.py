@@ -22,7 +22,7 @@ from app.answers import Answers
 from app.changes import Pair
 from core.runs import Run
 from core.tasks import CLASSIFICATION
-from tests.helpers_app import edit_record, open_page, texts, well
+from tests.helpers_app import edit_record, open_page, texts, unfolded, well
 
 Place = Callable[..., Path]
 LABELS = ("zero", "<b>one", "two", "", "four")
@@ -167,7 +167,9 @@ def test_what_is_closed_is_not_computed(digits: Path) -> None:
 def test_full_size_changes_nothing(digits: Path) -> None:
     at = well(open_page(run="digits-stratified", width="128"))
     assert "Pick a smaller size" in texts(at)
-    assert not [box for box in at.expander if "Label by label" in box.label]
+    at = unfolded(at, "changes-open")
+    assert "At full size nothing changes" in texts(at)
+    assert len(at.get("plotly_chart")) == 1, "the curve alone"
 
 
 def test_examples_flip_both_ways_and_by_label(digits: Path) -> None:

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
-import threading
+import json
+import time
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote, urlencode
 
 import pytest
+import streamlit as st
 from safetensors.numpy import load
+from starlette.requests import Request
+from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
-from app import download
+from app import download, made_file, server
+from app.made_file import SAID
 from core.delivered import check
 from core.errors import RunError, UserError
 from core.export import FORMATS, export, size_before
 from core.report import kilobytes
 from core.runs import Run
-from tests.helpers_app import link, open_page, slider, texts, well
-
-
-def clicked(at: AppTest) -> AppTest:
-    """AppTest makes no file, so it is made here, on a thread of its own as in the server."""
-    job = at.session_state["download-jobs"][-1]
-
-    def build() -> None:
-        try:
-            job()
-        except Exception:  # Streamlit's to show; the test reads the page
-            assert job.failure
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    at.download_button(key="download").click().run()
-    thread.join()
-    return well(at)
+from tests.helpers_app import ask_for_file, button, handed_over, link, open_page, slider, texts, well
 
 
 def weights(**query: str) -> AppTest:
@@ -43,59 +33,121 @@ def weights(**query: str) -> AppTest:
     return well(at.radio(key="download-format").set_value("safetensors").run())
 
 
+def told(answer: Response) -> dict[str, str]:
+    """What the server says of a file that it hands over."""
+    found: dict[str, str] = json.loads(unquote(answer.headers[SAID]))
+    return found
+
+
 def test_the_file_is_that_of_the_size_on_the_page(digits: Path) -> None:
     at = weights(run="digits-stratified", width="21")
-    job = at.session_state["download-jobs"][-1]
-    data = job()
+    answer = ask_for_file(button(at)["address"])
+    data = bytes(answer.body)
     run = Run(digits / "digits-stratified")
     shapes = {name: tuple(value.shape) for name, value in load(data).items()}
     assert shapes == run.layout.shapes(run.widths_at(21))
-    at = clicked(at)
-    assert f"Handed over: {kilobytes(len(data))}" in texts(at)
-    assert hashlib.sha256(data).hexdigest() in texts(at)
+    assert f"Handed over: digits-stratified-w21.safetensors, {kilobytes(len(data))}." in told(answer)["text"]
+    assert told(answer)["sha256"] == hashlib.sha256(data).hexdigest()
     numbers = sum(value.size for value in load(data).values())
-    assert f"It was opened again: all {numbers:,} numbers are those of the trained network." in texts(at)
-    assert not at.error
+    assert f"It was opened again: all {numbers:,} numbers are those of the trained network." in told(answer)["text"]
+    assert told(answer)["name"] in answer.headers["content-disposition"]
     at = well(next(b for b in at.button if b.label.startswith("Full size")).click().run())
-    assert "Handed over" not in texts(at), "of another size nothing was handed over"
-    assert at.session_state["download-jobs"][-1].width == slider(at)["width"] == 128
+    assert button(at)["label"] == "Download 128 units"
+    assert load(handed_over(at)).keys() == shapes.keys()
+    assert slider(at)["width"] == 128
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "said", "status"),
     [
-        (
-            RunError("model.safetensors **does not** hold <b>these</b> weights"),
-            "**does not** hold <b>these</b> weights",
-        ),
-        (MemoryError(), "something failed that nobody foresaw (MemoryError)"),
+        (RunError("model.safetensors **does not** hold these weights"), "**does not** hold these weights", 422),
+        (MemoryError(), "something failed that nobody foresaw (MemoryError)", 500),
     ],
 )
 def test_a_failure_is_said_in_plain_words(
-    digits: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+    digits: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str, status: int
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    at = weights(run="digits-paper")
+    address = button(weights(run="digits-paper"))["address"]
     with monkeypatch.context() as patch:
-        patch.setattr(download, "export", fail)
-        at = clicked(at)
-    assert "The file could not be made" in at.error[0].value
-    assert said.replace("**", "") in texts(at)
-    assert "Handed over" not in texts(at)
-    at = clicked(at)
-    assert "Handed over" in texts(at), "the next try may succeed"
-    assert not at.error
+        patch.setattr(made_file, "export", fail)
+        answer = ask_for_file(address)
+    assert answer.status_code == status
+    assert said in json.loads(bytes(answer.body))["problem"]
+    assert SAID not in answer.headers
+    assert ask_for_file(address).status_code == 200, "the next try may succeed"
+
+
+ADDRESS = {"run": "digits-paper", "format": "safetensors", "width": "9", "alone": "0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"run": "not-here"}, "the run is no longer here"),
+        ({"run": ""}, "the run is no longer here"),
+        ({"run": "../digits-paper"}, "the run is no longer here"),
+        ({"run": "/etc"}, "the run is no longer here"),
+        ({"format": "pickle"}, "another format was asked for"),
+        ({"format": ""}, "another format was asked for"),
+        ({"width": "129"}, "this size was not measured"),
+        ({"width": "0"}, "this size was not measured"),
+        ({"width": "-9"}, "this size was not measured"),
+        ({"width": "9.0"}, "this size was not measured"),
+        ({"width": "9" * 5000}, "this size was not measured"),
+        ({"width": "\u0669"}, "this size was not measured"),
+        ({"width": ""}, "this size was not measured"),
+    ],
+)
+def test_nothing_in_an_address_is_believed(digits: Path, changed: dict[str, str], said: str) -> None:
+    assert ask_for_file(f"?{urlencode(ADDRESS)}").status_code == 200
+    answer = ask_for_file(f"?{urlencode(ADDRESS | changed)}")
+    assert answer.status_code == 422
+    assert said in json.loads(bytes(answer.body))["problem"]
+
+
+def test_an_address_without_anything_in_it(digits: Path) -> None:
+    assert ask_for_file("").status_code == 422
+    assert ask_for_file("?run=digits-paper&run=x&%00=%ff").status_code == 422
+
+
+def test_only_so_many_files_are_made_at_once(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    making: list[int] = []
+    most: list[int] = []
+
+    def slowly(query: object) -> made_file.Made:
+        making.append(1)
+        most.append(len(making))
+        time.sleep(0.02)
+        making.pop()
+        raise RunError("made up")
+
+    monkeypatch.setattr(made_file, "asked_for", slowly)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+
+    async def crowd() -> list[int]:
+        answers = await asyncio.gather(*(made_file.respond(Request(scope)) for _ in range(12)))
+        return [answer.status_code for answer in answers]
+
+    monkeypatch.setattr(made_file, "_TURNS", asyncio.Semaphore(made_file.AT_ONCE))
+    assert asyncio.run(crowd()) == [422] * 12
+    assert 1 < max(most) <= made_file.AT_ONCE
+
+
+def test_the_route_lies_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    for base, path in (("", "/model-file"), ("team/sizes", "/team/sizes/model-file"), ("/a/", "/a/model-file")):
+        monkeypatch.setattr(st, "get_option", lambda name, base=base: {"server.baseUrlPath": base}[name])
+        assert server.files().path == path
 
 
 @pytest.mark.parametrize("format", ["onnx", "bundle", "pt2"])
 def test_a_program_is_run_again_on_stored_examples(digits: Path, format: str) -> None:
     run = Run(digits / "digits-stratified")
-    job = download.Job(run, 9, format)
-    job()
-    assert job.found.examples == len(run.examples()["x"])
-    assert bool(job.found.numbers) == (format == "bundle")
+    said = made_file.made(run, 9, format).said
+    assert f"its answers on {len(run.examples()['x'])} stored examples are those that were measured" in said
+    assert ("numbers are those of the trained network" in said) == (format == "bundle")
 
 
 def test_a_program_that_says_something_else_is_not_handed_over(digits: Path) -> None:
@@ -134,28 +186,9 @@ def test_damaged_weights_are_not_handed_over(digits: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[-40] ^= 0x55
     path.write_bytes(raw)
-    at = clicked(well(at.run()))
-    assert "model.safetensors" in at.error[0].value.replace("\\", "")
-    assert "Handed over" not in texts(at)
-
-
-def test_a_click_that_brings_no_file_is_said(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "LONGEST_WAIT", -1.0)
-    monkeypatch.setattr(download, "POLL", 0.0)
-    at = weights(run="digits-paper")
-    at = well(at.download_button(key="download").click().run())
-    assert "press the button again" in at.warning[0].value
-
-
-def test_a_click_that_meets_a_page_on_its_way_is_answered_too(digits: Path) -> None:
-    at = weights(run="digits-paper")
-    clicked_job = at.session_state["download-jobs"][-1]
-    at = well(at.run())  # the page ran again between the click and its message
-    assert at.session_state["download-jobs"][-1] is not clicked_job
-    clicked_job()
-    at = well(at.download_button(key="download").click().run())
-    assert "Handed over" in texts(at)
-    assert not at.warning
+    answer = ask_for_file(button(well(at.run()))["address"])
+    assert answer.status_code == 422
+    assert "model.safetensors" in json.loads(bytes(answer.body))["problem"]
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -22,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 from app import pictures
 from core.runs import Run
 from core.tasks import CLASSIFICATION, REGRESSION
-from tests.helpers_app import edit_record, live_parts, metrics_of, open_page, slider, texts, well
+from tests.helpers_app import edit_record, handed_over, live_parts, metrics_of, open_page, slider, texts, well
 from tests.helpers_app_runs import PICTURE
 
 Place = Callable[..., Path]
@@ -135,7 +135,7 @@ def test_sizes_of_batch_statistics_can_all_be_taken(place: Place) -> None:
     assert "not measured" in texts(at)
     for width in measured[:: max(1, len(measured) // 6)]:
         at = well(open_page(run="batch-norm", width=str(width)))
-        state = load(at.session_state["download-jobs"][-1]())
+        state = load(handed_over(at))
         for name, value in run.statistics(run.widths_at(width)).items():
             assert np.array_equal(state[name], value)
         assert state["1.running_mean"].shape == (width,)

@@ -16,6 +16,7 @@ from core.report import kilobytes
 from core.runs import Run
 from core.tasks import ACCURACY
 from tests.helpers_app import (
+    button,
     copy_run,
     edit_metrics,
     edit_record,
@@ -62,7 +63,7 @@ def test_the_page_says_what_the_table_says(digits: Path, data: st.DataObject) ->
     if not shown["out"]:
         assert low + shown["y"] * (high - low) == pytest.approx(100 * row["accuracy"], abs=0.03 * (high - low))
     assert shown["out"] == (not low <= 100 * row["accuracy"] <= high)
-    assert at.download_button(key="download").label == f"Download {width} unit{'' if width == 1 else 's'}"
+    assert button(at)["label"] == f"Download {width} unit{'' if width == 1 else 's'}"
     assert (at.query_params["run"], at.query_params["width"]) == (run, str(width))
 
 

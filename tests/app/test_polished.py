@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from app import polished
+from app import made_file, polished
 from app.scales import view
 from app.words import GLUE
 from core.export import export
@@ -18,7 +18,19 @@ from core.report import kilobytes
 from core.run_files import POLISHED
 from core.runs import Run
 from core.tasks import ACCURACY, RMSE
-from tests.helpers_app import DIGITS, copy_run, figure, metrics_of, open_page, readout, texts, unfolded, well
+from tests.helpers_app import (
+    DIGITS,
+    button,
+    copy_run,
+    figure,
+    handed_over,
+    metrics_of,
+    open_page,
+    readout,
+    texts,
+    unfolded,
+    well,
+)
 
 WIDTH, REFITTED = 16, 4
 WHICH = "download-alone"
@@ -87,15 +99,12 @@ def test_either_of_the_two_can_be_taken(run: Run, width: int) -> None:
     assert f"{gained:.1f} points above what it was" in captions
     assert captions.count(kilobytes(row["bytes"])) == 2
     assert at.radio(key=WHICH).value is False, "at first what all the figures are about"
-    job = at.session_state["download-jobs"][-1]
-    assert hashlib.sha256(job()).hexdigest() == export(run, width).sha256
-    job.told = True  # as if the page had said so
+    assert hashlib.sha256(handed_over(at)).hexdigest() == export(run, width).sha256
     at = well(at.radio(key=WHICH).set_value(True).run())
     assert f"alone-w{width}-polished.safetensors" in texts(at)
-    job = at.session_state["download-jobs"][-1]
-    assert hashlib.sha256(job()).hexdigest() == export(run, width, polished=True).sha256
-    at = well(at.download_button(key="download").click().run())
-    assert "numbers are those of this size as it was trained on by itself" in texts(at)
+    assert hashlib.sha256(handed_over(at)).hexdigest() == export(run, width, polished=True).sha256
+    said = made_file.made(run, width, "safetensors", alone=True).said
+    assert "numbers are those of this size as it was trained on by itself" in said
     other = REFITTED if width == WIDTH else WIDTH
     at.query_params["width"] = str(other)
     at = well(at.run())
@@ -132,7 +141,7 @@ def test_a_damaged_file_takes_nothing_else_down(run: Run, damage: str) -> None:
     else:
         assert "Sizes that were trained on by themselves can't be shown" in texts(at)
         assert polished.LEGEND not in {t["name"] for t in figure(at)["data"]}
-    assert at.session_state["download-jobs"][-1].run.polished_width is None
+    assert "-polished" not in button(at)["said"]
 
 
 @pytest.mark.parametrize("metric", [ACCURACY, RMSE])

@@ -43,10 +43,9 @@ at = well(at.radio(key="download-format").set_value("onnx").run())
 at = well(go(at, "compare"))
 heavy = {"torch", "onnx", "onnxruntime", "sklearn"} & set(sys.modules)
 print("heavy:", sorted(heavy))
-from app.download import Job
+from app.made_file import made
 from core.runs import Run
-job = Job(Run(sys.argv[1]), 9, "safetensors")
-assert len(job()) == job.size > 0
+assert len(made(Run(sys.argv[1]), 9, "safetensors").data) > 0
 print("after a download of weights:", sorted({"torch", "onnx"} & set(sys.modules)))
 """
 
