@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -40,9 +42,26 @@ def warm() -> None:
         _LOG.debug("reading ahead", exc_info=True)
 
 
+def send_at_once() -> None:
+    """Let what is written be sent at once on every connection, which has this from the socket that it came in by.
+
+    Without it the second part of an answer waits for the browser's word on the first one: 40 ms for each of the
+    hundred files of a first visit. asyncio sees to that itself, but not for a socket that was made as Streamlit's.
+    """
+    try:
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        return
+    for number in numbers:
+        with suppress(OSError), socket.socket(fileno=os.dup(number)) as found:
+            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Begin to read ahead as the server starts, which does not wait for it."""
+    send_at_once()
     Thread(target=warm, name="read-ahead", daemon=True).start()
     yield
 

@@ -117,6 +117,7 @@ class Window:
 
     def pick(self, share: float, steps: int = 8) -> dict[str, float]:
         """Drag the thumb to a share of the track and let go: ms to the last change, from there and from the message."""
+        self._track.scroll_into_view_if_needed()
         box = self._track.bounding_box()
         assert box
         mouse, (x, y) = self.page.mouse, self._thumb
