@@ -39,13 +39,14 @@ def badge(asked: Asked) -> None:
 @lru_cache(maxsize=16)
 def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
     """What is said of each size of a run: the size and its price, what the next steps bring, how sure it is."""
-    run = Run(path)
+    run = store.opened(path, stamp)
     metrics, metric = store.timed(run), run.task.metric
+    bring = steps(metrics, metric)
     sizes, validated = metrics.to_dict("records"), as_good_as_full(metrics, metric)
     found = []
     for row, size in enumerate(sizes):
         bold, price = words.choice(size, sizes[-1], metric)
-        next_steps = [line("small", step) for step in steps(metrics, metric, row)]
+        next_steps = [line("small", step) for step in bring[row]]
         found.append([line("text", price, bold), *next_steps, *_certainty(run, sizes, row, validated)])
     return found
 

@@ -134,7 +134,7 @@ def _alone() -> bool:
 @lru_cache(maxsize=32)
 def _said(path: Path, stamp: tuple[Any, ...], format: str, alone: bool) -> tuple[list[str], list[str]]:
     """What is on the button, and under it, at each size."""
-    run, labels, said = Run(path), [], []
+    run, labels, said = store.opened(path, stamp), [], []
     how = "run on stored examples" if FORMATS[format].holds_program else "compared"
     wait = " The first one takes a few seconds." if format == "pt2" else ""
     for width in store.metrics(run)["width"].tolist():

@@ -115,7 +115,7 @@ def _try(run: Run, what: Any, *more: Any) -> Any:
 @lru_cache(maxsize=32)
 def _painted(path: Path, stamp: tuple[Any, ...], width: int | None) -> str:
     """The picture at a width, or the original, as an address; empty where there is none."""
-    run = Run(path)
+    run = store.opened(path, stamp)
     colours = store.targets(run) if width is None else store.predicted(run, width)
     shape = pictures.picture_shape(run.record, len(colours))
     if run.task.classes or shape is None:
@@ -126,7 +126,7 @@ def _painted(path: Path, stamp: tuple[Any, ...], width: int | None) -> str:
 @lru_cache(maxsize=16)
 def _kept(path: Path, stamp: tuple[Any, ...]) -> Kept | None:
     """The examples that are shown: the same at every size, so that what changes is the answer."""
-    run = Run(path)
+    run = store.opened(path, stamp)
     found = stored(run)
     rows = pictures.spread(run.task, found.y, MOST)
     if not len(rows):
@@ -138,7 +138,7 @@ def _kept(path: Path, stamp: tuple[Any, ...]) -> Kept | None:
 
 @lru_cache(maxsize=16)
 def _cards(path: Path, stamp: tuple[Any, ...]) -> Cards | None:
-    kept, run = _kept(path, stamp), Run(path)
+    kept, run = _kept(path, stamp), store.opened(path, stamp)
     if kept is None or not kept.images:
         return None
     truth = pictures.said(run.task, run.record.labels, kept.y, kept.y)
@@ -162,7 +162,7 @@ def _said(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray | None:
     kept = _kept(path, stamp)
     if kept is None:
         return None
-    return _answers(Run(path), kept, width)
+    return _answers(store.opened(path, stamp), kept, width)
 
 
 def _answers(run: Run, kept: Kept, width: int) -> np.ndarray:

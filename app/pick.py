@@ -48,12 +48,14 @@ def page() -> None:
         choice.widths[run.id] = asked.reply.answer.width
     choice.widths[run.id] = _width(run, metrics, choice)
     choice_of.put_slider(choice, choice.widths[run.id])
-    with st.container(border=True):
-        answer_box.badge(asked)
-        notices.guarded(lambda: picked.answer(run, asked))()
-    picked.slider(run)
-    with st.container(key=picked.CURVE):
+    above = st.container()
+    with st.container(key=picked.CURVE):  # first, as a browser takes longest to draw it
         _curve(run, metrics, asked.limits, choice)
+    with above:
+        with st.container(border=True):
+            answer_box.badge(asked)
+            notices.guarded(lambda: picked.answer(run, asked))()
+        picked.slider(run)
     picked.for_experts(run)
     place = picked.seen(run)
     picked.changes(run)

@@ -66,6 +66,14 @@ def slider(run: Run) -> None:
     )
 
 
+def read_ahead(run: Run) -> None:
+    """What a first visit to the run asks for, so that it is known by then."""
+    answer_box.lines(run.path, run.stamp)
+    what_changes.lines(run.path, run.stamp)
+    examples.cards(run)
+    _rows(run.path, run.stamp, False)
+
+
 def answer(run: Run, asked: Asked) -> None:
     """The size in a sentence with its price; the sentence that answers a question, at the size that does."""
     width, widths = _width(run), store.metrics(run)["width"].tolist()
@@ -157,7 +165,7 @@ def inside(run: Run) -> None:
 @lru_cache(maxsize=32)
 def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, Any]]:
     """What the slider says at each size, and where it lies on the chart; of the run's files alone."""
-    run = Run(path)
+    run = store.opened(path, stamp)
     metrics, metric = store.metrics(run), run.task.metric
     said = words.readouts(metrics, metric, store.milliseconds(run))
     places = charts.places(metrics, metric, whole=whole, also=polished.points(run).table)

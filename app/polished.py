@@ -70,7 +70,7 @@ def points(run: Run) -> Points:
 
 @lru_cache(maxsize=64)
 def _points(path: Path, stamp: tuple[Any, ...]) -> Points:
-    run = Run(path)
+    run = store.opened(path, stamp)
     try:
         found = run.polished()
         if found.empty:
@@ -169,7 +169,7 @@ def how_to(run: Run, metrics: pd.DataFrame) -> str:
 @lru_cache(maxsize=256)
 def _told(path: Path, stamp: tuple[Any, ...], width: int) -> bool | None:
     """Whether the test examples tell the two apart (paired at 95 %); None where the answers are not stored."""
-    run = Run(path)
+    run = store.opened(path, stamp)
     try:
         mine, before = run.task.score(read_predictions(run, width), run.targets()), store.scores(run, width)
     except (UserError, ValueError, KeyError, TypeError):

@@ -35,9 +35,12 @@ def warm() -> None:
     try:
         for name in WANTED:
             importlib.import_module(name)
-        from app import store
+        from app import picked, store
 
-        store.read_ahead()
+        runs, _ = store.entries()
+        if runs:
+            picked.read_ahead(store.opening(runs))
+        store.summaries(float("inf"))  # for My runs
     except Exception:
         _LOG.debug("reading ahead", exc_info=True)
 

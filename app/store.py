@@ -55,14 +55,6 @@ def summaries(seconds: float = LONGEST_READING) -> list[Summary]:
     return [summary(entry, until=until) for entry in entries]
 
 
-def read_ahead() -> None:
-    """Read what a first visit asks for: the run that Pick a size opens with, then every line of My runs."""
-    runs, _ = entries()
-    if runs:
-        timed(opening(runs))
-    summaries(float("inf"))
-
-
 def look_again() -> None:
     """Make the next look at the store a new one: something in it has just been changed from here."""
     _LOOKS.clear()
@@ -212,11 +204,11 @@ def _entry(path: Path, stamp: tuple[Any, ...]) -> Run | BrokenRun:
 
 
 def opened(path: Path, stamp: tuple[Any, ...]) -> Run:
-    """The run as it was when it had this stamp. Raises RunError."""
+    """The run as it was when it had this stamp, for whoever reads much of it in one go. Raises RunError."""
     found = _entry(path, stamp)
     if isinstance(found, BrokenRun):
         raise RunError(found.reason)
-    return found
+    return found.as_of(stamp)
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app import pictures
+from app import pictures, store
 from core.errors import RunError
 from core.runs import Run
 
@@ -39,7 +39,7 @@ def is_cloud(run: Run, x: np.ndarray) -> bool:
 
 @lru_cache(maxsize=8)
 def _stored(path: Path, stamp: tuple[Any, ...]) -> Stored:
-    run = Run(path)
+    run = store.opened(path, stamp)
     found, form, tested = run.examples(), run.record.input, len(run.targets())
     index = found["index"]
     if len(index) and (index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= tested):

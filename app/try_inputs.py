@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import own_example, pictures, words
+from app import own_example, pictures, store, words
 from app.draw_pad import draw_pad
 from app.stored import Stored, is_cloud, stored
 from core.errors import UserError
@@ -175,7 +175,7 @@ def _choose(run: Run, kept: Stored, label: str) -> int:
 
 @lru_cache(maxsize=8)
 def _habits(path: Path, stamp: tuple[Any, ...]) -> own_example.Habits | None:
-    images = stored(Run(path)).images
+    images = stored(store.opened(path, stamp)).images
     return None if images is None else own_example.habits(images[:MOST_OFFERED])
 
 

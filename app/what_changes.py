@@ -42,7 +42,7 @@ class Flips:
 @lru_cache(maxsize=16)
 def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
     """What changes at each size in a sentence under its heading; nothing where the answers are not stored."""
-    run = Run(path)
+    run = store.opened(path, stamp)
     found: list[list[Line]] = []
     for width in store.metrics(run)["width"].tolist():
         pair = changes.pair(run, width)
@@ -219,12 +219,12 @@ def _dark() -> bool:
 
 @lru_cache(maxsize=64)
 def _pair(path: Path, stamp: tuple[Any, ...], width: int) -> Pair | None:
-    return changes.pair(Run(path), width)
+    return changes.pair(store.opened(path, stamp), width)
 
 
 @lru_cache(maxsize=64)
 def _flips(path: Path, stamp: tuple[Any, ...], width: int) -> Flips:
-    run, found = Run(path), _pair(path, stamp, width)
+    run, found = store.opened(path, stamp), _pair(path, stamp, width)
     index = stored(run).index
     assert found is not None
     lost, gained = (np.flatnonzero(flags[index]) for flags in (found.lost, found.gained))

@@ -7,7 +7,7 @@ a figure that picked its own winner would flatter it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -159,16 +159,25 @@ def recommended(metrics: pd.DataFrame, metric: Metric) -> int:
 
 def cheaper(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
     """Row of the largest size of the frontier that saves a tenth of the bytes; None where there is none."""
-    sizes = metrics["bytes"].to_numpy(float)
-    found = np.flatnonzero(frontier(metrics, metric) & (sizes <= (1 - STEP) * sizes[row]))
-    return int(found[np.argmax(sizes[found])]) if len(found) else None
+    return neighbours(metrics, metric, [row])[0][1]
 
 
 def better(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
     """Row of the smallest size of the frontier that is better and a tenth larger; None where there is none."""
+    return neighbours(metrics, metric, [row])[0][0]
+
+
+def neighbours(metrics: pd.DataFrame, metric: Metric, rows: Sequence[int]) -> list[tuple[int | None, int | None]]:
+    """`better` and `cheaper` of each of some rows, with the frontier looked for once."""
+    best = np.flatnonzero(frontier(metrics, metric))
     sizes, worth = metrics["bytes"].to_numpy(float), _worth(metrics, metric)
-    found = np.flatnonzero(frontier(metrics, metric) & (worth > worth[row]) & (sizes >= (1 + STEP) * sizes[row]))
-    return int(found[np.argmin(sizes[found])]) if len(found) else None
+    best = best[np.argsort(sizes[best], kind="stable")]  # the smallest first
+    found: list[tuple[int | None, int | None]] = []
+    for row in rows:
+        up = best[(worth[best] > worth[row]) & (sizes[best] >= (1 + STEP) * sizes[row])]
+        down = best[sizes[best] <= (1 - STEP) * sizes[row]]
+        found.append((int(up[0]) if len(up) else None, int(down[-1]) if len(down) else None))
+    return found
 
 
 def faster(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:

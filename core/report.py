@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import RunError, UserError
-from core.frontier import ROUNDING, Answer, Budget, answer, better, cheaper, log_spaced
+from core.frontier import ROUNDING, Answer, Budget, answer, log_spaced, neighbours
 from core.runs import METRICS, Run
 from core.store import BrokenRun
 from core.tasks import Metric
@@ -146,16 +147,23 @@ def reply(
     return Reply(answer=found, verdict=verdict, sentence=sentence)
 
 
-def steps(metrics: pd.DataFrame, metric: Metric, row: int) -> list[str]:
-    """What the next better and the next cheaper size would bring, a sentence each where there is one.
+def steps(metrics: pd.DataFrame, metric: Metric) -> list[list[str]]:
+    """What the next better and the next cheaper size would bring, for each row: a sentence each where there is one.
 
     They are better on validation, so that on test the one step up may be a little worse: neither is called better.
     """
-    here, found = metrics.iloc[row], []
-    for way, other in (("up", better(metrics, metric, row)), ("down", cheaper(metrics, metric, row))):
-        if other is None:
-            continue
-        there = metrics.iloc[other]
+    rows = metrics[["width", "bytes", metric.name]].to_dict("records")
+    return [
+        _steps(metric, here, [(way, rows[at]) for way, at in zip(("up", "down"), ways, strict=True) if at is not None])
+        for here, ways in zip(rows, neighbours(metrics, metric, range(len(rows))), strict=True)
+    ]
+
+
+def _steps(
+    metric: Metric, here: Mapping[Hashable, Any], ways: Sequence[tuple[str, Mapping[Hashable, Any]]]
+) -> list[str]:
+    found = []
+    for way, there in ways:
         change = metric.format_difference(there[metric.name], here[metric.name])
         size = f"{kilobytes(abs(there['bytes'] - here['bytes']))} {'more' if way == 'up' else 'less'}"
         if change == "the same":

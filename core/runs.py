@@ -58,6 +58,7 @@ class Run:
     #: The width at which the polished model stands in for the slice; see `with_polished`.
     polished_width: int | None = None
     _verified: tuple[int, ...] | None = None
+    _stamp: tuple[Any, ...] | None = None
 
     def __init__(self, path: Path) -> None:
         """Raises RunError, with the reason in one sentence, where the folder holds no readable run."""
@@ -95,6 +96,8 @@ class Run:
     @property
     def stamp(self) -> tuple[Any, ...]:
         """Changes when a file of the run does; a key for caches."""
+        if self._stamp is not None:
+            return self._stamp
         return tuple(
             (name, s.st_mtime_ns, s.st_size) for name in FILES if (s := run_files.stat_of(self.path / name)) is not None
         )
@@ -215,6 +218,12 @@ class Run:
         self.polished_weights(width)
         view = copy.copy(self)
         view.polished_width = width
+        return view
+
+    def as_of(self, stamp: tuple[Any, ...]) -> Run:
+        """The same run with a `stamp` that stays, so that its files are not looked at over and over in one go."""
+        view = copy.copy(self)
+        view._stamp = stamp
         return view
 
     def targets(self) -> np.ndarray:
