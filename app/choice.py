@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import pandas as pd
 import streamlit as st
@@ -30,6 +30,7 @@ class Choice:
     expert: bool = False  # whether the details for experts are shown
     start: int = 0  # the size that the slider was last put on from here; afterwards the hand moves it
     turn: int = 0  # how often that was done
+    heard: float = 0  # number of the last pick that the browser told of
 
 
 def kept() -> Choice:
@@ -89,9 +90,12 @@ def released(run_id: str) -> str:
 
 def picked(run_id: str) -> None:
     """The slider was let go of, or the chart was clicked. What else the same message brings was done after it."""
-    earlier = links.touch("pick", SLIDER)
+    earlier, found = links.touch("pick", SLIDER), getattr(st.session_state.get(released(run_id)), "picked", None)
+    pick = found if isinstance(found, dict) else {}
+    if _finite(number := pick.get("number")):
+        kept().heard = number
     if PRESET not in earlier:
-        _choose(run_id, getattr(st.session_state.get(released(run_id)), "picked", None), by_hand=not earlier)
+        _choose(run_id, pick.get("width"), by_hand=not earlier)
 
 
 def choose_preset(run_id: str, width: int) -> None:
@@ -102,11 +106,15 @@ def choose_preset(run_id: str, width: int) -> None:
 
 def _choose(run_id: str, width: Any, *, by_hand: bool) -> None:
     """A size, which ends the question where it was chosen `by_hand`. It comes from a browser: it may be anything."""
-    if isinstance(width, (int, float)) and not isinstance(width, bool) and math.isfinite(width):
+    if _finite(width):
         choice = kept()
         choice.widths[run_id] = int(width)
         if by_hand:
             choice.ask = CHOOSE
+
+
+def _finite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def put_slider(choice: Choice, width: int) -> None:

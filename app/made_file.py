@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app import polished, store
+from app.words import joined
 from core.delivered import Delivered, check
 from core.errors import UserError
 from core.export import FORMATS, export, file_name
@@ -56,7 +57,7 @@ def made(run: Run, width: int, format: str, *, alone: bool = False) -> Made:
         name=name,
         data=data,
         mime="application/zip" if format == "bundle" else "application/octet-stream",
-        said=f"Handed over: {name}, {kilobytes(len(data))}. {_checked(taken, found)}",
+        said=joined(f"Handed over: {name}, {kilobytes(len(data))}. {_checked(taken, found)}"),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 

@@ -60,6 +60,7 @@ def slider(run: Run) -> None:
         choice.start,
         words.heading(run.task.metric),
         turn=choice.turn,
+        heard=choice.heard,
         chart=CURVE,
         colours=_colours(),
         key=f"slider-{run.id}",
@@ -109,7 +110,13 @@ def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
         st.rerun()
     width = _width(run)
     at_once = asked.ask != CHOOSE or place is not None or len(polished.points(run).table) > 0
-    released(run.id, at_once=at_once, key=choice_of.released(run.id), on_pick=lambda: _let_go(run))
+    released(
+        run.id,
+        at_once=at_once,
+        heard=choice_of.kept().heard,
+        key=choice_of.released(run.id),
+        on_pick=lambda: _let_go(run),
+    )
     if place is not None:
         with place.container():
             notices.guarded(lambda: examples.seen(run, store.metrics(run), width))()

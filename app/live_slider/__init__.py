@@ -26,6 +26,7 @@ def live_slider(
     label: str,
     *,
     turn: int,
+    heard: float,
     chart: str,
     colours: Mapping[str, str],
     key: str,
@@ -34,24 +35,28 @@ def live_slider(
 
     That is `words.readouts`, where it lies on the chart as `x`, `y`, `out`, and what `faster.offers` of it.
 
-    It moves to `width` where `turn` is a new number, and stays where the hand left it otherwise. The picked size is
-    marked on the chart in the container `chart`, in `colours` (`star`, `ink`, `paper`); a click there picks a size.
+    It moves to `width` where `turn` is a new number, and stays where the hand left it otherwise; also where the page
+    was built before the server `heard` of the last pick, which is the number of the last one that it heard of. The
+    picked size is marked on the chart in the container `chart`, in `colours` (`star`, `ink`, `paper`); a click there
+    picks a size.
     """
     data = {
-        "run": run, "rows": rows, "width": width, "label": label, "turn": turn, "chart": chart, "colours": colours
+        "run": run, "rows": rows, "width": width, "label": label, "turn": turn, "heard": heard, "chart": chart,
+        "colours": colours,
     }  # fmt: skip
     html, css, mark, js = map(_text, ("component.html", "component.css", "marker.js", "component.js"))
     slider = st.components.v2.component("live_slider", html=html, css=css, js=f"{mark}\n{js}")
     slider(data=data, key=key)
 
 
-def released(run: str, *, at_once: bool, key: str, on_pick: Callable[[], None]) -> None:
+def released(run: str, *, at_once: bool, heard: float, key: str, on_pick: Callable[[], None]) -> None:
     """Tell of the size that the slider of `run` was let go at: `st.session_state[key].picked`; `on_pick` is called.
 
+    That is `width` with the pick's `number`, which is to come back as what was `heard`.
     It shows nothing. The fragment that it stands in is drawn anew then, unless `on_pick` asks for another run.
     """
     part = st.components.v2.component("released", html="<span hidden></span>", js=_text("released.js"))
-    part(data={"run": run, "at_once": at_once}, key=key, on_picked_change=on_pick)
+    part(data={"run": run, "at_once": at_once, "heard": heard}, key=key, on_picked_change=on_pick)
 
 
 def needed(part: str) -> None:

@@ -74,7 +74,8 @@ export default function ({ data, parentElement }) {
     const width = state.data.rows[state.index].width;
     if (width === state.picked) return;
     state.picked = width;
-    picks.waiting = { run: state.data.run, width };
+    picks.number = (picks.number ?? 0) + 1;
+    picks.waiting = { run: state.data.run, width, number: picks.number, told: false };
     if (picks.atOnce || picks.open.size) picks.tell?.();
     else { // the address says what is on the screen
       const address = location.href.replace(/([?&]width=)\d+/, `$1${width}`);
@@ -137,10 +138,12 @@ export default function ({ data, parentElement }) {
   // the server's word counts once for each time that it built the whole page; afterwards the hand's does
   if (state.turn === data.turn) return;
   state.turn = data.turn;
-  if (picks.waiting?.run === data.run) return picks.tell?.(); // the page was built without it
-  state.picked = data.width;
+  const unheard = picks.waiting?.run === data.run && picks.waiting.number > data.heard; // the page was built without it
+  if (unheard) picks.waiting.told = false;
+  state.picked = unheard ? picks.waiting.width : data.width;
   if (state.moving) return; // the hand has the last word
-  const index = data.rows.findIndex((row) => row.width === data.width);
+  const index = data.rows.findIndex((row) => row.width === state.picked);
   settle(index < 0 ? data.rows.length - 1 : index);
   showOffer();
+  if (unheard) picks.tell?.();
 }

@@ -1,15 +1,17 @@
 // The way from the slider to the server. It hears of a pick at once where the page shows what only it can say of the
-// size, else as soon as the hand goes on to something else: until then there is nothing that it could do.
+// size, else as soon as the hand goes on to something else: until then there is nothing that it could do. A pick waits
+// until the server says that it heard of it, as a message is lost where another page is opened right after it.
 export default function ({ data, setTriggerValue }) {
   const picks = (window.picks ??= { open: new Set() }); // whichever of the parts is there first
-  picks.run = data.run;
   picks.atOnce = data.at_once;
   picks.tell = () => {
-    const { run, width } = picks.waiting ?? {};
-    delete picks.waiting;
-    if (run === data.run) setTriggerValue("picked", width);
+    const pick = picks.waiting;
+    if (!pick || pick.told || pick.run !== data.run) return;
+    pick.told = true;
+    setTriggerValue("picked", { width: pick.width, number: pick.number });
   };
-  if (picks.waiting && picks.atOnce) picks.tell();
+  if (picks.waiting?.number <= data.heard) delete picks.waiting;
+  if (picks.atOnce) picks.tell();
   if (picks.ready) return;
   picks.ready = true;
   const own = (element) => element.classList?.contains("live") || element.classList?.contains("st-key-curve");

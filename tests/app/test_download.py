@@ -20,6 +20,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import download, made_file, server
 from app.made_file import SAID
+from app.words import GLUE, JOINER
 from core.delivered import check
 from core.errors import RunError, UserError
 from core.export import FORMATS, export, size_before
@@ -36,7 +37,7 @@ def weights(**query: str) -> AppTest:
 def told(answer: Response) -> dict[str, str]:
     """What the server says of a file that it hands over."""
     found: dict[str, str] = json.loads(unquote(answer.headers[SAID]))
-    return found
+    return {name: text.replace(GLUE, " ").replace(JOINER, "") for name, text in found.items()}
 
 
 def test_the_file_is_that_of_the_size_on_the_page(digits: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from app import server
+import app.store
+from app import answer_box, server
 from app.store import VARIABLE
 from tests.helpers_app import ROOT, copy_run
 
@@ -44,6 +47,36 @@ def test_a_store_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch: 
         (copy_run(folder) / "run.json").write_text("{")
     monkeypatch.setenv(VARIABLE, str(folder))
     server.warm()
+    server.read_all()
+
+
+def test_what_is_written_to_a_visitor_is_sent_at_once() -> None:
+    with socket.socket() as listening:  # as Streamlit makes it
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server.send_at_once()
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_server_sees_to_that_and_reads_ahead_before_it_answers(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_run(store)
+    monkeypatch.setenv(VARIABLE, str(store))
+    run = app.store.entries()[0][0]
+    misses = answer_box.lines.cache_info().misses
+
+    async def start() -> None:
+        async with server.lifespan(server.app):
+            assert answer_box.lines.cache_info().misses == misses + 1
+            answer_box.lines(run.path, run.stamp)
+            assert answer_box.lines.cache_info().misses == misses + 1, "the first visitor finds it ready"
+
+    sent: list[str] = []
+    monkeypatch.setattr(server, "send_at_once", lambda: sent.append("at once"))
+    asyncio.run(start())
+    assert sent == ["at once"]
 
 
 def test_the_server_shows_the_router() -> None:
