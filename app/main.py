@@ -1,4 +1,4 @@
-"""The explorer's router: `streamlit run app/main.py`. A page is a file beside this one with a `page` function."""
+"""The explorer's router, which `app/server.py` serves. A page is a file beside this one with a `page` function."""
 
 import sys
 from pathlib import Path

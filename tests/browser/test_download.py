@@ -140,3 +140,35 @@ def test_what_cannot_be_made_is_said_and_no_file_comes(visit: Open) -> None:
     expect(visitor.page.get_by_text("Handed over:")).to_have_count(0)
     expect(visitor.page.get_by_text("Traceback")).to_have_count(0)
     assert not files
+
+
+def test_what_is_pressed_is_what_the_button_says(visit: Open) -> None:
+    visitor = visit(f"/?run={RUN}&width={WIDTH}")
+    before = visitor.sent
+    visitor.slider.press("ArrowRight")
+    button = visitor.page.get_by_role("button", name=f"Download {WIDTH + 1} units")
+    with visitor.page.expect_download() as waiting:  # sooner than the server hears of the pick
+        button.click()
+    assert waiting.value.suggested_filename == f"{RUN}-w{WIDTH + 1}.zip"
+    done = visitor.page.get_by_text("Handed over:")
+    expect(done).to_contain_text(f"{RUN}-w{WIDTH + 1}.zip")
+    visitor.expect_link(width=str(WIDTH + 1))
+    assert visitor.sent == before + 1, "of the pick, once the hand went on; the file takes no message"
+    visitor.slider.press("ArrowRight")
+    expect(visitor.page.get_by_role("button", name=f"Download {WIDTH + 2} units")).to_be_visible()
+    expect(done).to_contain_text(f"{RUN}-w{WIDTH + 1}.zip")  # and still says what was handed over
+
+
+def test_a_server_that_is_gone_is_said(visit: Open) -> None:
+    visitor = visit(f"/?run={RUN}&width={WIDTH}")
+    for answer, said in (
+        (lambda route: route.abort(), "the server could not be reached; press the button again"),
+        (lambda route: route.fulfill(status=502, body="<p>Bad gateway"), "it answered 502"),
+    ):
+        visitor.page.route("**/model-file?*", answer)
+        visitor.page.get_by_role("button", name=f"Download {WIDTH} units").click()
+        expect(visitor.page.get_by_role("alert").filter(has_text="The file could not be made:")).to_contain_text(said)
+        visitor.page.unroute("**/model-file?*")
+    with visitor.page.expect_download():
+        visitor.page.get_by_role("button", name=f"Download {WIDTH} units").click()
+    expect(visitor.page.get_by_text("The file could not be made:")).to_have_count(0)
