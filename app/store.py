@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +17,11 @@ import numpy as np
 
 from app.summary import Summary, summary
 from core.errors import RunError, UserError
-from core.frontier import AGAINST_FULL, Budget, answer, chosen_by
+from core.frontier import AGAINST_FULL
 from core.frontier import timed as with_times
 from core.runs import FILES, METRICS, Run
 from core.store import RUN_ID, BrokenRun, RunStore, check_id
-from core.tables import check_numbers
+from core.tables import check_numbers, read_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,13 +109,13 @@ def same_examples(a: Run, b: Run) -> bool:
 def opening(runs: list[Run]) -> Run:
     """The run that a first visit opens: the best of those on the data that was used last."""
     for newest in _newest(runs):
-        if found := ranked(runs, newest):
-            return found[0]
+        if found := next(ranked(runs, newest), None):
+            return found
     return runs[0]
 
 
-def ranked(runs: list[Run], like: Run) -> list[Run]:
-    """The measured runs on the same examples as `like`, best first.
+def ranked(runs: list[Run], like: Run) -> Iterator[Run]:
+    """The measured runs on the same examples as `like`, best first; read one by one, as far as they are asked for.
 
     The best has the best validation figure at a tenth of the newest one's full size, the newest of equals: a rule
     that fits in a sentence and does not change from visit to visit.
@@ -123,15 +125,27 @@ def ranked(runs: list[Run], like: Run) -> list[Run]:
     limit: float | None = None
     for run in alike[:MOST_RANKED] or [like]:
         try:
-            frame = metrics(run)
+            sizes, figures = _judged(run.path, run.stamp)
         except RunError:
             continue
-        limit = limit or float(frame["bytes"].iloc[-1]) / 10
-        metric = run.task.metric
-        at = answer(frame, metric, Budget(max_bytes=limit))
-        figure = float(chosen_by(frame, metric)[at.row]) * (1 if metric.higher_is_better else -1)
-        found.append((figure if at.fits else -np.inf, run))
-    return [run for _, run in sorted(found, key=lambda pair: -pair[0])]
+        limit = limit or float(sizes[-1]) / 10
+        found.append((float(np.max(figures[sizes <= limit], initial=-np.inf)), run))
+    for _, run in sorted(found, key=lambda pair: -pair[0]):
+        with suppress(RunError):
+            metrics(run)
+            yield run
+
+
+@lru_cache(maxsize=256)
+def _judged(path: Path, stamp: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes, ascending, and what sizes are chosen by, turned so that more is better; both (sizes,). Raises RunError."""
+    run = opened(path, stamp)
+    metric = run.task.metric
+    table = read_numbers(path / METRICS, ["bytes", f"validation_{metric.name}"])
+    if not len(table):
+        raise RunError(f"{METRICS} holds no sizes")
+    size, figure = table[table[:, 0].argsort(kind="stable")].T
+    return size, np.where(np.isnan(figure), -np.inf, figure * (1 if metric.higher_is_better else -1))
 
 
 def _newest(runs: list[Run]) -> list[Run]:
