@@ -54,7 +54,7 @@ class Recipe:
     batch_size: int | None = None  # None: 500, and less on small data
     lr: float | None = 5e-3  # peak of warm-up and cosine
     warmup: float = 0.05  # share of the steps
-    weight_decay: float = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
+    weight_decay: float | None = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
     alpha: float = 0.25
     tables: bool = False  # an offset of each bias for every halving of the width (`core.scale`)
 
@@ -133,7 +133,7 @@ class Stratified(Recipe):
     }
     epochs: int | None = None  # 15; 60 on small data, where many more would learn their noise
     lr: float | None = None  # 7e-3; 2e-2 where each cutoff sees the whole batch, whose gradient is less noisy
-    weight_decay: float = 0.12
+    weight_decay: float | None = None  # 0.12; 0.3 on small data, which are soon known by heart
     alpha: float = 0.3
     tables: bool = True
     strata: int = 4
@@ -142,14 +142,15 @@ class Stratified(Recipe):
     whole_batch: bool | None = None
 
     def for_rows(self, n: int) -> Stratified:
-        """Small data: the whole batch for each cutoff, more epochs, and a larger rate."""
+        """Small data: the whole batch for each cutoff, more epochs, a larger rate, and more weight decay."""
         small = n < 16 * LARGEST_BATCH
         whole = small if self.whole_batch is None else self.whole_batch
         rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (4 if whole else 16))))
         # 15 are on Fashion-MNIST the time of ten of a plain training's (benchmarks/recipes.py)
         epochs = self.epochs or (60 if small else 15)
         lr = self.lr or (2e-2 if whole else 7e-3)
-        return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr)
+        decay = (0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay
+        return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr, weight_decay=decay)
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first; the same share of full width in every layer."""

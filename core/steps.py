@@ -210,7 +210,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     table = model.table if isinstance(model, Elastic) else None
     decays = [p for p in model.parameters() if p.dim() > 1 and p is not table]
     others = [p for p in model.parameters() if p.dim() <= 1 or p is table]
-    groups = [{"params": decays, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [{"params": decays, "weight_decay": decided(recipe.weight_decay)}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=decided(recipe.lr), fused=True)
 
 

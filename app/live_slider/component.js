@@ -42,6 +42,13 @@ export default function ({ data, parentElement }) {
     window.picked = { run: state.data.run, width: state.data.rows[state.index].width, moving: state.moving };
     window.dispatchEvent(new Event("picked"));
   };
+  const inAddress = (width) => { // what is on the screen
+    const address = location.href.replace(/([?&]width=)\d+/, `$1${width}`);
+    if (address === location.href) return;
+    try {
+      history.pushState({}, "", address);
+    } catch {} // Safari allows a hundred in half a minute; the server puts it right once it hears of the pick
+  };
   const fill = () => input.style.setProperty("--fill", `${100 * Number(input.value)}%`);
   const settle = (index) => { // thumb and readout on a size that there is
     input.value = String(state.places[index]);
@@ -77,10 +84,7 @@ export default function ({ data, parentElement }) {
     picks.number = (picks.number ?? 0) + 1;
     picks.waiting = { run: state.data.run, width, number: picks.number, told: false };
     if (picks.atOnce || picks.open.size) picks.tell?.();
-    else { // the address says what is on the screen
-      const address = location.href.replace(/([?&]width=)\d+/, `$1${width}`);
-      if (address !== location.href) history.pushState({}, "", address);
-    }
+    else inAddress(width);
   };
   const moveByKey = (index) => {
     state.moving = true;

@@ -38,11 +38,11 @@ def test_ratios_are_of_medians_and_a_missed_limit_is_said(capsys: pytest.Capture
     from app_figures import LIMITS, ratios, say, summary
 
     def settle(ms: float) -> dict:
-        return {"released": summary([ms, ms, 9 * ms]), "message": summary([ms]), "bytes": summary([100])}
+        return {"released": summary([ms, ms, 9 * ms]), "messages": summary([1]), "bytes": summary([100])}
 
     found = {
         "picks": {
-            "settle_ms": {"bare": settle(100), "pick": settle(140), "many": settle(154)},
+            "settle_ms": {"bare": settle(100), "pick": settle(140), "open": settle(300), "many": settle(330)},
             "readout_ms": summary([1.0]), "readout_in_the_next_frame": True, "messages_while_dragging": 0,
         },
         "download": {"first_s": 3.0, "bundle_s": summary([0.6]), "bytes": 10**6},
