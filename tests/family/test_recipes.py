@@ -139,7 +139,7 @@ def test_large_data_share_the_batch_and_small_data_do_not():
     assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 60, 2e-2)
     assert (large.weight_decay, small.weight_decay) == (0.12, 0.3)
     assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0, "what was chosen stays"
-    own = Stratified(whole_batch=False, epochs=3, lr=0.1)
+    own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
     assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62)
     with pytest.raises(TypeError, match="for_rows"):
         decided(Stratified().lr)
