@@ -1,6 +1,7 @@
 // The way from the slider to the server. It hears of a pick at once where the page shows what only it can say of the
 // size, else as soon as the hand goes on to something else: until then there is nothing that it could do. A pick waits
-// until the server says that it heard of it, as a message is lost where another page is opened right after it.
+// until the server says that it heard of it. On the way to another page it goes on waiting, for whoever comes back: a
+// message of this page that comes after the next one was asked for would leave that one empty.
 export default function ({ data, setTriggerValue }) {
   const picks = (window.picks ??= { open: new Set() }); // whichever of the parts is there first
   picks.atOnce = data.at_once;
@@ -14,7 +15,7 @@ export default function ({ data, setTriggerValue }) {
   if (picks.atOnce) picks.tell();
   if (picks.ready) return;
   picks.ready = true;
-  const own = (element) => element.classList?.contains("live") || element.classList?.contains("st-key-curve");
+  const own = (element) => element.tagName === "A" || ["live", "st-key-curve"].some((name) => element.classList?.contains(name));
   const elsewhere = (event) => {
     if (!event.composedPath().some(own)) picks.tell();
   };
