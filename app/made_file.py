@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -73,8 +74,9 @@ async def respond(request: Request) -> Response:
         _LOG.exception("file for %s", request.url.query)
         problem = f"something failed that nobody foresaw ({type(error).__name__}); the log says more"
         return JSONResponse({"problem": problem}, status_code=500)
+    plain = re.sub(r"[^\w.-]", "_", found.name, flags=re.ASCII)  # for those who know no other alphabet, such as curl
     headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name)}",
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.name)}",
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         SAID: quote(json.dumps({"name": found.name, "text": found.said, "sha256": found.sha256})),
