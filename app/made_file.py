@@ -27,7 +27,7 @@ from core.export import FORMATS, export, file_name
 from core.report import kilobytes
 from core.runs import Run
 
-SAID = "X-Handed-Over"  # the header that says what was handed over: percent-encoded JSON of `text` and `sha256`
+SAID = "X-Handed-Over"  # the header that says what was handed over: percent-encoded JSON of `name`, `text`, `sha256`
 AT_ONCE = 4  # files that are made at the same time; who comes then waits
 
 _LOG = logging.getLogger(__name__)

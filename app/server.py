@@ -97,7 +97,7 @@ def files() -> Route:
 
 async def hand_over(request: Request) -> Response:
     """Answer a request for a file."""
-    from app.made_file import respond  # which takes a while, and the first page does without
+    from app.made_file import respond  # once the pages are imported, which has what it needs
 
     return await respond(request)
 
