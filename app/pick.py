@@ -17,7 +17,7 @@ from app.question import question
 from app.scales import view
 from core.errors import RunError
 from core.frontier import as_good_as_full, recommended
-from core.record import path_range
+from core.path import path_range
 from core.runs import Run
 
 

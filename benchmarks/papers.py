@@ -25,7 +25,7 @@ from core import data as data_sets
 from core import models
 from core.dropout import recipe as recipe_named
 from core.frontier import log_spaced
-from core.record import path_range, path_widths
+from core.path import path_range, path_widths
 from core.tasks import Metric, task
 
 EXPERIMENTS = {  # data, model, its settings, recipes

@@ -16,7 +16,7 @@ from core import data as data_sets
 from core import models
 from core.data.dataset import Split
 from core.frontier import log_spaced
-from core.record import path_range, path_widths
+from core.path import path_range, path_widths
 
 if TYPE_CHECKING:
     from torch import nn

@@ -147,7 +147,7 @@ def triangular(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
     from peers.triangular import Triangular
 
     from core.elastic import load
-    from core.record import path_widths
+    from core.path import path_widths
     from core.scale import Scale
 
     full, family = bench.widths[-1], bench.plain

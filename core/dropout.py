@@ -7,6 +7,8 @@ recipe: a dataclass with its settings' `limits` and a `draw`, and its name in `R
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
@@ -15,11 +17,14 @@ import numpy as np
 
 from core.errors import UserError
 from core.layout import Width, whole_number
+from core.path import Range, halvings, range_of, widths_at
 from core.scale import MAX_ALPHA
 
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
+LEAST_SHARE = 0.0
+OWN_ROWS = 0.25  # of a shared batch, that bands see
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Cuts:
     cutoffs: tuple[Cutoff, ...]
     whole_batch: bool = False
     teacher: int | None = None  # cutoff whose output the others learn from, if any
-    shares: tuple[float, ...] | None = None  # of the batch, that each cutoff gets; None: all alike
+    #: Of the batch, from where to where each cutoff sees it, as shares; None: equal parts, one after the other.
+    spans: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,15 @@ class Recipe:
     def independent(self) -> bool:
         """Whether each layer draws a cutoff of its own, which wants a width for each layer."""
         return False
+
+    @property
+    def whitens(self) -> bool:
+        """Whether a fully-connected network learns from inputs that are partly whitened (`core.whitening`)."""
+        return False
+
+    def bands(self, widths: Mapping[str, Width]) -> tuple[Range, ...]:
+        """Ranges of narrow sizes that have weights of their own, from wide to narrow (`core.scale`)."""
+        return ()
 
     def for_rows(self, n: int) -> Recipe:
         """The recipe with everything that was left open decided, for a training part of n examples."""
@@ -114,14 +129,18 @@ class Paper(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Stratified(Recipe):
-    """K cutoffs a step, one from each log-stratum of [lower, full], so that small widths get their share.
+    """Cutoffs from all the sizes' logarithm in every step, so that small widths get their share.
 
-    The k-th of K is `round((full + 0.49) ** ((k + u) / K))`, u uniform in [0, 1), at least the lower bound. In a share
-    `full_share` of the steps the widest is full width. The batch is shared: the widest gets `widest_share` of it,
-    for full width is what lags most behind a network of its own, and the others the rest in equal parts.
+    From `own_below` of full size up all widths share their weights; K cutoffs of a step are theirs. The k-th of K is
+    `round((full + 0.49) ** p)`, where p is uniform in the k-th of K equal parts of what lies between the least and the
+    full size. In a share `full_share` of the steps the widest is full width, which lags most behind a network of its
+    own; in a share `least_share` the narrowest is the least, which has neighbours on one side alone.
 
-    Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then a quarter of them:
-    a step on so few rows costs its calls more than its rows.
+    Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise.
+
+    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together, the others the rest in
+    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then a
+    quarter of them: a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -130,42 +149,70 @@ class Stratified(Recipe):
         "full_share": (float, 0.0, 1.0),
         "widest_share": (float, 0.01, 0.99),
         "whole_batch": (bool, 0, 1),
+        "least_share": (float, 0.0, 1.0),
+        "own_below": (float, 0.0, 0.5),
+        "whiten": (bool, 0, 1),
     }
-    epochs: int | None = None  # 15; 60 on small data, where many more would learn their noise
-    lr: float | None = None  # 7e-3; 2e-2 where each cutoff sees the whole batch, whose gradient is less noisy
+    epochs: int | None = None  # 10; 60 on small data, where many more would learn their noise
+    lr: float | None = None  # 8e-3; 3e-2 where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float | None = None  # 0.12; 0.3 on small data, which are soon known by heart
     alpha: float = 0.3
     tables: bool = True
-    strata: int = 4
+    strata: int = 2
     full_share: float = 0.5
-    widest_share: float = 0.4
+    least_share: float = 0.25
+    widest_share: float = 0.45
     whole_batch: bool | None = None
+    own_below: float = 1 / 8
+    whiten: bool = True
+
+    @property
+    def whitens(self) -> bool:
+        """As it is set."""
+        return self.whiten
+
+    def bands(self, widths: Mapping[str, Width]) -> tuple[Range, ...]:
+        """One for each halving below `own_below` of full size."""
+        return halvings(widths, self.own_below)
 
     def for_rows(self, n: int) -> Stratified:
         """Small data: the whole batch for each cutoff, more epochs, a larger rate, and more weight decay."""
         small = n < 16 * LARGEST_BATCH
         whole = small if self.whole_batch is None else self.whole_batch
         rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (4 if whole else 16))))
-        # 15 are on Fashion-MNIST the time of ten of a plain training's (benchmarks/recipes.py)
-        epochs = self.epochs or (60 if small else 15)
-        lr = self.lr or (2e-2 if whole else 7e-3)
+        epochs = self.epochs or (60 if small else 10)
+        lr = self.lr or (3e-2 if whole else 8e-3)
         decay = (0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay
         return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr, weight_decay=decay)
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
-        """`strata` cutoffs, widest first; the same share of full width in every layer."""
-        *inside, full = rng.random(self.strata + 1).tolist()  # plain numbers: a draw is part of every step
+        """`strata` cutoffs, widest first, with the same share of full width in every layer; then those of bands."""
+        bands = self.bands(widths)
+        *inside, full, edge = rng.random(self.strata + 2).tolist()  # plain numbers: a draw is part of every step
         positions = [(k + u) / self.strata for k, u in enumerate(inside)]
+        if edge < self.least_share:
+            positions[0] = 0.0
         if full < self.full_share:
             positions[-1] = 1.0
-        cutoffs = tuple(
-            {name: min(max(round((w.full + 0.49) ** u), w.lower), w.full) for name, w in widths.items()}
-            for u in reversed(positions)
-        )
-        if self.whole_batch or self.strata == 1:
-            return Cuts(cutoffs, whole_batch=True)
-        others = self.strata - 1
-        return Cuts(cutoffs, shares=(self.widest_share, *[(1.0 - self.widest_share) / others] * others))
+        least = widths_at(widths, bands[0][1] + 1 if bands else range_of(widths)[0])
+        cutoffs = [{n: _between(least[n], w.full, u) for n, w in widths.items()} for u in reversed(positions)]
+        for low, top in bands:
+            u, edge = rng.random(2).tolist()
+            cutoffs.append(widths_at(widths, _between(low, top, 0.0 if edge < self.least_share else u)))
+        if self.whole_batch or len(cutoffs) == 1:
+            return Cuts(tuple(cutoffs), whole_batch=True)
+        own = OWN_ROWS if bands else 0.0
+        others = max(1, self.strata - 1)
+        step = (1.0 - own - self.widest_share) / others
+        ends = [0.0, *(self.widest_share + step * k for k in range(self.strata))]
+        spans = [*itertools.pairwise(ends), *[(1.0 - own, 1.0)] * len(bands)]
+        return Cuts(tuple(cutoffs), spans=tuple(spans))
+
+
+def _between(least: int, most: int, position: float) -> int:
+    """The size at a position from 0 to 1 between the logarithms of two sizes."""
+    low = math.log(least) / math.log(most + 0.49)
+    return min(max(round(float((most + 0.49) ** (low + (1.0 - low) * position))), least), most)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +12,16 @@ from torch import nn
 from torch.func import functional_call
 
 from core.batch_norm import buffers, set_mode
+from core.beside import Beside
 from core.chain import Chain, find_chain
-from core.dropout import Cuts
+from core.dropout import Cutoff, Cuts
 from core.family import Family
 from core.layout import Axis
-from core.scale import Scale, knot_shares, knots, tabled
+from core.path import Range, widths_at
+from core.scale import Band, Scale, knot_shares, knots, tabled
+from core.whitening import Whitening
 
+BAND_RATE, BAND_GROWS = 2.0, 1.35  # a narrow network wants a larger rate: the first band's, and from band to band
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
 Sizes = Sequence[tuple[tuple[int, int], ...]]
 
@@ -26,10 +30,11 @@ class Elastic(nn.Module):
     """The full weights of a family, run at any width through slices of them.
 
     Autograd carries the gradients of every slice into the full weights, and everything happens in `forward`, so
-    DistributedDataParallel and the like work on it unchanged.
+    DistributedDataParallel and the like work on it unchanged; with bands it wants `find_unused_parameters`, since a
+    step meets some of them. A band is one of these modules itself, with the band's widest for full size.
     """
 
-    def __init__(self, family: Family, alpha: float, tables: bool = False) -> None:
+    def __init__(self, family: Family, alpha: float, tables: bool = False, bands: Sequence[Range] = ()) -> None:
         super().__init__()
         self.family = family
         self.layout = family.layout
@@ -51,51 +56,171 @@ class Elastic(nn.Module):
         self._columns = dict(zip(named, itertools.pairwise([0, *itertools.accumulate(sizes)]), strict=True))
         #: All tables side by side over `TABLE_RATE`, (knots, entries): one product gives every offset of a step.
         self.table = nn.Parameter(torch.zeros(knots(self.layout), sum(sizes))) if named else None
+        self.whitening: Whitening | None = None
+        self.ranges = tuple(bands)  # from wide to narrow
+        self.rates = [BAND_RATE * BAND_GROWS**k for k in range(len(bands))]
+        self.beside = Beside(family, self.chain, bands, alpha, self.rates) if self.chain and bands else None
+        one_by_one = () if self.beside else bands
+        self.bands = nn.ModuleList(Elastic(family.narrowed(low, top), alpha) for low, top in one_by_one)
 
     @property
     def scale(self) -> Scale:
-        """What a slice is multiplied by and what is added to it; its tables are computed from the parameter."""
-        if self.table is None:
-            return self._fixed
-        whole = self.table * TABLE_RATE
-        return replace(self._fixed, tables={name: whole[:, a:b] for name, (a, b) in self._columns.items()})
+        """What a slice is multiplied by and what is added to it, and the bands, all computed from the parameters."""
+        tables = {}
+        if self.table is not None:
+            whole = self.table * TABLE_RATE
+            tables = {name: whole[:, a:b] for name, (a, b) in self._columns.items()}
+        return replace(self._fixed, tables=tables, bands=self._bands())
 
-    def forward(self, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
-        """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`).
+    def _bands(self) -> tuple[Band, ...]:
+        if self.beside is not None:
+            return self.beside.bands(self._state())
+        return tuple(
+            Band(low, top, part.layout, part.scale, part._state())
+            for (low, top), part in zip(self.ranges, self.bands, strict=False)
+            if isinstance(part, Elastic)
+        )
+
+    def fit(self, change: Callable[[nn.Module], None]) -> None:
+        """Do to every module with weights of its own what has to be done to a full one."""
+        for source in (self, *self.bands):
+            if isinstance(source, Elastic):
+                change(source.full)
+
+    def start_from(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take over the weights of a trained full model; those of a band are its leading part."""
+        self.full.load_state_dict(state, strict=True)
+        for number, band in enumerate(self.scale.bands):
+            leading = self.layout.slice(state, band.layout.full)
+            if self.beside is not None:
+                self.beside.take(number, leading)
+            else:
+                part: Any = self.bands[number]
+                part.full.load_state_dict(leading, strict=True)
+
+    def whiten(self, x: torch.Tensor) -> None:
+        """Let the first layers of a chain learn from inputs that are partly whitened, as some examples `x` say.
+
+        The weights that are there by now do the same as before. No other model is changed.
+        """
+        if self.chain is None:
+            return
+        with torch.no_grad():
+            rows = self.chain.enter(x, self._state())
+            centre = self.chain.links[0].bias is not None
+            self.whitening = Whitening(rows.flatten(0, -2), centre=centre)
+            self._rewrite_first(self.whitening.unfold)
+
+    def settle(self) -> None:
+        """Put the whitening into the weights, which take the inputs as they are from here on."""
+        if self.whitening is not None:
+            with torch.no_grad():
+                self._rewrite_first(self.whitening.fold)
+            self.whitening = None
+
+    def _rewrite_first(self, change: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> None:
+        assert self.chain is not None
+        link, state, bands = self.chain.links[0], self._state(), self.scale.bands
+        weight, bias = change(state[link.weight], state[link.bias] if link.bias else None)
+        state[link.weight].copy_(weight)
+        if link.bias and bias is not None:
+            state[link.bias].copy_(bias)
+        for number, band in enumerate(bands):
+            assert self.beside is not None
+            weight, bias = change(band.weights[link.weight], band.weights[link.bias] if link.bias else None)
+            changed = {link.weight: weight, **({link.bias: bias} if link.bias and bias is not None else {})}
+            self.beside.take(number, {**band.weights, **changed})
+
+    def enter(self, x: torch.Tensor) -> torch.Tensor:
+        """Inputs as a chain's first layer takes them in training, the same at every width: (batch, ..., features)."""
+        assert self.chain is not None
+        entered = self.chain.enter(x, self._state())
+        return entered if self.whitening is None else self.whitening(entered)
+
+    def forward(self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False) -> list[torch.Tensor]:
+        """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
         `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
         """
         self.penalty = None
-        if self.chain is not None:
-            return self._run_chain(self.chain, x, cuts)
-        states = self._slices(cuts.cutoffs, self._state())
-        outputs, penalties = [], []
-        for cutoff, state, rows in zip(cuts.cutoffs, states, parts(len(x), cuts), strict=True):
+        rows = parts(len(x), cuts)
+        if self.chain is not None and not entered:
+            x = self.enter(x)
+        outputs: dict[int, torch.Tensor] = {}
+        penalties: list[torch.Tensor] = []
+        places = self._by_band(cuts.cutoffs)
+        if self.chain is not None and self.beside is not None:
+            in_bands = {band: found for band, found in places.items() if band is not None}
+            outputs |= self._run_beside(self.chain, self.beside, x, cuts.cutoffs, rows, in_bands)
+            places = {None: places[None]} if None in places else {}
+        for band, found in places.items():
+            source: Any = self if band is None else self.bands[band]
+            cutoffs, spans = [cuts.cutoffs[k] for k in found], [rows[k] for k in found]
+            if self.chain is not None:
+                outputs |= zip(found, self._run_chain(self.chain, x, cutoffs, spans), strict=True)
+            else:
+                outputs |= zip(found, source._run_each(x, cutoffs, spans, penalties), strict=True)
+        self.penalty = torch.stack(penalties).mean() if penalties else None
+        return [outputs[k] for k in range(len(outputs))]
+
+    def _by_band(self, cutoffs: Sequence[Cutoff]) -> dict[int | None, list[int]]:
+        """Which cutoffs each band has the weights of; None: those that share the full ones."""
+        tops = [widths_at(self.layout.widths, top) for _, top in self.ranges]
+        found: dict[int | None, list[int]] = {}
+        for k, cutoff in enumerate(cutoffs):
+            fits = (b for b in reversed(range(len(tops))) if all(cutoff[n] <= most for n, most in tops[b].items()))
+            found.setdefault(next(fits, None), []).append(k)
+        return found
+
+    def _run_beside(
+        self,
+        chain: Chain,
+        beside: Beside,
+        x: torch.Tensor,
+        cutoffs: Sequence[Cutoff],
+        rows: Sequence[slice],
+        places: Mapping[int, list[int]],
+    ) -> dict[int, torch.Tensor]:
+        """Outputs of bands by place: all in one pass where each has one cutoff on the same rows, as in a step."""
+        each = [places[band][0] for band in sorted(places)]
+        alike = len(each) == sum(map(len, places.values())) == len(self.ranges)
+        if alike and all(rows[k] == rows[each[0]] for k in each):
+            return dict(zip(each, beside(x[rows[each[0]]], [cutoffs[k] for k in each]), strict=True))
+        bands = self.scale.bands if places else ()
+        return {k: chain.run(x[rows[k]], bands[band].fold(cutoffs[k])) for band, found in places.items() for k in found}
+
+    def _run_each(
+        self, x: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice], penalties: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """The outputs of siblings run one by one; what they add to the loss is added to `penalties`."""
+        outputs = []
+        for cutoff, state, span in zip(cutoffs, self._slices(cutoffs, self._state()), rows, strict=True):
             sibling = set_mode(self.family.sibling(**cutoff), self.training, by_batch=True)
             # a module writes its running statistics; those of one slice are no other's, so it writes to a copy
             state |= {name: state[name].clone() for name in self._estimated}
-            outputs.append(call(sibling, state, x[rows]))
+            outputs.append(call(sibling, state, x[span]))
             penalty = vars(sibling).get("penalty")  # not a parameter or buffer that happens to bear the name
             if isinstance(penalty, torch.Tensor):
                 sibling.penalty = None  # type: ignore[assignment]  # a sibling is kept, its graph must not be
                 if self.training:
                     penalties.append(penalty)
-        self.penalty = torch.stack(penalties).mean() if penalties else None
         return outputs
 
-    def _run_chain(self, chain: Chain, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
+    def _run_chain(
+        self, chain: Chain, entered: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice]
+    ) -> list[torch.Tensor]:
         """The outputs of a chain. Cutoffs on the same rows share the first layer: a narrow one is its prefix."""
         full = self._state()
-        entered = chain.enter(x, full)
-        if not cuts.whole_batch or len(cuts.cutoffs) == 1:
-            states = self._slices(cuts.cutoffs, full)
-            return [chain.run(entered[rows], s) for rows, s in zip(parts(len(x), cuts), states, strict=True)]
+        if len(cutoffs) == 1 or any(span != rows[0] for span in rows):
+            states = self._slices(cutoffs, full)
+            return [chain.run(entered[span], s) for span, s in zip(rows, states, strict=True)]
         link = chain.links[0]
         own = {name: full.pop(name) for name in (link.weight, link.bias) if name}
-        states = self._slices(cuts.cutoffs, full)
-        kept = [self.layout.tensors[link.weight].shape_at(cutoff)[0] for cutoff in cuts.cutoffs]
-        widest = self._slices([cuts.cutoffs[kept.index(max(kept))]], own)[0]
-        first = nn.functional.linear(entered, widest[link.weight], widest[link.bias] if link.bias else None)
+        states = self._slices(cutoffs, full)
+        kept = [self.layout.tensors[link.weight].shape_at(cutoff)[0] for cutoff in cutoffs]
+        widest = self._slices([cutoffs[kept.index(max(kept))]], own)[0]
+        bias = widest[link.bias] if link.bias else None
+        first = nn.functional.linear(entered[rows[0]], widest[link.weight], bias)
         shared = _leading(link.activate(first), [((first.dim() - 1, size),) for size in kept], [1.0] * len(kept))
         return [chain.run(h, state, start=1) for h, state in zip(shared, states, strict=True)]
 
@@ -216,6 +341,9 @@ def _leading(value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> Seque
     """The parts of `_Leading`; the tensor itself where nothing is cut."""
     if all(t == 1.0 for t in times) and all(value.shape[dim] == size for kept in sizes for dim, size in kept):
         return [value] * len(sizes)
+    if len(sizes) == 1:  # one gradient alone: torch's own slice costs less
+        part = _part(value, sizes[0])
+        return [part if times[0] == 1.0 else part * times[0]]
     parts_of: Sequence[torch.Tensor] = _Leading.apply(value, sizes, times)
     return parts_of
 
@@ -250,15 +378,20 @@ def parts(n: int, cuts: Cuts) -> list[slice]:
     k = len(cuts.cutoffs)
     if cuts.whole_batch:
         return [slice(0, n)] * k
-    ends = [0, *(round(n * end) for end in itertools.accumulate(cuts.shares or ()))]
-    if cuts.shares is None or any(a >= b for a, b in itertools.pairwise(ends)):  # or a part would be empty
+    found = [slice(round(n * a), round(n * b)) for a, b in cuts.spans or ()]
+    if not found or any(span.start >= span.stop for span in found):  # of a few rows, some would have none
         return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
-    return [slice(a, b) for a, b in itertools.pairwise([*ends[:-1], n])]
+    return found
 
 
 def with_tensors(scale: Scale) -> Scale:
-    """The scale with its tables as tensors, whatever they were."""
-    return replace(scale, tables={name: torch.as_tensor(table).detach() for name, table in scale.tables.items()})
+    """The scale with its tables and the weights of its bands as tensors, whatever they were."""
+    bands = tuple(
+        replace(b, scale=with_tensors(b.scale), weights={n: torch.as_tensor(v).detach() for n, v in b.weights.items()})
+        for b in scale.bands
+    )
+    tables = {name: torch.as_tensor(table).detach() for name, table in scale.tables.items()}
+    return replace(scale, tables=tables, bands=bands)
 
 
 def folded_state(
@@ -269,7 +402,7 @@ def folded_state(
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """The exact weights of the small model at `widths` as torch tensors: cut, then scaled, with its own statistics."""
-    tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
+    tensors = {} if scale.band(widths) else {name: torch.as_tensor(value) for name, value in weights.items()}
     state = with_tensors(scale).fold(family.layout.slice(tensors, widths), family.layout, widths)
     return state | {name: torch.as_tensor(value) for name, value in (statistics or {}).items()}
 

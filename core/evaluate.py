@@ -1,24 +1,25 @@
 """Predictions and losses of every width on the same rows. Imports torch.
 
-For a fully-connected chain all widths come from nearly one pass: the first layer is computed once, and the second
-layer's product grows by one feature's share from width to width. Anything else runs each small model as it is.
+A fully-connected chain gives all widths in nearly one pass (`core.incremental`). Anything else runs each small model
+as it is.
 """
 
 from __future__ import annotations
 
-import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from core.batch_norm import set_mode
-from core.chain import Chain, Link, find_chain
+from core.chain import Chain, find_chain
 from core.elastic import call, folded_state, with_tensors
 from core.family import Family
-from core.record import path_widths
+from core.incremental import Incremental
+from core.path import path_widths
 from core.scale import Scale
 
 CHUNK_ROWS = 512  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
@@ -33,19 +34,6 @@ class Scores:
     predictions: np.ndarray  # (n, widths) class, or (n, outputs, widths) numbers
     loss: np.ndarray  # (widths,) sum over rows, float64
     rows: int = 0
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One width of the incremental sweep: the second layer's new columns and rows, and what follows."""
-
-    columns: int
-    rows: int
-    new_columns: torch.Tensor
-    new_rows: torch.Tensor
-    bias: torch.Tensor
-    factor: float
-    rest: list[tuple[torch.Tensor, torch.Tensor, float]]  # weight, bias, factor of each later layer
 
 
 @dataclass
@@ -72,9 +60,16 @@ class Evaluator:
             raise ValueError("widths must ascend")
         self._states: dict[int, dict[str, torch.Tensor]] = {}
         self._held = 0
-        self._links = [_in_place(link) for link in self.chain.links] if self.chain else []
-        self._plan = self._make_plan() if self.chain else []
-        self._classes = len(self.weights[self.chain.links[-1].weight]) if self.chain else 0
+        self._passes = self._plan(self.chain) if self.chain else []
+
+    def _plan(self, chain: Chain) -> list[Incremental]:
+        """A pass for the widths of each band, and one for those that share the full weights."""
+        layout, passes = self.family.layout, []
+        sizes = [path_widths(layout, width) for width in self.widths]
+        for band, found in itertools.groupby(sizes, self.scale.band):
+            source = (band.layout, band.scale, band.weights) if band else (layout, self.scale, self.weights)
+            passes.append(Incremental(chain, *source, list(found)))
+        return passes
 
     def start(self, n: int, outputs: int) -> Scores:
         """Nothing known yet of `n` rows; `outputs` is the number of classes, or of numbers that are predicted."""
@@ -89,7 +84,7 @@ class Evaluator:
                 rows = slice(scores.rows, min(len(x), scores.rows + CHUNK_ROWS))
                 inputs = torch.from_numpy(np.array(x[rows])).float()
                 targets = torch.from_numpy(np.array(y[rows]))
-                outputs = self._incremental(inputs) if self.chain else self._each(inputs)
+                outputs = self._in_one_pass(self.chain, inputs) if self.chain else self._each(inputs)
                 if self.classes:
                     loss, predictions = _judge(outputs, targets)
                     if self.chain:
@@ -119,37 +114,11 @@ class Evaluator:
         """Scores of every width by running every small model: (widths, classes, batch)."""
         return torch.stack([self.model(width)(x).T for width in self.widths])
 
-    def _incremental(self, x: torch.Tensor) -> torch.Tensor:
-        """The same in nearly one pass. Features come first, so that a narrower layer is a leading run of memory."""
-        assert self.chain is not None
-        first_link, second_link, *rest = self._links
-        entered = self.chain.enter(x, self.weights).T  # (features, batch)
-        bias = self.weights[first_link.bias][:, None] if first_link.bias else torch.zeros(1)
-        first = first_link.activate(torch.addmm(bias, self.weights[first_link.weight], entered))  # (hidden, batch)
-        # unscaled and without bias; it holds `inside` features of the first layer and `outside` rows so far
-        second = torch.empty(len(self.weights[second_link.weight]), x.shape[0])  # (hidden2, batch)
-        scratch = torch.empty_like(second)
-        inside = outside = 0
-        outputs = torch.empty(len(self._plan), self._classes, x.shape[0])
-        for output, step in zip(outputs, self._plan, strict=True):
-            if step.columns > inside and outside:
-                _grow(second[:outside], step.new_columns, first[inside : step.columns])
-            if step.rows > outside:
-                torch.mm(step.new_rows, first[: step.columns], out=second[outside : step.rows])
-            inside, outside = step.columns, step.rows
-            h = torch.add(step.bias, second[:outside], alpha=step.factor, out=scratch[:outside] if rest else output)
-            h = second_link.activate(h)
-            for link, (weight, bias, factor) in zip(rest[:-1], step.rest[:-1], strict=True):
-                h = link.activate(torch.addmm(bias, weight, h, alpha=factor))
-            if rest:
-                torch.mm(step.rest[-1][0], h, out=output)
-            else:
-                output.copy_(h)  # the same memory, where the activation wrote over it
-        if rest:  # scale and bias of the last layer, for all widths in one go
-            outputs.mul_(torch.tensor([step.rest[-1][2] for step in self._plan])[:, None, None])
-            biases = torch.stack([step.rest[-1][1].expand(self._classes, 1) for step in self._plan])
-            outputs = rest[-1].activate(outputs.add_(biases))
-        return outputs  # (widths, classes, batch)
+    def _in_one_pass(self, chain: Chain, x: torch.Tensor) -> torch.Tensor:
+        """The same, from nearly one pass for each set of weights."""
+        entered = chain.enter(x, self.weights).T
+        found = [run(entered) for run in self._passes]
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     def _error(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean squared error over the outputs: (widths, outputs, batch) and (outputs, batch) to (widths, batch)."""
@@ -157,45 +126,6 @@ class Evaluator:
         if self.deviation is not None:
             error /= torch.from_numpy(self.deviation)[:, None]
         return error.square_().mean(1)
-
-    def _make_plan(self) -> list[_Step]:
-        """What each width adds to the one before, as views of the weights."""
-        assert self.chain is not None
-        _, second, *rest = self.chain.links
-        layout, zero = self.family.layout, torch.zeros(1, 1)
-
-        def bias_of(name: str | None, rows: int, widths: Mapping[str, int]) -> torch.Tensor:
-            if name is None:
-                return zero
-            offset = self.scale.offset(name, layout, widths)
-            bias: torch.Tensor = self.weights[name][:rows]
-            return (bias if offset is None else bias + offset)[:, None]
-
-        plan = []
-        inside = outside = 0
-        for width in self.widths:
-            widths = path_widths(layout, width)
-            factors = self.scale.factors(layout, widths)
-            rows, columns = layout.tensors[second.weight].shape_at(widths)
-            weight = self.weights[second.weight]
-            later = []
-            for link in rest:
-                n, k = layout.tensors[link.weight].shape_at(widths)
-                part = self.weights[link.weight][:n, :k]
-                later.append((part, bias_of(link.bias, n, widths), factors.get(link.weight, 1.0)))
-            plan.append(
-                _Step(
-                    columns=columns,
-                    rows=rows,
-                    new_columns=weight[:outside, inside:columns],
-                    new_rows=weight[outside:rows, :columns],
-                    bias=bias_of(second.bias, rows, widths),
-                    factor=factors.get(second.weight, 1.0),
-                    rest=later,
-                )
-            )
-            inside, outside = columns, rows
-        return plan
 
     def _decide_ties(self, logits: torch.Tensor, predictions: torch.Tensor, x: torch.Tensor) -> None:
         """Where rounding could tip the scales, ask the small model, so that both paths predict the same."""
@@ -206,26 +136,6 @@ class Evaluator:
             # on the whole block, since a matrix product's rounding depends on how many rows it has
             chosen = self.model(self.widths[index])(x).argmax(-1)
             predictions[index] = torch.where(close[index], chosen, predictions[index])
-
-
-def _grow(total: torch.Tensor, weight: torch.Tensor, features: torch.Tensor) -> None:
-    """Add the new features' share: (rows, batch) += (rows, k) @ (k, batch)."""
-    if weight.shape[1] == 1:
-        total.addr_(weight[:, 0], features[0])
-    else:
-        total.addmm_(weight, features)
-
-
-def _in_place(link: Link) -> Link:
-    """The link with activations that write over their input, which is always this file's own scratch."""
-
-    def convert(op: Any) -> Any:
-        if hasattr(op, "inplace"):
-            op = copy.copy(op)
-            op.inplace = True
-        return op
-
-    return replace(link, after=tuple(map(convert, link.after)))
 
 
 def _judge(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

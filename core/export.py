@@ -84,7 +84,9 @@ def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
     """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
     if _polished(run, widths):
         return run.polished_weights(run.polished_width or 0)
-    folded = run.scale().fold(run.slice(**widths), run.layout, widths) | run.statistics(widths)
+    scale = run.scale()
+    leading = {} if scale.band(widths) else run.slice(**widths)
+    folded = scale.fold(leading, run.layout, widths) | run.statistics(widths)
     # not ascontiguousarray, which gives a scalar a dimension
     return {name: np.asarray(value, order="C") for name, value in folded.items()}
 

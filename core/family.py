@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from core.errors import LayoutError, UserError
 from core.factory import Factory, reason
 from core.layout import Layout, Width, whole_number
 from core.measure import measure
+from core.path import narrowed
 from core.torch_modules import known
 
 if TYPE_CHECKING:
@@ -111,6 +113,12 @@ class Family:
                 self._siblings.popitem(last=False)
         self._siblings.move_to_end(key)
         return self._siblings[key]
+
+    def narrowed(self, low: int, top: int) -> Family:
+        """The same family with the point `top` of a sweep as its full size and `low` as its lower bound."""
+        family = copy.copy(self)  # siblings are kept once, whoever asks for them
+        family._layout = narrowed(self.layout, low, top)
+        return family
 
     def slice(self, state: Mapping[str, Any], /, **widths: int) -> dict[str, Any]:
         """A state dict of `build(**widths)`: leading parts of the full one, as views where they are one run.

@@ -15,7 +15,8 @@ from core.dropout import Recipe
 from core.errors import RunError
 from core.family import Family
 from core.record import RunRecord
-from core.runs import TABLES, Run, fingerprint
+from core.run_files import stored
+from core.runs import Run, fingerprint
 from core.store import RunStore
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ def write(
     import torch
 
     from core.batch_norm import buffers, estimate
+    from core.elastic import with_tensors
     from core.width_statistics import batches
 
     if buffers(model.full):
         estimate(model.full, (x.to(where) for x in batches(data, seed)))
+    scale = with_tensors(model.scale)
     weights = {name: value.detach().cpu().numpy() for name, value in model.full.state_dict().items()}
-    tables = {TABLES + name: np.array(table.detach().cpu()) for name, table in model.scale.tables.items()}
-    weights |= tables
+    weights |= stored(scale)
     rows = np.sort(np.random.default_rng([seed, 3]).permutation(data.test.n)[:EXAMPLES_KEPT])
     examples = {"x": data.test.x[rows], "y": data.test.y[rows], "index": rows.astype(np.int64)}
     record = RunRecord(
@@ -113,7 +115,7 @@ def write(
             **({"picture": list(data.picture)} if data.picture else {}),
         },
         recipe=recipe.to_json(),
-        scale=model.scale.to_json(),
+        scale=scale.to_json(),
         training={
             "seed": seed,
             "plan": plan,

@@ -18,7 +18,7 @@ import numpy as np
 from core import files
 from core.errors import RunError, UserError
 from core.layout import DTYPES
-from core.record import path_range, path_widths
+from core.path import path_range, path_widths
 from core.run_files import POLISHED, fingerprint, open_tensors, read_tensor
 
 if TYPE_CHECKING:

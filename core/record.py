@@ -127,15 +127,3 @@ def _statistics(found: Any, layout: Layout) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(n, str) and n in layout.tensors for n in found):
         raise RunError("statistics must be a list of names of the layout's tensors; restore it from a copy")
     return tuple(found)
-
-
-def path_widths(layout: Layout, width: int) -> dict[str, int]:
-    """All named widths at one point of a sweep: the widest is `width`, the others keep their share of it."""
-    largest = max(layout.full.values())
-    return {name: max(w.lower, min(w.full, -(-width * w.full // largest))) for name, w in layout.widths.items()}
-
-
-def path_range(layout: Layout) -> tuple[int, int]:
-    """Smallest and largest point of a sweep; every point between is one too."""
-    largest = max(layout.widths.values(), key=lambda w: w.full)
-    return largest.lower, largest.full

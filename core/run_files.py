@@ -3,7 +3,7 @@
 A run is a folder:
 
     run.json             what it is and how it was made (`core.record`)
-    model.safetensors    the full-width weights, and the recipe's tables over width where it has them
+    model.safetensors    the full-width weights, and the recipe's tables over width and bands where it has them
     statistics.safetensors  of normalisation over batches at each width, where the model has any
     examples.safetensors held-out examples to show, to try and to check exports on
     metrics.parquet      a row for each width, written by the sweep
@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ import numpy as np
 from core import files
 from core.errors import RunError
 from core.layout import DTYPES, Layout
-from core.record import RECORD, RunRecord, path_range, path_widths
-from core.scale import knots, tabled
+from core.path import narrowed, path_range, path_widths
+from core.record import RECORD, RunRecord
+from core.scale import Band, Scale, band_ranges, knots, tabled
 from core.tasks import task
 
 WEIGHTS = "model.safetensors"
@@ -42,6 +44,7 @@ CHECKPOINT, DIVERGED = "checkpoint.safetensors", "diverged"  # files in it
 PARTIAL = "sweep.partial.safetensors"  # of a sweep that goes on or was interrupted
 
 TABLES = "tables/"  # before the name of the vector that a table in the weights' file is added to
+BANDS = "bands/"  # then a band's widest, as in `bands/15/`, before the names of its weights and tables
 
 MAX_WEIGHTS_BYTES = 64 * 2**30
 
@@ -72,27 +75,66 @@ def read_tensors(folder: Path, name: str) -> dict[str, np.ndarray]:
         return {key: read_tensor(file, name, key) for key in file.keys()}  # noqa: SIM118 (no mapping)
 
 
-def check_weights(folder: Path, layout: Layout) -> None:
-    """Names, shapes and types in the weights' header against the layout; no weight is read. Raises RunError."""
-    wanted = layout.tensors
+def stored(scale: Scale) -> dict[str, np.ndarray]:
+    """Tables and bands under their names in the weights' file. The scale's are tensors of torch."""
+    found = {f"{TABLES}{name}": np.array(table.cpu()) for name, table in scale.tables.items()}
+    for band in scale.bands:
+        weights = {name: np.array(value.cpu()) for name, value in band.weights.items()}
+        found |= {f"{BANDS}{band.top}/{name}": value for name, value in (weights | stored(band.scale)).items()}
+    return found
+
+
+def read_scale(folder: Path, record: RunRecord) -> Scale:
+    """What a slice is multiplied by, what is added to it, and the bands. Raises RunError."""
+    with open_tensors(folder, WEIGHTS) as file:
+        names = list(file.keys())
+
+        def under(prefix: str) -> dict[str, np.ndarray]:
+            return {
+                key.removeprefix(prefix): read_tensor(file, WEIGHTS, key) for key in names if key.startswith(prefix)
+            }
+
+        def scale(prefix: str, layout: Layout) -> Scale:
+            said = {key: value for key, value in record.scale.items() if key != "bands"}
+            return Scale.from_json(said, layout, under(f"{prefix}{TABLES}"))
+
+        bands = []
+        for low, top in band_ranges(record.scale, record.layout):
+            prefix, layout = f"{BANDS}{top}/", narrowed(record.layout, low, top)
+            weights = {name: read_tensor(file, WEIGHTS, f"{prefix}{name}") for name in layout.tensors}
+            bands.append(Band(low, top, layout, scale(prefix, layout), weights))
+        return replace(scale("", record.layout), bands=tuple(bands))
+
+
+def check_weights(folder: Path, record: RunRecord) -> None:
+    """Names, shapes and types in the weights' header against the record; no weight is read. Raises RunError."""
+    sources = {"": record.layout}
+    for low, top in band_ranges(record.scale, record.layout):
+        sources[f"{BANDS}{top}/"] = narrowed(record.layout, low, top)
+    known: set[str] = set()
     with open_tensors(folder, WEIGHTS) as file:
         names = set(file.keys())
-        for name in wanted.keys() - names:
-            raise RunError(f"{WEIGHTS} lacks tensor {name!r} of the layout; restore the file from a copy")
-        tables = {f"{TABLES}{name}": (knots(layout), *wanted[name].shape) for name in tabled(layout)}
-        for name in names & tables.keys() - wanted.keys():
-            header = file.get_slice(name)
-            if (tuple(header.get_shape()), header.get_dtype()) != (tables[name], DTYPES["float32"][0]):
-                raise RunError(f"{WEIGHTS}: {name!r} has shape {tuple(header.get_shape())}, not {tables[name]}")
-        for name in names - wanted.keys() - tables.keys():
+        for prefix, layout in sources.items():
+            wanted = {f"{prefix}{name}": tensor for name, tensor in layout.tensors.items()}
+            for name in wanted.keys() - names:
+                raise RunError(f"{WEIGHTS} lacks tensor {name!r} of the layout; restore the file from a copy")
+            tables = {
+                f"{prefix}{TABLES}{name}": (knots(layout), *layout.tensors[name].shape) for name in tabled(layout)
+            }
+            for name in names & tables.keys() - wanted.keys():
+                header = file.get_slice(name)
+                if (tuple(header.get_shape()), header.get_dtype()) != (tables[name], DTYPES["float32"][0]):
+                    raise RunError(f"{WEIGHTS}: {name!r} has shape {tuple(header.get_shape())}, not {tables[name]}")
+            for name, tensor in wanted.items():
+                header = file.get_slice(name)
+                shape, dtype = tuple(header.get_shape()), header.get_dtype()
+                if shape != tensor.shape:
+                    raise RunError(f"{WEIGHTS}: tensor {name!r} has shape {shape}, the layout wants {tensor.shape}")
+                if dtype != DTYPES[tensor.dtype][0]:
+                    raise RunError(f"{WEIGHTS}: tensor {name!r} is of type {dtype}, the layout wants {tensor.dtype}")
+            known |= wanted.keys() | tables.keys()
+        for name in names - known:
             raise RunError(f"{WEIGHTS} holds tensor {name!r}, which the layout does not know")
-        for name, tensor in wanted.items():
-            header = file.get_slice(name)
-            shape, dtype = tuple(header.get_shape()), header.get_dtype()
-            if shape != tensor.shape:
-                raise RunError(f"{WEIGHTS}: tensor {name!r} has shape {shape}, the layout wants {tensor.shape}")
-            if dtype != DTYPES[tensor.dtype][0]:
-                raise RunError(f"{WEIGHTS}: tensor {name!r} is of type {dtype}, the layout wants {tensor.dtype}")
 
 
 def verify_weights(folder: Path, sha256: str) -> None:

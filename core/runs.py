@@ -17,7 +17,8 @@ import numpy as np
 from core import files, polished, run_files
 from core.errors import RunError, UserError
 from core.layout import Layout
-from core.record import RECORD, RunRecord, path_range, path_widths
+from core.path import path_range, path_widths
+from core.record import RECORD, RunRecord
 from core.run_files import (
     CHECKPOINT,
     DIVERGED,
@@ -71,7 +72,7 @@ class Run:
                 raise RunError(f"the training of {name} is not finished; repeat its command with --resume")
             raise RunError(f"{self.path} holds no {RECORD}; name the folder of a run, such as runs/digits")
         self.record = RunRecord.from_json(files.read_json(self.path / RECORD))
-        run_files.check_weights(self.path, self.layout)
+        run_files.check_weights(self.path, self.record)
 
     @property
     def id(self) -> str:
@@ -148,15 +149,15 @@ class Run:
             return {name: run_files.read_tensor(file, WEIGHTS, name) for name in self.layout.tensors}
 
     def scale(self) -> Scale:
-        """What a slice is multiplied by and what is added to it. Raises RunError where it is not that of the record."""
+        """What a slice is multiplied by, what is added to it, and the weights that narrow widths have of their own.
+
+        Raises RunError where the file is not that of the record.
+        """
         self._verify_weights()
-        with run_files.open_tensors(self.path, WEIGHTS) as file:
-            stored = [key for key in file.keys() if key.startswith(TABLES)]  # noqa: SIM118 (no mapping)
-            tables = {key.removeprefix(TABLES): run_files.read_tensor(file, WEIGHTS, key) for key in stored}
-        return Scale.from_json(self.record.scale, self.layout, tables)
+        return run_files.read_scale(self.path, self.record)
 
     def slice(self, **widths: int) -> dict[str, np.ndarray]:
-        """The leading part of the weights; no number is changed, and only that part is held in memory.
+        """The leading part of the full weights; no number is changed, and only that part is held in memory.
 
         Raises UserError for widths out of range, RunError where the weights are not those of the record.
         """

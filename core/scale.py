@@ -1,9 +1,12 @@
-"""What a width's weights are besides being cut: the recipe's scale and its tables over width. Needs no torch.
+"""What a width's weights are besides being cut: scale, tables over width, bands of their own. Needs no torch.
 
 Kept features are scaled by `(full / c) ** alpha` (arXiv 2205.06906, section 3: alpha 1), written on the input side of
 the weight that consumes them. A table holds what is added to a vector (a bias, a norm's affine) at full/2, full/4, ...
 features, since what a bias has to make up for differs most between small widths. Both fold into the weights, so an
 exported model needs no extra code.
+
+A band is a range of narrow widths with weights of its own: narrow networks lose most by sharing theirs with wide ones,
+and theirs are the fewest. Within a band all is as in the whole family, with the band's widest for full size.
 """
 
 from __future__ import annotations
@@ -15,8 +18,28 @@ from typing import Any
 
 from core.errors import RunError
 from core.layout import Layout
+from core.path import Range, path_range
 
 MAX_ALPHA = 2.0  # above the paper's 1 by as much as anybody may want to try
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Weights of their own for the widths from `low` to `top`, both points of a sweep."""
+
+    low: int
+    top: int
+    layout: Layout  # of the family, with the band's range for its widths
+    scale: Scale
+    weights: Mapping[str, Any]  # at `top`, under the layout's names
+
+    def holds(self, widths: Mapping[str, int]) -> bool:
+        """Whether no width is above the band's widest."""
+        return all(widths[name] <= most for name, most in self.layout.full.items())
+
+    def fold(self, widths: Mapping[str, int]) -> dict[str, Any]:
+        """The small model's weights at `widths`."""
+        return self.scale.fold(self.layout.slice(self.weights, widths), self.layout, widths)
 
 
 @dataclass(frozen=True)
@@ -27,6 +50,11 @@ class Scale:
     weights: tuple[str, ...] = ()
     #: Name of a vector -> (knots, full size): what is added to it where 1/2, 1/4, ... of the features are kept.
     tables: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    bands: tuple[Band, ...] = field(default=(), compare=False)  # from wide to narrow
+
+    def band(self, widths: Mapping[str, int]) -> Band | None:
+        """The band that has the weights at `widths`; None where they are a part of the full ones."""
+        return next((band for band in reversed(self.bands) if band.holds(widths)), None)
 
     def factors(self, layout: Layout, widths: Mapping[str, int]) -> dict[str, float]:
         """What each scaled weight is multiplied by at `widths`; those at 1 are left out."""
@@ -50,7 +78,12 @@ class Scale:
         return layout.slice_tensor(name, whole, widths)
 
     def fold(self, state: Mapping[str, Any], layout: Layout, widths: Mapping[str, int]) -> dict[str, Any]:
-        """The slice at `widths` with scale and tables folded in: what leaves the run is exactly `build(widths)`."""
+        """The slice at `widths` with scale and tables folded in, or the band's: what leaves the run is `build(widths)`.
+
+        `state` is the slice of the full weights.
+        """
+        if (band := self.band(widths)) is not None:
+            return band.fold(widths)
         factors, folded = self.factors(layout, widths), dict(state)
         for name, value in state.items():
             if name in factors:
@@ -61,7 +94,8 @@ class Scale:
 
     def to_json(self) -> dict[str, Any]:
         """For run.json, which holds no arrays."""
-        return {"alpha": self.alpha, "weights": list(self.weights)}
+        bands = {"bands": [[band.low, band.top] for band in self.bands]} if self.bands else {}
+        return {"alpha": self.alpha, "weights": list(self.weights), **bands}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], layout: Layout, tables: Mapping[str, Any] | None = None) -> Scale:
@@ -76,7 +110,28 @@ class Scale:
             tensor = layout.tensors.get(name) if isinstance(name, str) else None
             if tensor is None or len(tensor.shape) < 2 or len(tensor.axes[1] or ()) > 1:
                 raise RunError(f"the run's scale names {name!r}, which is no weight of its layout; restore run.json")
+        band_ranges(data, layout)
         return cls(float(alpha), tuple(weights), dict(tables or {}))
+
+
+def band_ranges(data: Mapping[str, Any], layout: Layout) -> tuple[Range, ...]:
+    """The ranges of the bands in what `Scale.to_json` gave. Raises RunError where they are damaged."""
+    found = data.get("bands", [])
+    ranges = tuple(tuple(pair) for pair in found) if isinstance(found, list) and all(map(_is_pair, found)) else None
+    least, above = path_range(layout)
+    for low, top in ranges or ():
+        if not least <= low <= top < above:
+            ranges = None
+            break
+        above = low
+    if ranges is None:
+        came = repr(found)[:80]
+        raise RunError(f"the run's scale has bands {came}, not ranges of sizes from wide to narrow; restore run.json")
+    return ranges
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(n) is int for n in value)
 
 
 def knots(layout: Layout) -> int:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
+FLOAT_BYTES, MOST_ENTERED, ENTERED_ROWS = 4, 2**29, 4096  # of inputs that are kept as the first layer takes them
 WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
@@ -56,7 +57,7 @@ class Training:
         where = next(model.parameters()).device
         n, batch = self.data.train.n, decided(recipe.batch_size)
         total = decided(recipe.epochs) * self.steps_an_epoch
-        x = torch.from_numpy(np.ascontiguousarray(self.data.train.x))
+        x, entered = self._inputs()
         y = torch.from_numpy(np.ascontiguousarray(self.data.train.y))
         if where.type == "cuda":  # whole on the GPU: picking a batch from the host would cost more than the step
             x, y = x.to(where), y.to(where)
@@ -79,11 +80,11 @@ class Training:
                     rows = order[index * batch : (index + 1) * batch]
                     rate = learning_rate(recipe, state.step, total)
                     for group in self.optimizer.param_groups:
-                        group["lr"] = rate
+                        group["lr"] = rate * group.get("times", 1.0)
                     inputs = x[rows].float()
                     if self.data.augment is not None:  # drawn from seed and step alone, as all else
                         inputs = self.data.augment(inputs, np.random.default_rng([self.seed, 4, state.step]))
-                    loss = train_step(model, self.optimizer, inputs, y[rows], draws[index], loss_of, soften)
+                    loss = train_step(model, self.optimizer, inputs, y[rows], draws[index], loss_of, soften, entered)
                     running = loss if running is None else 0.95 * running + 0.05 * loss
                     state.step += 1
                     state.seconds = seconds_before + time.monotonic() - started
@@ -106,6 +107,17 @@ class Training:
                         done = f"stopped after {state.step} of {total} steps; nothing is lost"
                         raise Interrupted(f"{done}: the same command with --resume continues")
         self.check_weights()
+
+    def _inputs(self) -> tuple[torch.Tensor, bool]:
+        """All training inputs, and whether they are as a chain's first layer takes them: that is computed once."""
+        import torch
+
+        x = torch.from_numpy(np.ascontiguousarray(self.data.train.x))
+        if self.model.chain is None or self.data.augment is not None or x.numel() * FLOAT_BYTES > MOST_ENTERED:
+            return x, False
+        where = next(self.model.parameters()).device
+        with torch.no_grad():
+            return torch.cat([self.model.enter(part.float().to(where)).cpu() for part in x.split(ENTERED_ROWS)]), True
 
     @property
     def steps_an_epoch(self) -> int:
@@ -146,23 +158,28 @@ def train_step(
     cuts: Cuts,
     loss_of: Loss,
     soften: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    entered: bool = False,
 ) -> torch.Tensor:
     """One step of the optimiser on a batch; returns the loss, detached.
 
-    x: (batch, ...), y: (batch,) or (batch, outputs). `soften` makes a teacher's output a target (softmax by default).
+    x: (batch, ...), of `Elastic.enter` where `entered`; y: (batch,) or (batch, outputs). `soften` makes a teacher's
+    output a target (softmax by default).
     """
     import torch
+
+    from core.elastic import parts
 
     for group in optimizer.param_groups:  # `zero_grad`, whose own account of each call a tiny step would feel
         for parameter in group["params"]:
             parameter.grad = None
-    outputs = model(x, cuts)
+    outputs = model(x, cuts, entered=entered)
     if cuts.teacher is not None:
         taught = (soften or _probabilities)(outputs[cuts.teacher].detach())
         losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
         loss = torch.stack(losses).mean()
     else:
-        loss = loss_of(torch.cat(outputs), torch.cat([y] * len(outputs)) if cuts.whole_batch else y)
+        targets = y if len(outputs) == 1 else torch.cat([y[rows] for rows in parts(len(x), cuts)])
+        loss = loss_of(torch.cat(outputs), targets)
     if model.penalty is not None:
         loss = loss + model.penalty
     loss.backward()
@@ -202,15 +219,29 @@ def _probabilities(output: torch.Tensor) -> torch.Tensor:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay on matrices alone: shrinking a bias or a gain only shifts a feature."""
+    """Adam with decoupled weight decay on matrices alone: shrinking a bias or a gain only shifts a feature.
+
+    Bands, which are narrow networks of their own, have a larger rate and no weight decay.
+    """
     import torch
 
     from core.elastic import Elastic
 
-    table = model.table if isinstance(model, Elastic) else None
-    decays = [p for p in model.parameters() if p.dim() > 1 and p is not table]
-    others = [p for p in model.parameters() if p.dim() <= 1 or p is table]
-    groups = [{"params": decays, "weight_decay": decided(recipe.weight_decay)}, {"params": others, "weight_decay": 0.0}]
+    table, bands, beside = (
+        (model.table, list(model.bands), model.beside) if isinstance(model, Elastic) else (None, [], None)
+    )
+    apart = {id(p) for part in (*bands, beside) if part is not None for p in part.parameters()}
+    shared = [p for p in model.parameters() if id(p) not in apart]
+    decays = [p for p in shared if p.dim() > 1 and p is not table]
+    others = [p for p in shared if p.dim() <= 1 or p is table]
+    if beside is not None:  # its rates are in its parameters
+        others += beside.parameters()
+    groups: list[dict[str, Any]] = [
+        {"params": decays, "weight_decay": decided(recipe.weight_decay)},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    for band, rate in zip(bands, model.rates if isinstance(model, Elastic) else (), strict=False):
+        groups.append({"params": list(band.parameters()), "weight_decay": 0.0, "times": rate})
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=decided(recipe.lr), fused=True)
 
 

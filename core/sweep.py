@@ -28,7 +28,7 @@ from core.frontier import AGAINST_FULL, log_spaced
 from core.interrupt import Interrupted, stop_requests
 from core.latency import machine_name, measure
 from core.partial import Partial
-from core.record import path_range
+from core.path import path_range
 from core.runs import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
 from core.sweep_table import against_last, metrics_table, number_columns, predictions_table
 from core.tables import check_numbers, write_table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.family import Family
-from core.record import path_widths
+from core.path import path_widths
 from core.runs import Run
 from core.tasks import Task
 

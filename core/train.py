@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from core.data import Dataset
 
+WHITENED_BY = 4000  # training examples that tell in which directions inputs vary
+
 __all__ = ["Interrupted", "learning_rate", "loss_function", "make_optimizer", "train", "train_step"]
 
 
@@ -102,10 +104,13 @@ def train(
     lr = decided(chosen.lr)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = Elastic(family, chosen.alpha, chosen.tables)
-        fit_inputs(model.full, *dataset.statistics())
+        model = Elastic(family, chosen.alpha, chosen.tables, chosen.bands(family.layout.widths))
+        mean, deviation = dataset.statistics()
+        model.fit(lambda module: fit_inputs(module, mean, deviation))
         if begin is not None:
-            model.full.load_state_dict(begin.weights, strict=True)
+            model.start_from(begin.weights)
+        if chosen.whitens:
+            model.whiten(_some_inputs(dataset, seed))
         check_outputs(model, example, dataset)
         check_batch(model, chosen, dataset)
         model.to(where)
@@ -122,6 +127,7 @@ def train(
         except Diverged:
             checkpoint.mark_diverged(out)
             raise
+        model.settle()
         run = write(out, model, dataset, chosen, seed, where, state, plan, begin, overwrite)
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
@@ -139,6 +145,14 @@ def as_dataset(data: Any) -> Dataset:
             f"the data are a {type(data).__name__}; give a Dataset, as core.data.load does, or (x, y) arrays"
         )
     return from_arrays(*data)
+
+
+def _some_inputs(data: Dataset, seed: int) -> torch.Tensor:
+    """Training inputs by which the others are judged."""
+    import torch
+
+    rows = np.sort(np.random.default_rng([seed, 7]).permutation(data.train.n)[:WHITENED_BY])
+    return torch.from_numpy(data.train.x[rows]).float()
 
 
 def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from core.batch_norm import buffers, estimate
 from core.elastic import load
-from core.record import path_widths
+from core.path import path_widths
 from core.scale import Scale
 from core.width_statistics import batches
 

@@ -17,7 +17,7 @@ from core.export import export
 from core.export_graph import _export_graph, _run_module, example_inputs, run_onnx, small_module
 from core.models import MODELS
 from core.onnx_graphs import GRAPHS, measured_onnx, plain_onnx
-from core.record import path_range
+from core.path import path_range
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_checkpoints"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.dropout import RECIPES, Cuts, Paper, Recipe, Sandwich, Stratified, decided, recipe
 from core.errors import UserError
 from core.layout import Width
+from core.path import halvings, range_of, widths_at
 
 ONE = {"hidden": Width(12, lower=3)}
 TWO = {"h1": Width(12, lower=3), "h2": Width(20)}
@@ -74,30 +75,74 @@ def test_paper_takes_one_cutoff_on_the_whole_batch():
 
 @pytest.mark.parametrize("strata", [1, 2, 4, 7])
 def test_stratified_is_the_formula(strata):
-    """The k-th of K is round((full + 0.49) ** ((k + u) / K)), at least the lower bound; widest first."""
-    chosen = Stratified(strata=strata, full_share=0.0)
+    """The k-th of K is round((full + 0.49) ** p), p from one of K equal parts between least and full; widest first."""
+    chosen = Stratified(strata=strata, full_share=0.0, least_share=0.0, own_below=0.0)
     u = np.random.default_rng(5).random(strata)
     cuts = chosen.draw(np.random.default_rng(5), TWO)
     for name, width in TWO.items():
-        formula = [round((width.full + 0.49) ** ((k + u[k]) / strata)) for k in range(strata)]
+        least = np.log(width.lower) / np.log(width.full + 0.49)
+        positions = [least + (1 - least) * (k + u[k]) / strata for k in range(strata)]
+        formula = [round((width.full + 0.49) ** p) for p in positions]
         assert [c[name] for c in cuts.cutoffs] == [max(width.lower, size) for size in formula[::-1]]
 
 
 @settings(max_examples=50, deadline=None)
-@given(families, st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**32))
-def test_stratified_goes_from_wide_to_narrow(widths, strata, full_share, seed):
-    cuts = Stratified(strata=strata, full_share=full_share).draw(np.random.default_rng(seed), widths)
-    assert len(cuts.cutoffs) == strata
+@given(families, st.integers(1, 9), st.floats(0, 1), st.floats(0, 0.5), st.integers(0, 2**32))
+def test_stratified_goes_from_wide_to_narrow(widths, strata, share, own_below, seed):
+    chosen = Stratified(strata=strata, full_share=share, least_share=1 - share, own_below=own_below)
+    cuts, bands = chosen.draw(np.random.default_rng(seed), widths), chosen.bands(widths)
+    assert len(cuts.cutoffs) == strata + len(bands)
     for name in widths:
         sizes = [c[name] for c in cuts.cutoffs]
         assert sizes == sorted(sizes, reverse=True)
+    for (low, top), cutoff in zip(bands, cuts.cutoffs[strata:], strict=True):
+        least, most = widths_at(widths, low), widths_at(widths, top)
+        assert all(least[name] <= cutoff[name] <= most[name] for name in widths)
 
 
 def test_stratified_gives_each_stratum_one_cutoff():
-    for cuts in draws(Stratified(strata=4, full_share=0.0), {"hidden": Width(256)}, 200):
+    for cuts in draws(Stratified(strata=4, full_share=0.0, own_below=0.0), {"hidden": Width(256)}, 200):
         edges = [round(256.49 ** (k / 4)) for k in range(5)]
         for k, cutoff in enumerate(reversed(cuts.cutoffs)):
             assert edges[k] <= cutoff["hidden"] <= edges[k + 1]
+
+
+def test_every_size_is_met_and_the_ends_of_a_range_more_often():
+    found = draws(Stratified(least_share=0.25, own_below=0.125), {"hidden": Width(256)}, 4000)
+    sizes, counts = np.unique([c["hidden"] for d in found for c in d.cutoffs], return_counts=True)
+    assert sizes.tolist() == list(range(1, 257))
+    met = dict(zip(sizes.tolist(), counts.tolist(), strict=True))
+    for low in (4, 8, 16, 32):
+        assert met[low] > 1000 > met[low + 1]
+    assert [met[alone] for alone in (1, 2, 3)] == [4000] * 3
+
+
+@pytest.mark.parametrize(
+    ("full", "below", "ranges"),
+    [
+        (256, 1 / 8, [(16, 31), (8, 15), (4, 7), (3, 3), (2, 2), (1, 1)]),
+        (100, 1 / 8, [(7, 12), (4, 6), (3, 3), (2, 2), (1, 1)]),
+        (100, 1 / 10, [(4, 6), (3, 3), (2, 2), (1, 1)]),
+        (20, 1 / 8, [(2, 2), (1, 1)]),
+        (8, 1 / 8, []),
+        (8, 1 / 2, [(3, 3), (2, 2), (1, 1)]),
+        (256, 0.0, []),
+    ],
+)
+def test_bands_are_halvings_and_the_smallest_sizes_alone(full, below, ranges):
+    assert list(halvings({"h": Width(full)}, below)) == ranges
+
+
+@settings(max_examples=100, deadline=None)
+@given(families, st.floats(0, 0.5))
+def test_bands_lie_side_by_side_from_the_lower_bound_up(widths, below):
+    low, full = range_of(widths)
+    found = halvings(widths, below)
+    assert [a - 1 for a, _ in found[:-1]] == [top for _, top in found[1:]]
+    assert all(a <= top < max(2 * a, 2) + 1 for a, top in found)
+    if found:
+        assert found[-1][0] == low
+        assert found[0][1] < below * full + 1
 
 
 @pytest.mark.parametrize("share", [0.0, 1 / 3, 1.0])
@@ -113,7 +158,9 @@ def test_stratified_is_full_in_its_share_of_the_steps(share):
 def test_stratified_shares_the_batch_unless_told_otherwise():
     shared = draws(Stratified(strata=4, widest_share=0.4), ONE, 1)[0]
     assert not shared.whole_batch
-    assert shared.shares == pytest.approx((0.4, 0.2, 0.2, 0.2))
+    assert np.allclose(shared.spans, [(0, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0)])
+    banded = draws(Stratified(strata=3, widest_share=0.45), {"hidden": Width(20)}, 1)[0]
+    assert np.allclose(banded.spans, [(0, 0.45), (0.45, 0.6), (0.6, 0.75), (0.75, 1), (0.75, 1)])
     assert draws(Stratified(whole_batch=True), ONE, 1)[0].whole_batch
     assert draws(Stratified(strata=1), ONE, 1)[0].whole_batch
 
@@ -129,14 +176,14 @@ def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_s
         assert 1 <= found.batch_size <= n
         assert found.batch_size == min(n, batch_size or found.batch_size)
     found = asked.for_rows(n)
-    assert found.epochs in ((epochs,) if epochs else (15, 60))
-    assert found.lr == (2e-2 if found.whole_batch else 7e-3)
+    assert found.epochs in ((epochs,) if epochs else (10, 60))
+    assert found.lr == (3e-2 if found.whole_batch else 8e-3)
 
 
 def test_large_data_share_the_batch_and_small_data_do_not():
     large, small = Stratified().for_rows(55_000), Stratified().for_rows(1_000)
-    assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 15, 7e-3)
-    assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 60, 2e-2)
+    assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 10, 8e-3)
+    assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 60, 3e-2)
     assert (large.weight_decay, small.weight_decay) == (0.12, 0.3)
     assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0, "what was chosen stays"
     own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
@@ -193,8 +240,8 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
 
 
 WHOLE = ["epochs", "batch_size", "strata", "between"]
-SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share"]
-FLAGS = ["each_layer", "whole_batch", "distil", "tables"]
+SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share", "least_share", "own_below"]
+FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 
 

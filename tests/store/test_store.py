@@ -229,18 +229,21 @@ def test_weights_are_looked_at_again_when_their_file_changes(put):
 
 def test_weights_of_another_kind(put):
     """Names, shapes and types are looked at on opening; not a number, when a weight is read."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import load_file, save_file
 
-    weights = Run(put("good")).weights()
+    weights = load_file(put("good") / "model.safetensors")  # those of the bands too
     spoilt = {
         "float16": {name: value.astype(np.float16) for name, value in weights.items()},
         "lacks tensor": {name: value for name, value in weights.items() if name != "2.weight"},
         "holds tensor 'extra'": {**weights, "extra": np.zeros(1, np.float32)},
         "has shape": {**weights, "2.weight": weights["2.weight"][:7]},
+        "lacks tensor 'bands/3/2.weight'": {n: value for n, value in weights.items() if n != "bands/3/2.weight"},
+        "'bands/3/2.weight' has shape": {**weights, "bands/3/2.weight": weights["2.weight"]},
+        "holds tensor 'bands/4/2.weight'": {**weights, "bands/4/2.weight": weights["2.weight"]},
     }
     wanted = {"float16": "is of type F16, the layout wants float32"}
     for what, state in spoilt.items():
-        path = put(what.split()[0].lower())
+        path = put(what.split()[0].lower().strip("'").replace("/", "-") + str(len(state)))
         save_file({name: np.ascontiguousarray(value) for name, value in state.items()}, path / "model.safetensors")
         with pytest.raises(RunError, match=wanted.get(what, what)):
             Run(path)

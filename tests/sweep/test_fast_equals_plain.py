@@ -11,7 +11,7 @@ from torch import nn
 
 from core import Family, Width
 from core.evaluate import CHUNK_ROWS, Evaluator, evaluate
-from core.record import path_range, path_widths
+from core.path import path_range, path_widths
 from core.scale import Scale
 
 ACTIVATIONS = {

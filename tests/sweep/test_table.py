@@ -17,7 +17,7 @@ from core.data import Dataset, InputFormat, Split, from_arrays
 from core.dropout import recipe
 from core.export import export
 from core.export_graph import small_module
-from core.record import path_widths
+from core.path import path_widths
 from core.sweep_table import against_last
 from core.tasks import wilson_interval
 from tests.helpers_training import RECIPES, clusters, small_data

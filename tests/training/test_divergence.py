@@ -61,8 +61,11 @@ def test_a_smaller_rate_goes_on_from_it(tmp_path, monkeypatch):
         spoil(patch, 6, loss=True)
         with pytest.raises(UserError, match="--resume and a smaller rate"):
             run_at(tmp_path / "run")
-    slower = recipe("stratified", whole_batch=False, **{**SETTINGS, "lr": 0.005})
-    for wrong in ({"recipe": recipe("stratified", epochs=3, batch_size=24, lr=0.03, whole_batch=False)}, {"seed": 1}):
+    slower = recipe("stratified", whole_batch=False, own_below=0.5, **{**SETTINGS, "lr": 0.005})
+    for wrong in (
+        {"recipe": recipe("stratified", epochs=3, batch_size=24, lr=0.03, whole_batch=False, own_below=0.5)},
+        {"seed": 1},
+    ):
         with pytest.raises(UserError, match="other settings, data or seed"):
             run_at(tmp_path / "run", resume=True, **wrong)
     run = run_at(tmp_path / "run", resume=True, recipe=slower)
@@ -114,5 +117,5 @@ def test_starting_again_is_true_as_well(tmp_path, monkeypatch):
             run_at(tmp_path / "run")
     with pytest.raises(UserError, match=r"--resume.*--overwrite"):
         run_at(tmp_path / "run")
-    slower = recipe("stratified", whole_batch=False, **{**SETTINGS, "lr": 0.005})
+    slower = recipe("stratified", whole_batch=False, own_below=0.5, **{**SETTINGS, "lr": 0.005})
     assert "rates" not in run_at(tmp_path / "run", overwrite=True, recipe=slower).record.training

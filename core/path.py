@@ -1,0 +1,56 @@
+"""All widths by one number: the points of a sweep, and ranges of them. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from core.layout import Layout, Width
+
+Range = tuple[int, int]  # lowest and highest point, both included
+ALONE = 4  # of fewer features each is so much of a network that no two sizes have much in common
+
+
+def widths_at(widths: Mapping[str, Width], point: int) -> dict[str, int]:
+    """All named widths at one point of a sweep: the widest is `point`, the others keep their share of it."""
+    largest = max(w.full for w in widths.values())
+    return {name: max(w.lower, min(w.full, -(-point * w.full // largest))) for name, w in widths.items()}
+
+
+def range_of(widths: Mapping[str, Width]) -> Range:
+    """Smallest and largest point of a sweep; every point between is one too."""
+    largest = max(widths.values(), key=lambda w: w.full)
+    return largest.lower, largest.full
+
+
+def path_widths(layout: Layout, width: int) -> dict[str, int]:
+    """`widths_at` for a layout's widths."""
+    return widths_at(layout.widths, width)
+
+
+def path_range(layout: Layout) -> Range:
+    """`range_of` for a layout's widths."""
+    return range_of(layout.widths)
+
+
+def halvings(widths: Mapping[str, Width], below: float) -> tuple[Range, ...]:
+    """The points under that share of full size as ranges in which the size at most doubles, from wide to narrow.
+
+    Of 256 and an eighth: 16 to 31, 8 to 15, 4 to 7; below `ALONE` each point by itself, 3, 2 and 1.
+    """
+    low, full = range_of(widths)
+    found: list[Range] = []
+    k = math.ceil(-math.log2(below)) if below > 0 else full.bit_length()
+    while (top := -(-full // 2**k) - 1) >= max(low, ALONE):
+        found.append((max(low, ALONE, -(-full // 2 ** (k + 1))), top))
+        k += 1
+    most = ALONE - 1 if found else min(top, ALONE - 1)
+    return (*found, *((point, point) for point in range(most, low - 1, -1)))
+
+
+def narrowed(layout: Layout, low: int, top: int) -> Layout:
+    """The layout of the same family with the point `top` as its full size and `low` as its lower bound."""
+    least, most = path_widths(layout, low), path_widths(layout, top)
+    widths = {name: Width(most[name], least[name]) for name in layout.widths}
+    return Layout(widths, {name: replace(t, shape=t.shape_at(most)) for name, t in layout.tensors.items()})
