@@ -111,30 +111,26 @@ def check_weights(folder: Path, record: RunRecord) -> None:
     sources = {"": record.layout}
     for low, top in band_ranges(record.scale, record.layout):
         sources[f"{BANDS}{top}/"] = narrowed(record.layout, low, top)
-    known: set[str] = set()
+    wanted: dict[str, tuple[tuple[int, ...], str]] = {}  # shape and type of what has to be there
+    tables: dict[str, tuple[tuple[int, ...], str]] = {}  # and of what may be there
+    for prefix, layout in sources.items():
+        wanted |= {f"{prefix}{name}": (tensor.shape, tensor.dtype) for name, tensor in layout.tensors.items()}
+        for name in tabled(layout):
+            tables[f"{prefix}{TABLES}{name}"] = ((knots(layout), *layout.tensors[name].shape), "float32")
     with open_tensors(folder, WEIGHTS) as file:
         names = set(file.keys())
-        for prefix, layout in sources.items():
-            wanted = {f"{prefix}{name}": tensor for name, tensor in layout.tensors.items()}
-            for name in wanted.keys() - names:
-                raise RunError(f"{WEIGHTS} lacks tensor {name!r} of the layout; restore the file from a copy")
-            tables = {
-                f"{prefix}{TABLES}{name}": (knots(layout), *layout.tensors[name].shape) for name in tabled(layout)
-            }
-            for name in names & tables.keys() - wanted.keys():
-                header = file.get_slice(name)
-                if (tuple(header.get_shape()), header.get_dtype()) != (tables[name], DTYPES["float32"][0]):
-                    raise RunError(f"{WEIGHTS}: {name!r} has shape {tuple(header.get_shape())}, not {tables[name]}")
-            for name, tensor in wanted.items():
-                header = file.get_slice(name)
-                shape, dtype = tuple(header.get_shape()), header.get_dtype()
-                if shape != tensor.shape:
-                    raise RunError(f"{WEIGHTS}: tensor {name!r} has shape {shape}, the layout wants {tensor.shape}")
-                if dtype != DTYPES[tensor.dtype][0]:
-                    raise RunError(f"{WEIGHTS}: tensor {name!r} is of type {dtype}, the layout wants {tensor.dtype}")
-            known |= wanted.keys() | tables.keys()
-        for name in names - known:
-            raise RunError(f"{WEIGHTS} holds tensor {name!r}, which the layout does not know")
+        for name in sorted(wanted.keys() - names):
+            raise RunError(f"{WEIGHTS} lacks tensor {name!r} of the layout; restore the file from a copy")
+        for name in sorted(names):
+            if name not in wanted and name not in tables:
+                raise RunError(f"{WEIGHTS} holds tensor {name!r}, which the layout does not know")
+            shape, dtype = wanted.get(name) or tables[name]
+            header = file.get_slice(name)
+            found, kind = tuple(header.get_shape()), header.get_dtype()
+            if found != shape:
+                raise RunError(f"{WEIGHTS}: tensor {name!r} has shape {found}, the layout wants {shape}")
+            if kind != DTYPES[dtype][0]:
+                raise RunError(f"{WEIGHTS}: tensor {name!r} is of type {kind}, the layout wants {dtype}")
 
 
 def verify_weights(folder: Path, sha256: str) -> None:

@@ -242,8 +242,8 @@ def test_weights_of_another_kind(put):
         "holds tensor 'bands/4/2.weight'": {**weights, "bands/4/2.weight": weights["2.weight"]},
     }
     wanted = {"float16": "is of type F16, the layout wants float32"}
-    for what, state in spoilt.items():
-        path = put(what.split()[0].lower().strip("'").replace("/", "-") + str(len(state)))
+    for k, (what, state) in enumerate(spoilt.items()):
+        path = put(f"spoilt-{k}")
         save_file({name: np.ascontiguousarray(value) for name, value in state.items()}, path / "model.safetensors")
         with pytest.raises(RunError, match=wanted.get(what, what)):
             Run(path)
