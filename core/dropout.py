@@ -157,7 +157,7 @@ class Stratified(Recipe):
     lr: float | None = None  # 8e-3; 3e-2 where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float | None = None  # 0.12; 0.3 on small data, which are soon known by heart
     alpha: float = 0.3
-    tables: bool = True
+    tables: bool = False
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25

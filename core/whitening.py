@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-FLOOR = 0.05  # of the whole variance; a direction that holds this much is shrunk by the square root of two
+FLOOR = 0.1  # of the whole variance; a direction that holds this much is shrunk by the square root of two
 DIRECTIONS = 12  # at most so many are shrunk
 
 

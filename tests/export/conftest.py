@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from core import Family, Run, sweep, train
 from core.data import from_arrays, load
@@ -49,7 +50,8 @@ def clusters(shape: tuple[int, ...], classes: int = 4, n: int = 240) -> tuple[np
 
 def _digits(folder: Path) -> Run:
     data = load("digits")
-    return trained(folder, mlp(data, hidden=24, layers=2), data, "stratified", alpha=0.5)
+    # a width of 24 leaves bands of 6 to 11, 4 and 5, 3, 2 and 1
+    return trained(folder, mlp(data, hidden=24, layers=2), data, "stratified", alpha=0.5, tables=True, own_below=0.5)
 
 
 def _image(folder: Path) -> Run:
@@ -103,10 +105,15 @@ def own_run(tmp_path_factory):
 
 
 def reference(run: Run, widths: dict[str, int], x: np.ndarray) -> np.ndarray:
-    """Scores of an MLP's width from its full weights and tables by the formulas; nothing of core's slicing."""
-    weights, alpha, tables = run.weights(), run.record.scale["alpha"], run.scale().tables
+    """Scores of an MLP's width from the numbers in its file by the formulas; nothing of core's slicing."""
+    file, alpha = load_file(run.path / "model.safetensors"), run.record.scale["alpha"]
     sizes = [*widths.values()] * (run.record.family["settings"]["layers"] // len(widths))
-    full = run.record.family["settings"]["hidden"]
+    full, prefix = run.record.family["settings"]["hidden"], ""
+    for _, top in run.record.scale.get("bands", []):  # from wide to narrow
+        if max(sizes) <= top:
+            full, prefix = top, f"bands/{top}/"
+    weights = {name.removeprefix(prefix): value for name, value in file.items() if name.startswith(prefix)}
+    tables = {name.removeprefix("tables/"): value for name, value in weights.items() if name.startswith("tables/")}
     h = x.reshape(len(x), -1).astype(np.float64) * weights["1.scale"] + weights["1.shift"]
     rows = [*sizes, len(run.record.labels)]
     halvings = np.mean([np.log2(full / size) for size in sizes])

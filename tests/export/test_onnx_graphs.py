@@ -58,7 +58,7 @@ import json, sys
 from pathlib import Path
 from core.export import export
 from core.export_graph import example_inputs, run_onnx
-from core.record import path_range
+from core.path import path_range
 from core.runs import Run
 shapes = {}
 for path in map(Path, sys.argv[1:]):
