@@ -26,7 +26,8 @@ def page() -> None:
         "While it learns, the network is cut again and again at a random place, as the dashed line shows: it has to do "
         "its best with the features to the left alone. So what matters most gathers on the left, and each further "
         "feature adds a little. A smaller size is the left part, taken as it is: an ordinary network, with no "
-        "retraining. The method is called Structural Dropout ([arXiv 2205.06906](https://arxiv.org/abs/2205.06906))."
+        "retraining. The very smallest sizes would lose most by sharing with the large ones, so the usual recipe gives "
+        "them features of their own, learned in the same training. The method is called Structural Dropout ([arXiv 2205.06906](https://arxiv.org/abs/2205.06906))."
     )
     st.subheader("What you can do here", anchor="doing")
     for name, lines in CAN_DO.items():
