@@ -115,9 +115,15 @@ class Training:
         x = torch.from_numpy(np.ascontiguousarray(self.data.train.x))
         if self.model.chain is None or self.data.augment is not None or x.numel() * FLOAT_BYTES > MOST_ENTERED:
             return x, False
-        where = next(self.model.parameters()).device
+        where, found = next(self.model.parameters()).device, None
         with torch.no_grad():
-            return torch.cat([self.model.enter(part.float().to(where)).cpu() for part in x.split(ENTERED_ROWS)]), True
+            for rows in torch.arange(len(x)).split(ENTERED_ROWS):
+                part = self.model.enter(x[rows].float().to(where)).cpu()
+                if found is None:
+                    found = torch.empty(len(x), *part.shape[1:])
+                found[rows] = part
+        assert found is not None
+        return found, True
 
     @property
     def steps_an_epoch(self) -> int:
