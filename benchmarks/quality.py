@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGES = {"torch_pruning": "torch-pruning", "modelopt": "nvidia-modelopt"}  # by the name under which it is imported
-SOURCES = ("core/dropout.py", "core/elastic.py", "core/scale.py", "core/steps.py", "core/polish.py",
-           "benchmarks/trainings.py", "benchmarks/quality_task.py", "benchmarks/dedicated.py")  # fmt: skip
+TRAINS = ("dropout", "elastic", "beside", "cutting", "whitening", "path", "scale", "steps", "polish")
+SOURCES = (*(f"core/{name}.py" for name in TRAINS), "benchmarks/trainings.py", "benchmarks/quality_task.py",
+           "benchmarks/dedicated.py")  # fmt: skip
 
 
 def measured(name: str, where: tuple[str, str | None, bool], seed: int, known: dict[str, float], chosen: Any) -> dict:

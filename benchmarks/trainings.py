@@ -146,9 +146,9 @@ def triangular(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
     """A plain training under a triangle of masks; the widths are its leading slices."""
     from peers.triangular import Triangular
 
-    from core.elastic import load
     from core.path import path_widths
     from core.scale import Scale
+    from core.small import load
 
     full, family = bench.widths[-1], bench.plain
     stack: Any = bench.build(full, seed)

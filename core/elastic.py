@@ -14,6 +14,7 @@ from torch.func import functional_call
 from core.batch_norm import buffers, set_mode
 from core.beside import Beside
 from core.chain import Chain, find_chain
+from core.cutting import leading, offset
 from core.dropout import Cutoff, Cuts
 from core.family import Family
 from core.layout import Axis
@@ -23,7 +24,6 @@ from core.whitening import Whitening
 
 BAND_RATE, BAND_GROWS = 2.0, 1.35  # a narrow network wants a larger rate: the first band's, and from band to band
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
-Sizes = Sequence[tuple[tuple[int, int], ...]]
 
 
 class Elastic(nn.Module):
@@ -221,7 +221,7 @@ class Elastic(nn.Module):
         widest = self._slices([cutoffs[kept.index(max(kept))]], own)[0]
         bias = widest[link.bias] if link.bias else None
         first = nn.functional.linear(entered[rows[0]], widest[link.weight], bias)
-        shared = _leading(link.activate(first), [((first.dim() - 1, size),) for size in kept], [1.0] * len(kept))
+        shared = leading(link.activate(first), [((first.dim() - 1, size),) for size in kept], [1.0] * len(kept))
         return [chain.run(h, state, start=1) for h, state in zip(shared, states, strict=True)]
 
     def _state(self) -> dict[str, torch.Tensor]:
@@ -245,7 +245,7 @@ class Elastic(nn.Module):
             elif name in self._runs:
                 runs = self._runs[name]
                 sizes = [tuple((dim, cutoff[width] * each) for dim, width, each in runs) for cutoff in cutoffs]
-                cut = _leading(value, sizes, times)
+                cut = leading(value, sizes, times)
             else:
                 cut = (self.layout.slice_tensor(name, value, cutoff) for cutoff in cutoffs)
                 cut = (part if t == 1.0 else part * t for part, t in zip(cut, times, strict=True))
@@ -271,88 +271,9 @@ class Elastic(nn.Module):
             for name, (start, end) in self._columns.items()
             for cutoff in cutoffs
         ]
-        found = _Offset.apply(mix, self.table, kept, *[full[name] for name in self._columns])
+        found = offset(mix, self.table, kept, [full[name] for name in self._columns])
         k = len(cutoffs)
         return {name: found[i * k : (i + 1) * k] for i, name in enumerate(self._columns)}
-
-
-class _Offset(torch.autograd.Function):
-    """Vectors plus their tables' offsets at each cutoff, cut; one product each way, however many they are.
-
-    mix: (cutoffs, knots), table: (knots, entries), the vectors side by side: (entries,). `kept` holds, by vector and
-    then by cutoff, from where to where among the entries.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, mix: torch.Tensor, table: torch.Tensor, kept: Sequence[tuple[int, int]], *vectors: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        ctx.save_for_backward(mix)
-        ctx.kept, ctx.sizes = kept, [len(v) for v in vectors]
-        ctx.set_materialize_grads(False)
-        rows = torch.addmm(torch.cat(vectors), mix, table).unbind()
-        found = (rows[i % len(rows)][a:b] for i, (a, b) in enumerate(kept))
-        # a kernel of cuDNN reads a vector in steps of 16 bytes, and a part may begin between two
-        return tuple(part.clone() for part in found) if table.is_cuda else tuple(found)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        (mix,) = ctx.saved_tensors
-        total = mix.new_zeros((len(mix), sum(ctx.sizes)))
-        rows = total.unbind()
-        for i, ((a, b), grad) in enumerate(zip(ctx.kept, grads, strict=True)):
-            if grad is not None:
-                rows[i % len(rows)][a:b] = grad
-        return None, mix.T @ total, None, *total.sum(0).split(ctx.sizes)
-
-
-class _Leading(torch.autograd.Function):
-    """Leading parts of one tensor, each times a number. All their gradients go into one padded one, not each its own.
-
-    `sizes` holds, for each part, what to keep of which dimension.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> tuple[torch.Tensor, ...]:
-        ctx.sizes, ctx.times, ctx.shape = sizes, times, value.shape
-        ctx.set_materialize_grads(False)
-        value = value.detach()
-        return tuple(
-            _part(value, kept) * t if t != 1.0 else _part(value, kept) for kept, t in zip(sizes, times, strict=True)
-        )
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, None, None]:
-        known = [(g, kept, t) for g, kept, t in zip(grads, ctx.sizes, ctx.times, strict=True) if g is not None]
-        if not known:
-            return None, None, None
-        grad, _, t = known[0]
-        if grad.shape == ctx.shape:  # nothing to pad, as at full width, which comes first
-            total = grad * t
-            del known[0]
-        else:
-            total = grad.new_zeros(ctx.shape)
-        for grad, kept, t in known:
-            _part(total, kept).add_(grad, alpha=t)
-        return total, None, None
-
-
-def _leading(value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> Sequence[torch.Tensor]:
-    """The parts of `_Leading`; the tensor itself where nothing is cut."""
-    if all(t == 1.0 for t in times) and all(value.shape[dim] == size for kept in sizes for dim, size in kept):
-        return [value] * len(sizes)
-    if len(sizes) == 1:  # one gradient alone: torch's own slice costs less
-        part = _part(value, sizes[0])
-        return [part if times[0] == 1.0 else part * times[0]]
-    parts_of: Sequence[torch.Tensor] = _Leading.apply(value, sizes, times)
-    return parts_of
-
-
-def _part(value: torch.Tensor, kept: tuple[tuple[int, int], ...]) -> torch.Tensor:
-    for dim, size in kept:
-        if size != value.shape[dim]:
-            value = value.narrow(dim, 0, size)
-    return value
 
 
 def call(sibling: nn.Module, state: Mapping[str, torch.Tensor], x: torch.Tensor) -> Any:
@@ -382,40 +303,3 @@ def parts(n: int, cuts: Cuts) -> list[slice]:
     if not found or any(span.start >= span.stop for span in found):  # of a few rows, some would have none
         return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
     return found
-
-
-def with_tensors(scale: Scale) -> Scale:
-    """The scale with its tables and the weights of its bands as tensors, whatever they were."""
-    bands = tuple(
-        replace(b, scale=with_tensors(b.scale), weights={n: torch.as_tensor(v).detach() for n, v in b.weights.items()})
-        for b in scale.bands
-    )
-    tables = {name: torch.as_tensor(table).detach() for name, table in scale.tables.items()}
-    return replace(scale, tables=tables, bands=bands)
-
-
-def folded_state(
-    family: Family,
-    scale: Scale,
-    weights: Mapping[str, Any],
-    widths: Mapping[str, int],
-    statistics: Mapping[str, Any] | None = None,
-) -> dict[str, torch.Tensor]:
-    """The exact weights of the small model at `widths` as torch tensors: cut, then scaled, with its own statistics."""
-    tensors = {} if scale.band(widths) else {name: torch.as_tensor(value) for name, value in weights.items()}
-    state = with_tensors(scale).fold(family.layout.slice(tensors, widths), family.layout, widths)
-    return state | {name: torch.as_tensor(value) for name, value in (statistics or {}).items()}
-
-
-def load(
-    family: Family,
-    scale: Scale,
-    weights: Mapping[str, Any],
-    widths: Mapping[str, int],
-    statistics: Mapping[str, Any] | None = None,
-) -> nn.Module:
-    """The plain small model at `widths`, ready to run."""
-    module = family.build(**widths)
-    state = {name: value.clone() for name, value in folded_state(family, scale, weights, widths, statistics).items()}
-    module.load_state_dict(state, strict=True)
-    return module.eval()

@@ -16,11 +16,12 @@ import torch
 
 from core.batch_norm import set_mode
 from core.chain import Chain, find_chain
-from core.elastic import call, folded_state, with_tensors
+from core.elastic import call
 from core.family import Family
 from core.incremental import Incremental
 from core.path import path_widths
 from core.scale import Scale
+from core.small import folded_state, with_tensors
 
 CHUNK_ROWS = 512  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
 MOST_HELD = 256 * 2**20  # bytes of small models' weights kept for the next block; a wide family's would fill the memory

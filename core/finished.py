@@ -87,7 +87,7 @@ def write(
     import torch
 
     from core.batch_norm import buffers, estimate
-    from core.elastic import with_tensors
+    from core.small import with_tensors
     from core.width_statistics import batches
 
     if buffers(model.full):

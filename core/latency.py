@@ -43,7 +43,7 @@ def measure(
     import torch
     from tqdm import tqdm
 
-    from core.elastic import load
+    from core.small import load
 
     scale, weights = run.scale(), run.weights()
     modules = [load(family, scale, weights, run.widths_at(width)) for width in widths]

@@ -114,7 +114,7 @@ class Slice:
 
 def slice_of(run: Run, width: int, data: Dataset | tuple[Any, Any] | None, family: Family | None) -> Slice:
     """The model at `width` as the run has it. Raises UserError for a width out of range or other data."""
-    from core.elastic import load
+    from core.small import load
 
     widths = run.widths_at(width)
     family = family_of(run, family)

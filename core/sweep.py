@@ -144,7 +144,7 @@ def _gives_probe(run: Run, family: Family) -> bool:
     import torch
 
     from core.batch_norm import set_mode
-    from core.elastic import load
+    from core.small import load
 
     wanted = np.array(run.record.training.get("probe") or [], dtype=np.float64)
     if wanted.ndim != 2:

@@ -43,7 +43,7 @@ def ensure(
     from tqdm import tqdm
 
     from core.batch_norm import estimate
-    from core.elastic import load
+    from core.small import load
 
     known = run.width_statistics()
     todo = [width for width in widths if width not in known]

@@ -15,10 +15,10 @@ from torch import nn
 
 from core import Family, LayoutError, Run, sweep, train
 from core.dropout import recipe
-from core.elastic import load
 from core.export import export
 from core.export_graph import run_onnx
 from core.layout import Layout
+from core.small import load
 from core.symmetry import TOLERANCE, Probe
 from tests.helpers_family import randomise
 

@@ -12,9 +12,9 @@ from quality_task import Bench, timed
 from torch import nn
 
 from core.batch_norm import buffers, estimate
-from core.elastic import load
 from core.path import path_widths
 from core.scale import Scale
+from core.small import load
 from core.width_statistics import batches
 
 if TYPE_CHECKING:

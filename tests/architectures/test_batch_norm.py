@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from core import Family, Run, RunError, UserError, sweep, train
 from core.data import load
 from core.dropout import recipe
-from core.elastic import load as load_model
 from core.export import export
 from core.interrupt import Interrupted
 from core.scale import Scale
+from core.small import load as load_model
 from core.width_statistics import ensure
 from tests.helpers_architectures import examples
 
@@ -35,7 +35,8 @@ def normed(hidden: int) -> nn.Module:
 def digits_run(tmp_path_factory) -> Run:
     torch.manual_seed(0)
     out = tmp_path_factory.mktemp("normed") / "run"
-    settings = recipe("stratified", epochs=8, lr=0.01, whole_batch=False)
+    shared = {"strata": 4, "own_below": 0.0, "widest_share": 0.4, "least_share": 0.0}  # one set of weights for all
+    settings = recipe("stratified", epochs=8, lr=0.01, whole_batch=False, tables=True, **shared)
     run = train(Family(normed, hidden=64), load("digits"), out=out, recipe=settings, progress=False)
     sweep(run, widths=WIDTHS, progress=False, latency=False)
     return run
@@ -50,11 +51,11 @@ def copied(digits_run, tmp_path) -> Run:
 
 
 def test_one_statistic_for_all_widths_would_be_wrong(digits_run):
-    """On digits the widest's would cost 5 points of accuracy at 16 of 64 features, 10 at 8, and change the scores by
-    more than a third of their size."""
+    """On digits the full width's would cost 5 points of accuracy at 16 of 64 features, 20 at 8, and change the scores
+    by more than a third of their size."""
     x, y = torch.from_numpy(digits_run.dataset.test.x).float(), digits_run.dataset.test.y
     scale, weights = digits_run.scale(), digits_run.weights()
-    for width, points in ((8, 0.10), (16, 0.05)):
+    for width, points in ((8, 0.20), (16, 0.05)):
         widths = digits_run.widths_at(width)
         with torch.no_grad():
             own = load_model(digits_run.family, scale, weights, widths, digits_run.statistics(widths))(x)

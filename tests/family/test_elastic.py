@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core.dropout import Cuts
-from core.elastic import Elastic, folded_state, load, parts
+from core.elastic import Elastic, parts
 from core.family import Family
 from core.layout import Width
 from core.scale import Scale
+from core.small import folded_state, load
 from tests.helpers_family import (
     Attention,
     Concat,
