@@ -24,7 +24,7 @@ T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
 LEAST_SHARE = 0.0
-OWN_ROWS = 0.3  # of a shared batch, that bands see
+OWN_ROWS = 0.25  # of a shared batch, that bands see
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Stratified(Recipe):
 
     Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise.
 
-    The batch is shared: the widest gets `widest_share` of it, the bands three tenths together, the others the rest in
+    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together, the others the rest in
     equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then a
     quarter of them: a step on so few rows costs its calls more than its rows.
     """
@@ -161,7 +161,7 @@ class Stratified(Recipe):
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25
-    widest_share: float = 0.4
+    widest_share: float = 0.45
     whole_batch: bool | None = None
     own_below: float = 1 / 8
     whiten: bool = True
