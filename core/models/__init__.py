@@ -58,14 +58,12 @@ MODELS: dict[str, Model] = {
     "pointnet": Model(
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
         meaning="PointNet, for clouds of points",
-        # tables took 12 points from full width in trainings of 12 epochs, one seed; a T-net's matrix has one too
-        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "tables": False, "whole_batch": False},
+        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False},
     ),
     "coordinates": Model(
         family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
         meaning="a coordinate network, for one picture",
-        # tables took 0.2 to 4.6 dB from every size but 2, one photograph and seed
-        recipe={"weight_decay": 0.0, "epochs": 40, "tables": False},
+        recipe={"weight_decay": 0.0, "epochs": 40},
     ),
     "liif": Model(
         family=f.liif_family, module="core.models.liif", call=f.liif_call, fit=f.liif_fit,
