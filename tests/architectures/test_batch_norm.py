@@ -149,7 +149,7 @@ def test_one_example_can_not_be_normalised(tmp_path):
     """Four cutoffs share a batch of four."""
     how = {"out": tmp_path / "run", "progress": False}
     shared = recipe("stratified", epochs=1, batch_size=4, strata=4, widest_share=0.4, whole_batch=False)
-    with pytest.raises(UserError, match=r"leaves 1 example .* a batch size of at least 10, or whole_batch"):
+    with pytest.raises(UserError, match=r"leaves 1 example .* a batch size of at least 8, or whole_batch"):
         train(Family(normed, hidden=8), load("digits"), recipe=shared, **how)
     assert not any(tmp_path.iterdir())
     whole = recipe("stratified", epochs=1, batch_size=4, whole_batch=True)
