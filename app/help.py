@@ -27,7 +27,8 @@ def page() -> None:
         "its best with the features to the left alone. So what matters most gathers on the left, and each further "
         "feature adds a little. A smaller size is the left part, taken as it is: an ordinary network, with no "
         "retraining. The very smallest sizes would lose most by sharing with the large ones, so the usual recipe gives "
-        "them features of their own, learned in the same training. The method is called Structural Dropout ([arXiv 2205.06906](https://arxiv.org/abs/2205.06906))."
+        "them features of their own, learned in the same training. The method is called Structural Dropout "
+        "([arXiv 2205.06906](https://arxiv.org/abs/2205.06906))."
     )
     st.subheader("What you can do here", anchor="doing")
     for name, lines in CAN_DO.items():

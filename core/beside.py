@@ -6,7 +6,7 @@ what is between the layers keeps to its own band, so that a pass through all of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -62,29 +62,29 @@ class Beside(nn.Module):
         found = []
         for number, ((low, top), layout) in enumerate(zip(self._ranges, self._layouts, strict=True)):
             state = {name: value for name, value in rest.items() if name in layout.tensors}
-            columns = slice(None)
-            for k, link in enumerate(self._chain.links):
-                start = sum(self._sizes[k][:number])
-                rows = slice(start, start + self._sizes[k][number])
+            for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
                 weight, bias = self._layer(k)
                 state[link.weight] = weight[rows, columns]
                 if link.bias and bias is not None:
                     state[link.bias] = bias[rows]
-                columns = rows
             found.append(Band(low, top, layout, self._scale, {name: state[name] for name in layout.tensors}))
         return tuple(found)
 
     @torch.no_grad()
     def take(self, number: int, state: Mapping[str, torch.Tensor]) -> None:
         """Put weights into band `number`."""
-        columns = slice(None)
-        for k, link in enumerate(self._chain.links):
-            start = sum(self._sizes[k][:number])
-            rows = slice(start, start + self._sizes[k][number])
+        for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
             rate = getattr(self, f"rate_{k}")[rows]
             self.weights[k][rows, columns] = state[link.weight] / rate[:, None]
             if link.bias:
                 self.biases[str(k)][rows] = state[link.bias] / rate
+
+    def _blocks(self, number: int) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of band `number` in each layer's weight."""
+        columns = slice(None)
+        for sizes in self._sizes:
+            rows = slice(sum(sizes[:number]), sum(sizes[: number + 1]))
+            yield rows, columns
             columns = rows
 
     def _layer(self, k: int) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -58,6 +58,7 @@ class Elastic(nn.Module):
         self.table = nn.Parameter(torch.zeros(knots(self.layout), sum(sizes))) if named else None
         self.whitening: Whitening | None = None
         self.ranges = tuple(bands)  # from wide to narrow
+        self._tops = [widths_at(self.layout.widths, top) for _, top in bands]
         self.rates = [BAND_RATE * BAND_GROWS**k for k in range(len(bands))]
         self.beside = Beside(family, self.chain, bands, alpha, self.rates) if self.chain and bands else None
         one_by_one = () if self.beside else bands
@@ -165,7 +166,7 @@ class Elastic(nn.Module):
 
     def _by_band(self, cutoffs: Sequence[Cutoff]) -> dict[int | None, list[int]]:
         """Which cutoffs each band has the weights of; None: those that share the full ones."""
-        tops = [widths_at(self.layout.widths, top) for _, top in self.ranges]
+        tops = self._tops
         found: dict[int | None, list[int]] = {}
         for k, cutoff in enumerate(cutoffs):
             fits = (b for b in reversed(range(len(tops))) if all(cutoff[n] <= most for n, most in tops[b].items()))
