@@ -62,12 +62,12 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
     from core import models
     from core.dropout import recipe as recipe_named
     from core.elastic import Elastic
-    from core.steps import make_optimizer, train_step
+    from core.steps import loss_function, make_optimizer, train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     x, y = torch.randn(batch, inputs), torch.randint(outputs, (batch,))
-    recipe = recipe_named("stratified" if name == "dense" else name).for_rows(LARGE)
+    recipe = recipe_named("stratified" if name == "dense" else name).for_rows(LARGE, chain=True)
     family = models.family(
         "mlp", inputs=inputs, outputs=outputs, hidden=hidden, layers=layers, each_layer=recipe.independent
     )
@@ -82,12 +82,18 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
             optimizer.step()
 
         return dense_step
-    model = Elastic(family, recipe.alpha, recipe.tables)
-    elastic_optimizer = make_optimizer(model, recipe)
+    model = Elastic(family, recipe.alpha, recipe.tables, recipe.bands(family.layout.widths), recipe.begun)
+    if recipe.whitens:
+        model.whiten(x)
+    with torch.no_grad():
+        entered = model.enter(x)  # as a training does it: once for all rows
+    elastic_optimizer, loss_of = make_optimizer(model, recipe), loss_function("classification")
     rng = np.random.default_rng(0)
 
     def step() -> None:
-        train_step(model, elastic_optimizer, x, y, recipe.draw(rng, model.layout.widths), F.cross_entropy)
+        train_step(
+            model, elastic_optimizer, entered, y, recipe.draw(rng, model.layout.widths), loss_of, entered=True
+        )
 
     return step
 

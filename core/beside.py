@@ -6,7 +6,8 @@ what is between the layers keeps to its own band, so that a pass through all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -17,19 +18,35 @@ from core.family import Family
 from core.path import Range
 from core.scale import Band, Scale
 
+STARTED = 4  # features; from five on one start is as good as another
+
 
 class Beside(nn.Module):
     """Bands with weights of their own, freshly drawn: those of `family` at each of `ranges`.
 
     Adam's step has no scale, so a band learns `rates` times as fast where its weights are that many times the
-    parameters.
+    parameters. A band of `STARTED` features or fewer is there `starts` times, each from another draw: so small a
+    network ends in one of several places, some of them points of accuracy below others.
     """
 
     def __init__(
-        self, family: Family, chain: Chain, ranges: Sequence[Range], alpha: float, rates: Sequence[float]
+        self,
+        family: Family,
+        chain: Chain,
+        ranges: Sequence[Range],
+        alpha: float,
+        rates: Sequence[float],
+        starts: int = 1,
     ) -> None:
         super().__init__()
+        times = [starts if top <= STARTED else 1 for _, top in ranges]
+        #: Of each band, the numbers of its starts, and the one that stands for it.
+        self._starts = [list(range(end - n, end)) for n, end in zip(times, itertools.accumulate(times), strict=True)]
+        self._kept = [first for first, *_ in self._starts]
+        ranges = [one for one, n in zip(ranges, times, strict=True) for _ in range(n)]
+        rates = [rate for rate, n in zip(rates, times, strict=True) for _ in range(n)]
         self._chain, self._ranges = chain, tuple(ranges)
+        self._known: dict[tuple[int, ...], list[float]] = {}
         self._layouts = [family.narrowed(low, top).layout for low, top in ranges]
         self._scale = Scale(alpha, chain.scaled_weights())
         states = [family.build(**layout.full).state_dict() for layout in self._layouts]
@@ -39,63 +56,94 @@ class Beside(nn.Module):
             own = [state[link.weight] for state in states]
             self._sizes.append([len(weight) for weight in own])
             rate = torch.cat([torch.full((len(weight),), r) for weight, r in zip(own, rates, strict=True)])
-            inside = torch.ones(len(rate), 1) if k == 0 else torch.block_diag(*map(torch.ones_like, own))
-            self.register_buffer(f"times_{k}", rate[:, None] * inside)
             self.register_buffer(f"rate_{k}", rate)
+            if k:
+                self.register_buffer(f"inside_{k}", torch.block_diag(*map(torch.ones_like, own)))
             whole = torch.cat(own) if k == 0 else torch.block_diag(*own)
             self.weights.append(nn.Parameter(whole / rate[:, None]))
             if link.bias:
                 self.biases[str(k)] = nn.Parameter(torch.cat([state[link.bias] for state in states]) / rate)
 
     def forward(self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]]) -> list[torch.Tensor]:
-        """The outputs of all bands, from wide to narrow, each at its cutoff; (batch, features) to (batch, outputs)."""
+        """The outputs of all bands, from wide to narrow, each at its cutoff; (batch, features) to (batch, outputs).
+
+        Those of a band with several starts have so many times the rows, one start after the other.
+        """
+        each = [cutoff for cutoff, starts in zip(cutoffs, self._starts, strict=True) for _ in starts]
+        outputs = self._outputs(entered, each).flatten(0, 1)
+        return list(outputs.split([len(starts) * len(entered) for starts in self._starts]))
+
+    @torch.no_grad()
+    def choose(self, entered: torch.Tensor, y: torch.Tensor, loss_of: Callable[..., torch.Tensor]) -> None:
+        """Keep of each band's starts the one with the smallest loss on these examples."""
+        outputs = self._outputs(entered, [layout.full for layout in self._layouts])
+        for band, starts in enumerate(self._starts):
+            if len(starts) > 1:
+                self._kept[band] = min(starts, key=lambda start: float(loss_of(outputs[start], y)))
+
+    def _outputs(self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]]) -> torch.Tensor:
+        """(batch, ..., features) to (starts of all bands, batch, ..., outputs)."""
         h, last = entered, len(self._chain.links) - 1
         for k, link in enumerate(self._chain.links):
-            weight, bias = self._layer(k)
-            h = link.activate(F.linear(h, weight, bias))
+            weight = self.weights[k] if k == 0 else self.weights[k] * getattr(self, f"inside_{k}")
+            bias = self.biases[str(k)] if link.bias else None
+            h = link.activate(F.linear(h, weight, bias) * getattr(self, f"rate_{k}"))
             if k < last:
-                h = h * self._kept(k, cutoffs, h)
-        return list(h.split(self._sizes[-1], dim=-1))
+                h = h * self._factors(k, cutoffs, h)
+        return h.unflatten(-1, (len(self._ranges), -1)).movedim(-2, 0)
 
     def bands(self, rest: Mapping[str, torch.Tensor]) -> tuple[Band, ...]:
         """Each band by itself; `rest` holds what no width touches under its names."""
-        found = []
-        for number, ((low, top), layout) in enumerate(zip(self._ranges, self._layouts, strict=True)):
-            state = {name: value for name, value in rest.items() if name in layout.tensors}
-            for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
-                weight, bias = self._layer(k)
-                state[link.weight] = weight[rows, columns]
-                if link.bias and bias is not None:
-                    state[link.bias] = bias[rows]
-            found.append(Band(low, top, layout, self._scale, {name: state[name] for name in layout.tensors}))
-        return tuple(found)
+        return tuple(self.band(place, rest) for place in range(len(self._kept)))
+
+    def band(self, place: int, rest: Mapping[str, torch.Tensor]) -> Band:
+        """One of them, by its place from wide to narrow."""
+        number = self._kept[place]
+        (low, top), layout = self._ranges[number], self._layouts[number]
+        state = {name: value for name, value in rest.items() if name in layout.tensors}
+        for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
+            rate = getattr(self, f"rate_{k}")[rows]
+            state[link.weight] = self.weights[k][rows, columns] * rate[:, None]
+            if link.bias:
+                state[link.bias] = self.biases[str(k)][rows] * rate
+        return Band(low, top, layout, self._scale, {name: state[name] for name in layout.tensors})
 
     @torch.no_grad()
-    def take(self, number: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Put weights into band `number`."""
+    def take(self, place: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Put weights into one of them."""
+        number = self._kept[place]
         for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
             rate = getattr(self, f"rate_{k}")[rows]
             self.weights[k][rows, columns] = state[link.weight] / rate[:, None]
             if link.bias:
                 self.biases[str(k)][rows] = state[link.bias] / rate
 
+    @torch.no_grad()
+    def rewrite_first(self, change: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> None:
+        """Put other weights into the first layer, by what makes them of the present ones."""
+        rate = self.rate_0
+        weight, bias = change(self.weights[0] * rate[:, None], self.biases["0"] * rate if "0" in self.biases else None)
+        self.weights[0].copy_(weight / rate[:, None])
+        if bias is not None:
+            self.biases["0"].copy_(bias / rate)
+
     def _blocks(self, number: int) -> Iterator[tuple[slice, slice]]:
-        """Rows and columns of band `number` in each layer's weight."""
+        """Rows and columns of a start in each layer's weight."""
         columns = slice(None)
         for sizes in self._sizes:
             rows = slice(sum(sizes[:number]), sum(sizes[: number + 1]))
             yield rows, columns
             columns = rows
 
-    def _layer(self, k: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        bias = self.biases[str(k)] * getattr(self, f"rate_{k}") if self._chain.links[k].bias else None
-        return self.weights[k] * getattr(self, f"times_{k}"), bias
-
-    def _kept(self, k: int, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> torch.Tensor:
+    def _factors(self, k: int, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> torch.Tensor:
         """What a layer's features are multiplied by: 0 for those that are dropped, else the scale at the cutoff."""
-        weight, factors = self._chain.links[k + 1].weight, []
-        for layout, cutoff, size in zip(self._layouts, cutoffs, self._sizes[k], strict=True):
-            kept = layout.tensors[weight].shape_at(cutoff)[1]
-            times = self._scale.factors(layout, cutoff).get(weight, 1.0)
-            factors += [times] * kept + [0.0] * (size - kept)
+        known, factors = self._known, []
+        for start, cutoff in enumerate(cutoffs):
+            key = k, start, *cutoff.values()
+            if key not in known:  # a step asks for one of each band's few sizes
+                weight, layout = self._chain.links[k + 1].weight, self._layouts[start]
+                kept = layout.tensors[weight].shape_at(cutoff)[1]
+                times = self._scale.factors(layout, cutoff).get(weight, 1.0)
+                known[key] = [times] * kept + [0.0] * (self._sizes[k][start] - kept)
+            factors += known[key]
         return torch.tensor(factors, dtype=like.dtype, device=like.device)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
 LEAST_SHARE = 0.0
-OWN_ROWS = 0.25  # of a shared batch, that bands see
+OWN_ROWS, FINER_OWN_ROWS = 0.25, 0.5  # of a shared batch, that bands see; the last quarter is theirs alone
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,14 @@ class Recipe:
         """Ranges of narrow sizes that have weights of their own, from wide to narrow (`core.scale`)."""
         return ()
 
-    def for_rows(self, n: int) -> Recipe:
-        """The recipe with everything that was left open decided, for a training part of n examples."""
+    @property
+    def begun(self) -> int:
+        """How many times the smallest bands of a fully-connected chain are begun, for the best to be kept."""
+        return 1
+
+    def for_rows(self, n: int, *, chain: bool = False) -> Recipe:
+        """The recipe with everything that was left open decided: for a training part of n examples, and for a model
+        that is a fully-connected chain (`core.chain`) or is not."""
         return replace(self, batch_size=min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // 16))))
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
@@ -136,11 +142,15 @@ class Stratified(Recipe):
     full size. In a share `full_share` of the steps the widest is full width, which lags most behind a network of its
     own; in a share `least_share` the narrowest is the least, which has neighbours on one side alone.
 
-    Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise.
+    Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise: in a share
+    `least_share` of the steps the band's narrowest, in as many its widest. In a fully-connected chain, whose bands cost
+    next to nothing, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
+    `starts` times; the best of these on training examples is kept.
 
-    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together, the others the rest in
-    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then a
-    quarter of them: a step on so few rows costs its calls more than its rows.
+    The batch is shared: the widest gets `widest_share` of it, the others equal parts up to three quarters; the bands
+    see the last quarter, finer ones the last half. Of data too few for sixteen batches of 500 each cutoff but those of
+    finer bands sees the whole batch, which is then a quarter of them: a step on so few rows costs its calls more than
+    its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -151,6 +161,8 @@ class Stratified(Recipe):
         "whole_batch": (bool, 0, 1),
         "least_share": (float, 0.0, 1.0),
         "own_below": (float, 0.0, 0.5),
+        "finer": (bool, 0, 1),
+        "starts": (int, 1, 64),
         "whiten": (bool, 0, 1),
     }
     epochs: int | None = None  # 10; 60 on small data, where many more would learn their noise
@@ -164,6 +176,8 @@ class Stratified(Recipe):
     widest_share: float = 0.45
     whole_batch: bool | None = None
     own_below: float = 1 / 8
+    finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
+    starts: int = 4
     whiten: bool = True
 
     @property
@@ -171,11 +185,16 @@ class Stratified(Recipe):
         """As it is set."""
         return self.whiten
 
-    def bands(self, widths: Mapping[str, Width]) -> tuple[Range, ...]:
-        """One for each halving below `own_below` of full size."""
-        return halvings(widths, self.own_below)
+    @property
+    def begun(self) -> int:
+        """As it is set."""
+        return self.starts
 
-    def for_rows(self, n: int) -> Stratified:
+    def bands(self, widths: Mapping[str, Width]) -> tuple[Range, ...]:
+        """One for each halving below `own_below` of full size, or more."""
+        return halvings(widths, self.own_below, finer=bool(self.finer))
+
+    def for_rows(self, n: int, *, chain: bool = False) -> Stratified:
         """Small data: the whole batch for each cutoff, more epochs, a larger rate, and more weight decay."""
         small = n < 16 * LARGEST_BATCH
         whole = small if self.whole_batch is None else self.whole_batch
@@ -183,12 +202,15 @@ class Stratified(Recipe):
         epochs = self.epochs or (60 if small else 10)
         lr = self.lr or (3e-2 if whole else 8e-3)
         decay = (0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay
-        return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr, weight_decay=decay)
+        finer = chain if self.finer is None else self.finer
+        return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr, weight_decay=decay, finer=finer)
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first, with the same share of full width in every layer; then those of bands."""
         bands = self.bands(widths)
-        *inside, full, edge = rng.random(self.strata + 2).tolist()  # plain numbers: a draw is part of every step
+        # plain numbers, all at once: a draw is part of every step
+        *inside, full, edge = rng.random(self.strata + 2).tolist()
+        of_bands = iter(rng.random(2 * len(bands)).tolist())
         positions = [(k + u) / self.strata for k, u in enumerate(inside)]
         if edge < self.least_share:
             positions[0] = 0.0
@@ -196,17 +218,18 @@ class Stratified(Recipe):
             positions[-1] = 1.0
         least = widths_at(widths, bands[0][1] + 1 if bands else range_of(widths)[0])
         cutoffs = [{n: _between(least[n], w.full, u) for n, w in widths.items()} for u in reversed(positions)]
-        for low, top in bands:
-            u, edge = rng.random(2).tolist()
-            cutoffs.append(widths_at(widths, _between(low, top, 0.0 if edge < self.least_share else u)))
-        if self.whole_batch or len(cutoffs) == 1:
+        for (low, top), u, edge in zip(bands, of_bands, of_bands, strict=True):
+            position = 0.0 if edge < self.least_share else 1.0 if edge >= 1.0 - self.least_share else u
+            cutoffs.append(widths_at(widths, low if low == top else _between(low, top, position)))
+        own = (1.0 - (FINER_OWN_ROWS if self.finer else OWN_ROWS), 1.0)
+        if len(cutoffs) == 1 or (self.whole_batch and not self.finer):
             return Cuts(tuple(cutoffs), whole_batch=True)
-        own = OWN_ROWS if bands else 0.0
+        if self.whole_batch:
+            return Cuts(tuple(cutoffs), spans=(*[(0.0, 1.0)] * self.strata, *[own] * len(bands)))
         others = max(1, self.strata - 1)
-        step = (1.0 - own - self.widest_share) / others
+        step = (1.0 - (OWN_ROWS if bands else 0.0) - self.widest_share) / others
         ends = [0.0, *(self.widest_share + step * k for k in range(self.strata))]
-        spans = [*itertools.pairwise(ends), *[(1.0 - own, 1.0)] * len(bands)]
-        return Cuts(tuple(cutoffs), spans=tuple(spans))
+        return Cuts(tuple(cutoffs), spans=(*itertools.pairwise(ends), *[own] * len(bands)))
 
 
 def _between(least: int, most: int, position: float) -> int:

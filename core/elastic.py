@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from core.path import Range, widths_at
 from core.scale import Band, Scale, knot_shares, knots, tabled
 from core.whitening import Whitening
 
-BAND_RATE, BAND_GROWS = 2.0, 1.35  # a narrow network wants a larger rate: the first band's, and from band to band
+BAND_RATE, BAND_GROWS = 2.0, 1.25  # a narrow network wants a larger rate: the widest band's, and with each halving
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
 
 
@@ -34,7 +35,9 @@ class Elastic(nn.Module):
     step meets some of them. A band is one of these modules itself, with the band's widest for full size.
     """
 
-    def __init__(self, family: Family, alpha: float, tables: bool = False, bands: Sequence[Range] = ()) -> None:
+    def __init__(
+        self, family: Family, alpha: float, tables: bool = False, bands: Sequence[Range] = (), starts: int = 1
+    ) -> None:
         super().__init__()
         self.family = family
         self.layout = family.layout
@@ -59,8 +62,8 @@ class Elastic(nn.Module):
         self.whitening: Whitening | None = None
         self.ranges = tuple(bands)  # from wide to narrow
         self._tops = [widths_at(self.layout.widths, top) for _, top in bands]
-        self.rates = [BAND_RATE * BAND_GROWS**k for k in range(len(bands))]
-        self.beside = Beside(family, self.chain, bands, alpha, self.rates) if self.chain and bands else None
+        self.rates = [BAND_RATE * BAND_GROWS ** math.log2(bands[0][1] / top) for _, top in bands]
+        self.beside = Beside(family, self.chain, bands, alpha, self.rates, starts) if self.chain and bands else None
         one_by_one = () if self.beside else bands
         self.bands = nn.ModuleList(Elastic(family.narrowed(low, top), alpha) for low, top in one_by_one)
 
@@ -121,16 +124,13 @@ class Elastic(nn.Module):
 
     def _rewrite_first(self, change: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> None:
         assert self.chain is not None
-        link, state, bands = self.chain.links[0], self._state(), self.scale.bands
+        link, state = self.chain.links[0], self._state()
         weight, bias = change(state[link.weight], state[link.bias] if link.bias else None)
         state[link.weight].copy_(weight)
         if link.bias and bias is not None:
             state[link.bias].copy_(bias)
-        for number, band in enumerate(bands):
-            assert self.beside is not None
-            weight, bias = change(band.weights[link.weight], band.weights[link.bias] if link.bias else None)
-            changed = {link.weight: weight, **({link.bias: bias} if link.bias and bias is not None else {})}
-            self.beside.take(number, {**band.weights, **changed})
+        if self.beside is not None:
+            self.beside.rewrite_first(change)
 
     def enter(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs as a chain's first layer takes them in training, the same at every width: (batch, ..., features)."""
@@ -141,7 +141,7 @@ class Elastic(nn.Module):
     def forward(self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False) -> list[torch.Tensor]:
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
-        `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
+        In training, that of a band with several starts has so many times the rows (`core.beside`). `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
         """
         self.penalty = None
         rows = parts(len(x), cuts)
@@ -185,9 +185,10 @@ class Elastic(nn.Module):
         """Outputs of bands by place: all in one pass where each has one cutoff on the same rows, as in a step."""
         each = [places[band][0] for band in sorted(places)]
         alike = len(each) == sum(map(len, places.values())) == len(self.ranges)
-        if alike and all(rows[k] == rows[each[0]] for k in each):
+        if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
             return dict(zip(each, beside(x[rows[each[0]]], [cutoffs[k] for k in each]), strict=True))
-        bands = self.scale.bands if places else ()
+        state = self._state() if places else {}
+        bands = {place: beside.band(place, state) for place in places}
         return {k: chain.run(x[rows[k]], bands[band].fold(cutoffs[k])) for band, found in places.items() for k in found}
 
     def _run_each(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from core.layout import Layout, Width
 
 Range = tuple[int, int]  # lowest and highest point, both included
 ALONE = 4  # of fewer features each is so much of a network that no two sizes have much in common
+FINER_ALONE, FINER_BELOW = 8, 32  # the same where bands are cheap; from where on halvings are fine enough
 
 
 def widths_at(widths: Mapping[str, Width], point: int) -> dict[str, int]:
@@ -34,19 +36,33 @@ def path_range(layout: Layout) -> Range:
     return range_of(layout.widths)
 
 
-def halvings(widths: Mapping[str, Width], below: float) -> tuple[Range, ...]:
+def halvings(widths: Mapping[str, Width], below: float, *, finer: bool = False) -> tuple[Range, ...]:
     """The points under that share of full size as ranges in which the size at most doubles, from wide to narrow.
 
-    Of 256 and an eighth: 16 to 31, 8 to 15, 4 to 7; below `ALONE` each point by itself, 3, 2 and 1.
+    Of 256 and an eighth: 16 to 31, 8 to 15, 4 to 7; below `ALONE` each point by itself, 3, 2 and 1. `finer`: a range
+    that begins below 32 is two of about equal ratio (23 to 31, 16 to 22), and one below 8 is its points.
     """
-    low, full = range_of(widths)
+    return _halvings(*range_of(widths), below, finer)
+
+
+@lru_cache  # asked in every step of a training
+def _halvings(low: int, full: int, below: float, finer: bool) -> tuple[Range, ...]:
     found: list[Range] = []
     k = math.ceil(-math.log2(below)) if below > 0 else full.bit_length()
     while (top := -(-full // 2**k) - 1) >= max(low, ALONE):
         found.append((max(low, ALONE, -(-full // 2 ** (k + 1))), top))
         k += 1
     most = ALONE - 1 if found else min(top, ALONE - 1)
-    return (*found, *((point, point) for point in range(most, low - 1, -1)))
+    found += [(point, point) for point in range(most, low - 1, -1)]
+    return tuple(part for one in found for part in (_parted(*one) if finer else (one,)))
+
+
+def _parted(low: int, top: int) -> tuple[Range, ...]:
+    """A range as narrower ones, from wide to narrow."""
+    if top < FINER_ALONE:
+        return tuple((point, point) for point in range(top, low - 1, -1))
+    middle = math.ceil(low * math.sqrt(2))
+    return ((middle, top), (low, middle - 1)) if low < FINER_BELOW and middle <= top else ((low, top),)
 
 
 def narrowed(layout: Layout, low: int, top: int) -> Layout:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 FLOAT_BYTES, MOST_ENTERED, ENTERED_ROWS = 4, 2**29, 4096  # of inputs that are kept as the first layer takes them
+JUDGED_ROWS = 8000  # training rows by which one of a band's starts is chosen
 WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
+FEW_CLASSES = 32
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
 
@@ -66,6 +69,8 @@ class Training:
         soften = soft_targets(self.data.task)
         started, saved_at, seconds_before = time.monotonic(), time.monotonic(), state.seconds
         running = None if state.loss is None else torch.tensor(state.loss, device=where)
+        # rows are copied to one place in every step, since memory that is new costs more than the copy
+        place = torch.empty(batch, *x.shape[1:]) if entered and where.type == "cpu" else None
         with tqdm(
             total=total, initial=state.step, disable=not self.progress, unit="step", dynamic_ncols=True, desc="training"
         ) as bar:
@@ -81,7 +86,7 @@ class Training:
                     rate = learning_rate(recipe, state.step, total)
                     for group in self.optimizer.param_groups:
                         group["lr"] = rate * group.get("times", 1.0)
-                    inputs = x[rows].float()
+                    inputs = x[rows].float() if place is None else torch.index_select(x, 0, rows, out=place)
                     if self.data.augment is not None:  # drawn from seed and step alone, as all else
                         inputs = self.data.augment(inputs, np.random.default_rng([self.seed, 4, state.step]))
                     loss = train_step(model, self.optimizer, inputs, y[rows], draws[index], loss_of, soften, entered)
@@ -107,6 +112,10 @@ class Training:
                         done = f"stopped after {state.step} of {total} steps; nothing is lost"
                         raise Interrupted(f"{done}: the same command with --resume continues")
         self.check_weights()
+        if model.beside is not None:
+            rows = torch.from_numpy(np.random.default_rng([self.seed, 8]).permutation(n)[:JUDGED_ROWS]).to(where)
+            judged = x[rows] if entered else model.enter(x[rows].float().to(where))
+            model.beside.choose(judged.to(where), y[rows], loss_of)
 
     def _inputs(self) -> tuple[torch.Tensor, bool]:
         """All training inputs, and whether they are as a chain's first layer takes them: that is computed once."""
@@ -117,11 +126,11 @@ class Training:
             return x, False
         where, found = next(self.model.parameters()).device, None
         with torch.no_grad():
-            for rows in torch.arange(len(x)).split(ENTERED_ROWS):
-                part = self.model.enter(x[rows].float().to(where)).cpu()
+            for first in range(0, len(x), ENTERED_ROWS):
+                part = self.model.enter(x[first : first + ENTERED_ROWS].float().to(where)).cpu()
                 if found is None:
                     found = torch.empty(len(x), *part.shape[1:])
-                found[rows] = part
+                found[first : first + len(part)] = part
         assert found is not None
         return found, True
 
@@ -184,13 +193,23 @@ def train_step(
         losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
         loss = torch.stack(losses).mean()
     else:
-        targets = y if len(outputs) == 1 else torch.cat([y[rows] for rows in parts(len(x), cuts)])
-        loss = loss_of(torch.cat(outputs), targets)
+        loss = loss_of(torch.cat(outputs), _targets(outputs, y, parts(len(x), cuts)))
     if model.penalty is not None:
         loss = loss + model.penalty
     loss.backward()
     optimizer.step()
     return loss.detach()
+
+
+def _targets(outputs: Sequence[torch.Tensor], y: torch.Tensor, spans: Sequence[slice]) -> torch.Tensor:
+    """What each row of the outputs, one after the other, should be; that of a band may have several starts."""
+    import torch
+
+    found = []
+    for span, same in itertools.groupby(zip(outputs, spans, strict=True), key=lambda pair: pair[1]):
+        rows, part = sum(len(output) for output, _ in same), y[span]
+        found.append(part if rows == len(part) else part.repeat(rows // len(part), *[1] * (y.dim() - 1)))
+    return torch.cat(found)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
@@ -210,9 +229,18 @@ def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
     from torch.nn import functional as F
 
     found: Loss = getattr(F, task_named(task).loss)
-    if task_named(task).classes or deviation is None:
+    if task_named(task).classes:
+        return lambda output, target: found(*_classes_first(output, target))
+    if deviation is None:
         return found
     return lambda output, target: found(output / deviation, target / deviation)
+
+
+def _classes_first(output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same loss four times as fast: torch's softmax on a CPU is slow over few numbers that lie side by side."""
+    if output.dim() != 2 or output.shape[1] > FEW_CLASSES or output.device.type != "cpu":
+        return output, target
+    return output.t()[None], target.t()[None]
 
 
 def soft_targets(task: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -260,10 +288,11 @@ def watch(model: Elastic, data: Dataset) -> dict[str, float]:
     x = torch.from_numpy(np.ascontiguousarray(data.validation.x[:WATCHED_ROWS])).float().to(where)
     y, task = data.validation.y[:WATCHED_ROWS], task_named(data.task)
     variance, found = task.variance(y), {}
+    shares = (1, 4, 16)
+    cutoffs = [{name: max(w.lower, w.full // share) for name, w in model.layout.widths.items()} for share in shares]
     with torch.no_grad():
-        for share in (1, 4, 16):
-            cutoff = {name: max(w.lower, w.full // share) for name, w in model.layout.widths.items()}
-            output = model(x, Cuts((cutoff,), whole_batch=True))[0]
-            scores = task.score((output.argmax(-1) if task.classes else output).cpu().numpy(), y)
-            found["full" if share == 1 else f"1/{share}"] = round(task.metric.measure(scores, variance)[0], 6)
+        outputs = model(x, Cuts(tuple(cutoffs), whole_batch=True))
+    for share, output in zip(shares, outputs, strict=True):
+        scores = task.score((output.argmax(-1) if task.classes else output).cpu().numpy(), y)
+        found["full" if share == 1 else f"1/{share}"] = round(task.metric.measure(scores, variance)[0], 6)
     return found

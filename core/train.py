@@ -82,6 +82,7 @@ def train(
     import torch
 
     from core import checkpoint
+    from core.chain import find_chain
     from core.elastic import Elastic
     from core.models import fit_inputs
 
@@ -89,7 +90,7 @@ def train(
     check_recipe(chosen)
     seed = checked_seed(seed)
     dataset = as_dataset(data)
-    chosen = chosen.for_rows(dataset.train.n)
+    chosen = chosen.for_rows(dataset.train.n, chain=find_chain(family.sibling(), family.layout) is not None)
     out = Path(out).absolute()
     _claim(out, resume=resume, overwrite=overwrite)
     where = device_of(device)
@@ -104,7 +105,7 @@ def train(
     lr = decided(chosen.lr)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = Elastic(family, chosen.alpha, chosen.tables, chosen.bands(family.layout.widths))
+        model = Elastic(family, chosen.alpha, chosen.tables, chosen.bands(family.layout.widths), chosen.begun)
         mean, deviation = dataset.statistics()
         model.fit(lambda module: fit_inputs(module, mean, deviation))
         if begin is not None:

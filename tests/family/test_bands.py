@@ -106,6 +106,63 @@ def test_a_step_moves_every_band_it_meets_and_faster_the_narrower(name):
     assert moved == pytest.approx([recipe.lr * rate for rate in elastic.rates], rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["chain", "chain of two", "one layer"])
+def test_starts_of_a_band_learn_apart_and_the_best_is_kept(name):
+    """Each start is a network of its own: its outputs and gradients are those it has alone."""
+    family, x, bands = FAMILIES[name]
+    torch.manual_seed(3)
+    elastic = Elastic(family, 0.5, False, bands, starts=3)
+    few = [3 if top <= 4 else 1 for _, top in bands]
+    cutoffs = tuple(path_widths(family.layout, low) for low, _ in bands)
+    outputs = elastic(x, Cuts(cutoffs, whole_batch=True))
+    assert [len(output) for output in outputs] == [len(x) * n for n in few]
+    y = torch.randint(3, (len(x),))
+    losses, nets = [], []
+    for band, n in enumerate(few):
+        for number in range(n):
+            elastic.beside._kept[band] = elastic.beside._starts[band][number]
+            nets.append(elastic.scale.bands[band])
+            small = family.build(**cutoffs[band])
+            small.load_state_dict(nets[-1].fold(cutoffs[band]))
+            torch.testing.assert_close(outputs[band].view(n, *x.shape[:1], -1)[number], small(x), rtol=1e-4, atol=1e-5)
+            widest = family.build(**path_widths(family.layout, bands[band][1]))
+            widest.load_state_dict(nets[-1].weights)
+            losses.append((band, number, float(torch.nn.functional.cross_entropy(widest(x), y))))
+    elastic.beside.choose(x, y, torch.nn.functional.cross_entropy)
+    for band in range(len(bands)):
+        best = min((loss, number) for b, number, loss in losses if b == band)[1]
+        assert elastic.beside._kept[band] == elastic.beside._starts[band][best]
+    kept = elastic.scale.bands
+    assert [(band.low, band.top) for band in kept] == list(bands), "a run has one of each"
+    elastic.eval()
+    for band, cutoff, output in zip(kept, cutoffs, elastic(x, Cuts(cutoffs, whole_batch=True)), strict=True):
+        small = family.build(**cutoff)
+        small.load_state_dict(band.fold(cutoff))
+        torch.testing.assert_close(output, small(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_teaches_every_start_its_own_rows():
+    from core.steps import loss_function, train_step
+
+    family, x, bands = FAMILIES["chain"]
+    torch.manual_seed(4)
+    elastic = Elastic(family, 0.0, False, bands, starts=2)
+    y = torch.randint(3, (len(x),))
+    cuts = Cuts(tuple(path_widths(family.layout, top) for _, top in bands), whole_batch=True)
+    before = [p.detach().clone() for p in elastic.beside.parameters()]
+    train_step(elastic, torch.optim.SGD(elastic.parameters(), lr=1.0), x, y, cuts, loss_function("classification"))
+    moved = [was - p.detach() for was, p in zip(before, elastic.beside.parameters(), strict=True)]
+    for p, was in zip(elastic.beside.parameters(), before, strict=True):
+        p.data.copy_(was)
+        p.grad = None
+    outputs = elastic(x, cuts)
+    losses = [torch.nn.functional.cross_entropy(part, y) for output in outputs for part in output.split(len(x))]
+    assert len(losses) == 5, "one start for the band of more than four features, two for each other"
+    (sum(losses) / len(losses)).backward()
+    for by_step, p in zip(moved, elastic.beside.parameters(), strict=True):
+        torch.testing.assert_close(by_step, p.grad, rtol=1e-4, atol=1e-6)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(2, 40), st.floats(0.01, 0.5), st.floats(0, 1), st.integers(0, 1000))
 def test_the_fast_sweep_is_the_plain_one(full, below, alpha, seed):

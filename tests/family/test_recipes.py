@@ -114,6 +114,8 @@ def test_every_size_is_met_and_the_ends_of_a_range_more_often():
     met = dict(zip(sizes.tolist(), counts.tolist(), strict=True))
     for low in (4, 8, 16, 32):
         assert met[low] > 1000 > met[low + 1]
+    for top in (7, 15, 31):
+        assert met[top] > 900 > met[top - 1]
     assert [met[alone] for alone in (1, 2, 3)] == [4000] * 3
 
 
@@ -133,11 +135,25 @@ def test_bands_are_halvings_and_the_smallest_sizes_alone(full, below, ranges):
     assert list(halvings({"h": Width(full)}, below)) == ranges
 
 
+@pytest.mark.parametrize(
+    ("full", "below", "ranges"),
+    [
+        (256, 1 / 8, [(23, 31), (16, 22), (12, 15), (8, 11), *((n, n) for n in range(7, 0, -1))]),
+        (1024, 1 / 8, [(64, 127), (32, 63), (23, 31), (16, 22), (12, 15), (8, 11), *((n, n) for n in range(7, 0, -1))]),
+        (100, 1 / 8, [(10, 12), (7, 9), *((n, n) for n in range(6, 0, -1))]),
+        (18, 1 / 2, [(8, 8), (5, 7), (4, 4), (3, 3), (2, 2), (1, 1)]),
+        (8, 1 / 8, []),
+    ],
+)
+def test_finer_bands_are_half_a_halving_and_seven_sizes_alone(full, below, ranges):
+    assert list(halvings({"h": Width(full)}, below, finer=True)) == ranges
+
+
 @settings(max_examples=100, deadline=None)
-@given(families, st.floats(0, 0.5))
-def test_bands_lie_side_by_side_from_the_lower_bound_up(widths, below):
+@given(families, st.floats(0, 0.5), st.booleans())
+def test_bands_lie_side_by_side_from_the_lower_bound_up(widths, below, finer):
     low, full = range_of(widths)
-    found = halvings(widths, below)
+    found = halvings(widths, below, finer=finer)
     assert [a - 1 for a, _ in found[:-1]] == [top for _, top in found[1:]]
     assert all(a <= top < max(2 * a, 2) + 1 for a, top in found)
     if found:
@@ -170,7 +186,7 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
 def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_size):
     asked = Stratified(epochs=epochs, batch_size=batch_size)
     for kind, chosen in [("stratified", asked), *((name, recipe(name, batch_size=batch_size)) for name in RECIPES)]:
-        found = chosen.for_rows(n)
+        found = chosen.for_rows(n, chain=n % 2 == 0)
         assert None not in found.to_json().values()
         assert found == found.for_rows(n), f"{kind} was decided"
         assert 1 <= found.batch_size <= n
@@ -185,9 +201,11 @@ def test_large_data_share_the_batch_and_small_data_do_not():
     assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 10, 8e-3)
     assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 250, 60, 3e-2)
     assert (large.weight_decay, small.weight_decay) == (0.12, 0.3)
+    assert [Stratified().for_rows(n, chain=c).finer for n in (55_000, 100) for c in (True, False)] == [True, False] * 2
+    assert Stratified(finer=False).for_rows(1_000, chain=True).finer is False
     assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0, "what was chosen stays"
     own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
-    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62)
+    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62, finer=False)
     with pytest.raises(TypeError, match="for_rows"):
         decided(Stratified().lr)
 
@@ -239,9 +257,9 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
         recipe("paper", strata=4)
 
 
-WHOLE = ["epochs", "batch_size", "strata", "between"]
+WHOLE = ["epochs", "batch_size", "strata", "between", "starts"]
 SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share", "least_share", "own_below"]
-FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten"]
+FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 
 
