@@ -40,6 +40,7 @@ class Line:
     mean_gap: Figure | None  # over all widths
     wide_gap: Figure | None  # over those of at least a sixteenth of full width
     worst: tuple[int, Figure] | None  # the width with the largest gap
+    between_gap: Figure | None  # over widths between those of the table; None where none was judged
     time: float  # CPU seconds of its trainings over those of one dense training, median over seeds
     tuning: float  # the same of those that only chose settings; once
     memory: float  # MB above the data, the most of any seed
@@ -51,6 +52,8 @@ class Line:
 def lines(rows: pd.DataFrame) -> list[Line]:
     """A line for each contender, in the order of `rows`; columns as `quality.py` writes them, one task."""
     found = []
+    between = rows["between"].astype(bool) if "between" in rows else rows["width"] != rows["width"]
+    rows, besides = rows[~between], rows[between]
     dedicated = table_of(rows, LINE)
     for name in dict.fromkeys(rows["contender"]):
         if name == DENSE:
@@ -74,6 +77,7 @@ def lines(rows: pd.DataFrame) -> list[Line]:
                 gap=each,
                 mean_gap=None if gaps is None else figure(gaps.mean(axis=1).to_numpy()),
                 wide_gap=None if gaps is None else figure(gaps[wide(gaps.columns)].mean(axis=1).to_numpy()),
+                between_gap=_mean_gap(table_of(besides, LINE), table_of(besides, name)),
                 worst=None if each is None or worst is None else (worst, each[worst]),
                 time=float((by_seed["seconds"] / by_seed["dense_seconds"]).median()),
                 tuning=float((by_seed["tuning_seconds"] / by_seed["dense_seconds"]).max()),
@@ -84,6 +88,14 @@ def lines(rows: pd.DataFrame) -> list[Line]:
             )
         )
     return found
+
+
+def _mean_gap(dedicated: pd.DataFrame | None, table: pd.DataFrame | None) -> Figure | None:
+    """Over the widths that both have, with a seed in common."""
+    if dedicated is None or table is None:
+        return None
+    gaps = (dedicated - table).dropna(how="all").dropna(axis=1)
+    return figure(gaps.mean(axis=1).to_numpy()) if gaps.size else None
 
 
 def table_of(rows: pd.DataFrame, contender: str) -> pd.DataFrame | None:
@@ -115,7 +127,7 @@ def text(found: list[Line]) -> str:
     if not found:
         return "nothing has been measured yet"
     widths = list(found[0].accuracy)
-    heads = [*map(str, widths), "gap, mean", "from 1/16", "worst", "at", "time", "tuning", "MB"]
+    heads = [*map(str, widths), "gap, mean", "from 1/16", "worst", "at", "between", "time", "tuning", "MB"]
     cells = {line.contender: _cells(line) for line in found}
     sizes = [max(len(head), *(len(row[k]) for row in cells.values())) for k, head in enumerate(heads)]
     label = max(map(len, cells))
@@ -136,5 +148,6 @@ def _cells(line: Line) -> list[str]:
     compared = line.contender != LINE
     gaps = [str(part) if part and compared else "" for part in (line.mean_gap, line.wide_gap)]
     worst = [str(line.worst[1]), str(line.worst[0])] if line.worst and compared else ["", ""]
+    worst += [str(line.between_gap) if line.between_gap and compared else ""]
     spent = [f"{line.time:.2f}x", f"{line.tuning:.1f}x" if line.tuning else "", f"{line.memory:.0f}"]
     return [*map(str, line.accuracy.values()), *gaps, *worst, *spent]

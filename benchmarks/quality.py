@@ -127,14 +127,16 @@ class Results:
             return self.rows
         return self.rows[(self.rows["contender"] == contender) & (self.rows["key"] == key)]
 
-    def add(self, contender: str, seed: int, key: str, found: dict[str, Any], **more: Any) -> None:
+    def add(
+        self, contender: str, seed: int, key: str, found: dict[str, Any], between: Sequence[int] = (), **more: Any
+    ) -> None:
         """One contender and seed, a row a width, in place of what was there."""
         import pandas as pd
 
         shared = {k: v for k, v in found.items() if k not in ("accuracy", "validation")}
         new = pd.DataFrame([
             {"contender": contender, "seed": seed, "width": width, "accuracy": accuracy,
-             "validation": found["validation"][width], **shared, "key": key, **more}
+             "between": width in between, "validation": found["validation"][width], **shared, "key": key, **more}
             for width, accuracy in found["accuracy"].items()
         ])  # fmt: skip
         if not self.rows.empty:
@@ -171,7 +173,8 @@ def run(names: list[str], where: tuple[str, str | None, bool], seeds: int, resul
                 skipped.append(f"{name} has no seed {seed}: {type(error).__name__}: {error}")
                 continue
             peer = f"{PACKAGES[needs]} {importlib.metadata.version(PACKAGES[needs])}" if needs else ""
-            results.add(name, seed, key, found, dense_seconds=unit["seconds"], peer=peer, **state)
+            between = TASKS[task].between
+            results.add(name, seed, key, found, between, dense_seconds=unit["seconds"], peer=peer, **state)
             print(f"seed {seed}, {name}: {100 * np.mean(list(found['accuracy'].values())):.2f} %, "
                   f"{found['seconds'] / unit['seconds']:.2f}x", flush=True)  # fmt: skip
     return skipped
@@ -249,6 +252,7 @@ def _json(line: Any) -> dict[str, Any]:
         "seeds": line.seeds, "time_ratio": round(line.time, 3), "tuning_ratio": round(line.tuning, 2),
         "accuracy": {w: round(f.mean, 2) for w, f in line.accuracy.items()},
         "mean_gap": line.mean_gap and round(line.mean_gap.mean, 2),
+        "between_gap": line.between_gap and round(line.between_gap.mean, 2),
         "wide_gap": line.wide_gap and round(line.wide_gap.mean, 2),
         "worst_gap": line.worst and [line.worst[0], round(line.worst[1].mean, 2)],
         "epochs": line.epochs, "batch": line.batch, "chosen": line.chosen, "peak_mb": line.memory,

@@ -40,12 +40,20 @@ class Task:
     epochs: int  # of one dense training, which is the unit of time
     rates: tuple[float, ...] = dedicated.RATES  # learning rates that validation chooses from
     every_halving: bool = True  # widths 1, 2, 4, ... full; else the shares of `SHARES`
+    between: tuple[int, ...] = ()  # widths that are judged besides, in a column of their own
 
 
 TASKS = {
-    "fashion-mlp": Task(data="fashion-mnist", model="mlp", settings={"hidden": 256, "layers": 2}, epochs=10),
-    "mnist-mlp": Task(data="mnist", model="mlp", settings={"hidden": 256, "layers": 2}, epochs=10),
-    "digits-mlp": Task(data="digits", model="mlp", settings={"hidden": 128, "layers": 2}, epochs=60),
+    "fashion-mlp": Task(
+        data="fashion-mnist", model="mlp", settings={"hidden": 256, "layers": 2}, epochs=10,
+        between=(3, 7, 15, 31, 63, 127),
+    ),
+    "mnist-mlp": Task(
+        data="mnist", model="mlp", settings={"hidden": 256, "layers": 2}, epochs=10, between=(3, 7, 15, 31, 63, 127),
+    ),
+    "digits-mlp": Task(
+        data="digits", model="mlp", settings={"hidden": 128, "layers": 2}, epochs=60, between=(3, 7, 15, 31, 63),
+    ),
     "fashion-conv": Task(
         data="fashion-mnist", model="convnet", settings={"channels": 16}, epochs=6,
         rates=(3e-3, 1e-2, 3e-2), every_halving=False,
@@ -86,6 +94,11 @@ class Bench:
     def plain(self) -> Family:
         """The family of one width."""
         return self.family()
+
+    @property
+    def judged(self) -> list[int]:
+        """All widths that a contender which has them is judged at, ascending."""
+        return sorted({*self.widths, *self.task.between})
 
     @property
     def widths(self) -> list[int]:

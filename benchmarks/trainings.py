@@ -43,7 +43,7 @@ Train = Callable[[Bench, Recipe, int], Outcome]
 def run_dedicated(bench: Bench, seed: int, chosen: dict[str, Any] | None) -> Outcome:
     """A plain model for each width. The learning rate of each is chosen on validation."""
     found = Outcome(chosen=chosen or {"lr": {}}, batch=batch_of(bench, dedicated.plain_recipe(1, 1e-3)))
-    for width in bench.widths:
+    for width in bench.judged:
         rates = bench.rates if chosen is None else (chosen["lr"][str(width)],)
         best = -1.0
         for lr in rates:
@@ -54,7 +54,7 @@ def run_dedicated(bench: Bench, seed: int, chosen: dict[str, Any] | None) -> Out
                 best, found.validation[width], mine = validation, validation, spent
                 found.test[width] = dedicated.accuracy(module, bench.data.test)
                 found.chosen["lr"][str(width)] = lr
-        found.seconds += mine
+        found.seconds += mine if width in bench.widths else 0.0
     found.chosen["epochs"] = bench.epochs
     return found
 
@@ -109,7 +109,7 @@ def _tried(train: Train, bench: Bench, recipe: Recipe, seed: int) -> Outcome:
     try:
         return train(bench, recipe, seed)
     except Diverged:
-        return Outcome(validation=dict.fromkeys(bench.widths, -math.inf))
+        return Outcome(validation=dict.fromkeys(bench.judged, -math.inf))
 
 
 def through_core(bench: Bench, recipe: Recipe, seed: int, polish_epochs: int = 0) -> Outcome:
@@ -124,8 +124,8 @@ def through_core(bench: Bench, recipe: Recipe, seed: int, polish_epochs: int = 0
                 family, bench.data, out=Path(folder) / "run", recipe=recipe, seed=seed, device="cpu", progress=False
             )
         )
-        table = sweep(run, bench.data, widths=bench.widths, latency=False, progress=False).set_index("width")
-        rows = {width: table.loc[width] for width in bench.widths}
+        table = sweep(run, bench.data, widths=bench.judged, latency=False, progress=False).set_index("width")
+        rows = {width: table.loc[width] for width in bench.judged}
         if polish_epochs:
             rows, more = timed(
                 lambda: {
@@ -153,7 +153,7 @@ def triangular(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
     full, family = bench.widths[-1], bench.plain
     stack: Any = bench.build(full, seed)
     _, seconds = timed(lambda: dedicated.fit(Triangular(stack, full), bench.data, recipe, seed))
-    slices = {w: load(family, Scale(), stack.state_dict(), path_widths(family.layout, w)) for w in bench.widths}
+    slices = {w: load(family, Scale(), stack.state_dict(), path_widths(family.layout, w)) for w in bench.judged}
     return _judged(bench, slices, Outcome(seconds=seconds, batch=batch_of(bench, recipe)))
 
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
 LEAST_SHARE = 0.0
-OWN_ROWS, FINER_OWN_ROWS = 0.25, 0.5  # of a shared batch, that bands see; the last quarter is theirs alone
+OWN_ROWS, FINER_OWN_ROWS = 0.25, 0.4  # of a batch, that bands see; of a shared one the last quarter is theirs alone
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Stratified(Recipe):
     `starts` times; the best of these on training examples is kept.
 
     The batch is shared: the widest gets `widest_share` of it, the others equal parts up to three quarters; the bands
-    see the last quarter, finer ones the last half. Of data too few for sixteen batches of 500 each cutoff but those of
+    see the last quarter, finer ones two fifths. Of data too few for sixteen batches of 500 each cutoff but those of
     finer bands sees the whole batch, which is then a quarter of them: a step on so few rows costs its calls more than
     its rows.
     """

@@ -40,6 +40,21 @@ def test_gaps_are_points_below_the_dedicated_model_of_the_same_seed():
     assert (line.seeds, line.epochs, line.batch, line.chosen) == (2, 3, 50, "lr 0.01")
 
 
+def test_widths_between_have_a_figure_of_their_own():
+    from gaps import lines, text
+
+    more = [("dedicated", 0.7, 0.85), ("other", 0.6, 0.8)]
+    rows = by_hand().assign(between=False)
+    extra = [row(n, seed, w, a, between=True) for n, *of in more for seed in (0, 1) for w, a in zip((3, 7), of, strict=True)]
+    found = lines(pd.concat([rows, pd.DataFrame([*extra, row("other", 0, 15, 0.1, between=True)])], ignore_index=True))
+    assert found[1].between_gap.mean == pytest.approx((10 + 5) / 2), "15 has no dedicated model"
+    assert found[1].between_gap.deviation == pytest.approx(0)
+    plain = lines(by_hand())
+    assert (found[1].gap, found[1].mean_gap, found[1].worst) == (plain[1].gap, plain[1].mean_gap, plain[1].worst)
+    assert plain[1].between_gap is None
+    assert "7.50±0.00" in text(found)
+
+
 def test_only_seeds_that_have_a_dedicated_model_are_compared():
     from gaps import lines
 
@@ -101,8 +116,9 @@ def test_what_was_stopped_goes_on_to_the_result_of_an_uninterrupted_bench(here, 
     whole = quality.Results(path, fresh=True)
     assert quality.run(NAMES, DIGITS, 2, whole) == []
     wanted = {name: accuracies(whole, name) for name in NAMES}
-    widths = load("digits-mlp", quick=True).widths
-    assert all(len(rows) == 2 * len(widths) for rows in wanted.values())
+    bench = load("digits-mlp", quick=True)
+    judged = {"norm-finetuned": bench.widths}
+    assert all(len(rows) == 2 * len(judged.get(name, bench.judged)) for name, rows in wanted.items())
 
     # stopped before the last contender of the second seed
     lost = (whole.rows["seed"] == 1) & (whole.rows["contender"] != "dedicated")
