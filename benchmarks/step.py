@@ -91,9 +91,7 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
     rng = np.random.default_rng(0)
 
     def step() -> None:
-        train_step(
-            model, elastic_optimizer, entered, y, recipe.draw(rng, model.layout.widths), loss_of, entered=True
-        )
+        train_step(model, elastic_optimizer, entered, y, recipe.draw(rng, model.layout.widths), loss_of, entered=True)
 
     return step
 

@@ -141,7 +141,8 @@ class Elastic(nn.Module):
     def forward(self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False) -> list[torch.Tensor]:
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
-        In training, that of a band with several starts has so many times the rows (`core.beside`). `penalty` is then the mean over the cutoffs of what the model itself set under that name, if it does.
+        In training, that of a band with several starts has so many times the rows (`core.beside`). `penalty` is then
+        the mean over the cutoffs of what the model itself set under that name, if it does.
         """
         self.penalty = None
         rows = parts(len(x), cuts)

@@ -64,6 +64,7 @@ def polish(
 ) -> dict[str, Any]:
     """Train the slice at `width` for a few epochs by itself, and keep the best epoch by validation with the run.
 
+    Where no epoch is better on validation rows than the slice was, that is what is kept: `best_epoch` is 0.
     `data` and `family` are as in `sweep`: needed only where the run can't tell them. Returns the point's row, as
     `Run.polished` has it. A polished or refitted point of the same width is replaced; with `keep=False` nothing is
     written. Raises UserError for settings that can't be meant or other data, Diverged where the loss is no longer
@@ -107,7 +108,7 @@ def _checked(asked: Polish, run: Run) -> Polish:
 def _best_epoch(
     begun: Slice, settings: Polish, seed: int, *, progress: bool, stopped: Callable[[], bool]
 ) -> tuple[dict[str, Any], int]:
-    """The state after the epoch that is best on validation rows, and which epoch that was."""
+    """The state after the epoch that is best on validation rows, and which that was; 0: as it was before the first."""
     import torch
     from tqdm import tqdm
 
@@ -117,7 +118,7 @@ def _best_epoch(
     steps = train.n // batch
     optimizer = _optimizer(module, settings)
     loss_of = _loss(begun, settings)
-    best: tuple[Judged, dict[str, Any], int] | None = None
+    best: tuple[Judged, dict[str, Any], int] = (begun.before["validation"], _copied(module), 0)
     shown = f"polishing width {begun.width}"
     total = settings.epochs * steps
     with (
@@ -144,10 +145,13 @@ def _best_epoch(
             begun.settle()
             found = begun.judge("validation")
             bar.set_postfix_str(f"validation {begun.run.task.metric.format(found.value)}", refresh=False)
-            if best is None or begun.better(found, best[0]):
-                best = (found, {name: value.clone() for name, value in module.state_dict().items()}, epoch + 1)
-    assert best is not None
+            if begun.better(found, best[0]):
+                best = (found, _copied(module), epoch + 1)
     return best[1], best[2]
+
+
+def _copied(module: nn.Module) -> dict[str, Any]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def _optimizer(module: nn.Module, settings: Polish) -> torch.optim.Optimizer:

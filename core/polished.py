@@ -127,10 +127,11 @@ def sentence(run: Run, row: Mapping[Any, Any]) -> str:
         f"{metric.format_difference(row[f'{part}{metric.name}'], row[f'{part}unpolished'])}"
         for part in ("", "validation_")
     ]
+    kept = ", none of them better: it stays as it was" if row.get("best_epoch") == 0 else ""
     test, validation = ("as before" if text == "the same" else f"{text} the cut model" for text in gained)
     epochs = f" for {row['epochs']} epoch{'' if row['epochs'] == 1 else 's'}" if row["method"] == "polish" else ""
     return (
-        f"width {row['width']}, {METHODS[row['method']]}{epochs} in {row['seconds']:.1f} s: "
+        f"width {row['width']}, {METHODS[row['method']]}{epochs} in {row['seconds']:.1f} s{kept}: "
         f"{metric.format(row[metric.name])} on {row['n']:,} test {kind} (95 % interval {interval}), {test}; "
         f"on {row['validation_n']:,} validation {kind} {metric.format(row[f'validation_{metric.name}'])}, {validation}"
     )

@@ -43,9 +43,11 @@ def test_gaps_are_points_below_the_dedicated_model_of_the_same_seed():
 def test_widths_between_have_a_figure_of_their_own():
     from gaps import lines, text
 
-    more = [("dedicated", 0.7, 0.85), ("other", 0.6, 0.8)]
+    more = [("dedicated", 3, 0.7), ("dedicated", 7, 0.85), ("other", 3, 0.6), ("other", 7, 0.8)]
     rows = by_hand().assign(between=False)
-    extra = [row(n, seed, w, a, between=True) for n, *of in more for seed in (0, 1) for w, a in zip((3, 7), of, strict=True)]
+    extra = [
+        row(n, seed, w, a, between=True) for n, *of in more for seed in (0, 1) for w, a in zip((3, 7), of, strict=True)
+    ]
     found = lines(pd.concat([rows, pd.DataFrame([*extra, row("other", 0, 15, 0.1, between=True)])], ignore_index=True))
     assert found[1].between_gap.mean == pytest.approx((10 + 5) / 2), "15 has no dedicated model"
     assert found[1].between_gap.deviation == pytest.approx(0)

@@ -19,7 +19,7 @@ from core import Family, Run, RunError, RunStore, UserError, sweep, train
 from core.data import from_arrays
 from core.delivered import check
 from core.dropout import recipe
-from core.export import export
+from core.export import export, small_state
 from core.frontier import AGAINST_FULL
 from core.interrupt import Interrupted
 from core.polish import polish
@@ -89,13 +89,25 @@ def test_seeded_and_replaced(run):
     assert run.polished()[["width", "method"]].to_numpy().tolist() == [[WIDTH, "polish"], [6, "refit"]]
 
 
+def test_where_no_epoch_is_better_the_slice_stays_as_it_is_and_that_is_said(run):
+    from core.polished import sentence
+
+    small = small_state(run, run.widths_at(WIDTH))
+    spoiled = polish(run, WIDTH, 1, lr=30.0, batch_size=8, seed=3, **QUIET)
+    assert spoiled["best_epoch"] == 0
+    assert spoiled["gain"] == spoiled["validation_gain"] == 0
+    assert all(np.array_equal(value, small[name]) for name, value in run.polished_weights(WIDTH).items())
+    assert "none of them better: it stays as it was" in sentence(run, spoiled)
+    better = polish(run, WIDTH, 4, lr=0.02, **QUIET)
+    assert better["validation_gain"] >= 0
+    assert ("stays as it was" in sentence(run, better)) == (better["best_epoch"] == 0)
+
+
 @pytest.mark.parametrize("width", [1, 2, WIDTH, 8])
 def test_refit_is_never_worse_on_validation_and_changes_the_last_layer_alone(run, width):
     row = refit(run, width, **QUIET)
     assert row["validation_gain"] >= 0
     plain = run.with_polished(width)
-    from core.export import small_state
-
     old, new = small_state(run, run.widths_at(width)), small_state(plain, run.widths_at(width))
     assert {name for name in old if not np.array_equal(old[name], new[name])} <= {"4.weight", "4.bias"}
 
