@@ -87,10 +87,11 @@ class Beside(nn.Module):
         for k, link in enumerate(self._chain.links):
             weight = self.weights[k] if k == 0 else self.weights[k] * getattr(self, f"inside_{k}")
             bias = self.biases[str(k)] if link.bias else None
-            h = link.activate(F.linear(h, weight, bias) * getattr(self, f"rate_{k}"))
+            h = link.activate(F.linear(h, weight, bias) * self._rate(k))
             if k < last:
                 h = h * self._factors(k, cutoffs, h)
-        return h.unflatten(-1, (len(self._ranges), -1)).movedim(-2, 0)
+        by_start: torch.Tensor = h.unflatten(-1, (len(self._ranges), -1)).movedim(-2, 0)
+        return by_start
 
     def bands(self, rest: Mapping[str, torch.Tensor]) -> tuple[Band, ...]:
         """Each band by itself; `rest` holds what no width touches under its names."""
@@ -102,7 +103,7 @@ class Beside(nn.Module):
         (low, top), layout = self._ranges[number], self._layouts[number]
         state = {name: value for name, value in rest.items() if name in layout.tensors}
         for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
-            rate = getattr(self, f"rate_{k}")[rows]
+            rate = self._rate(k)[rows]
             state[link.weight] = self.weights[k][rows, columns] * rate[:, None]
             if link.bias:
                 state[link.bias] = self.biases[str(k)][rows] * rate
@@ -113,7 +114,7 @@ class Beside(nn.Module):
         """Put weights into one of them."""
         number = self._kept[place]
         for k, (link, (rows, columns)) in enumerate(zip(self._chain.links, self._blocks(number), strict=True)):
-            rate = getattr(self, f"rate_{k}")[rows]
+            rate = self._rate(k)[rows]
             self.weights[k][rows, columns] = state[link.weight] / rate[:, None]
             if link.bias:
                 self.biases[str(k)][rows] = state[link.bias] / rate
@@ -121,7 +122,7 @@ class Beside(nn.Module):
     @torch.no_grad()
     def rewrite_first(self, change: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> None:
         """Put other weights into the first layer, by what makes them of the present ones."""
-        rate = self.rate_0
+        rate = self._rate(0)
         weight, bias = change(self.weights[0] * rate[:, None], self.biases["0"] * rate if "0" in self.biases else None)
         self.weights[0].copy_(weight / rate[:, None])
         if bias is not None:
@@ -134,6 +135,10 @@ class Beside(nn.Module):
             rows = slice(sum(sizes[:number]), sum(sizes[: number + 1]))
             yield rows, columns
             columns = rows
+
+    def _rate(self, k: int) -> torch.Tensor:
+        rate: torch.Tensor = getattr(self, f"rate_{k}")
+        return rate
 
     def _factors(self, k: int, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> torch.Tensor:
         """What a layer's features are multiplied by: 0 for those that are dropped, else the scale at the cutoff."""

@@ -45,9 +45,7 @@ def test_widths_between_have_a_figure_of_their_own():
 
     more = [("dedicated", 3, 0.7), ("dedicated", 7, 0.85), ("other", 3, 0.6), ("other", 7, 0.8)]
     rows = by_hand().assign(between=False)
-    extra = [
-        row(n, seed, w, a, between=True) for n, *of in more for seed in (0, 1) for w, a in zip((3, 7), of, strict=True)
-    ]
+    extra = [row(name, seed, w, a, between=True) for name, w, a in more for seed in (0, 1)]
     found = lines(pd.concat([rows, pd.DataFrame([*extra, row("other", 0, 15, 0.1, between=True)])], ignore_index=True))
     assert found[1].between_gap.mean == pytest.approx((10 + 5) / 2), "15 has no dedicated model"
     assert found[1].between_gap.deviation == pytest.approx(0)
