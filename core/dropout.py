@@ -24,7 +24,8 @@ T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
 LEAST_SHARE = 0.0
-OWN_ROWS, FINER_OWN_ROWS = 0.25, 0.4  # of a batch, that bands see; of a shared one the last quarter is theirs alone
+OWN_ROWS = 0.3  # of a shared batch, that bands see
+FINER_ROWS = 0.5  # of a whole batch, that finer bands see: enough for them
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,9 @@ class Stratified(Recipe):
     next to nothing, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
     `starts` times; the best of these on training examples is kept.
 
-    The batch is shared: the widest gets `widest_share` of it, the others equal parts up to three quarters; the bands
-    see the last quarter, finer ones two fifths. Of data too few for sixteen batches of 500 each cutoff but those of
-    finer bands sees the whole batch, which is then a quarter of them: a step on so few rows costs its calls more than
-    its rows.
+    The batch is shared: the widest gets `widest_share` of it, the bands three tenths together, the others the rest in
+    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, finer bands half of it; it
+    is then a quarter of the data: a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -173,7 +173,7 @@ class Stratified(Recipe):
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25
-    widest_share: float = 0.45
+    widest_share: float = 0.35
     whole_batch: bool | None = None
     own_below: float = 1 / 8
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
@@ -221,15 +221,15 @@ class Stratified(Recipe):
         for (low, top), u, edge in zip(bands, of_bands, of_bands, strict=True):
             position = 0.0 if edge < self.least_share else 1.0 if edge >= 1.0 - self.least_share else u
             cutoffs.append(widths_at(widths, low if low == top else _between(low, top, position)))
-        own = (1.0 - (FINER_OWN_ROWS if self.finer else OWN_ROWS), 1.0)
         if len(cutoffs) == 1 or (self.whole_batch and not self.finer):
             return Cuts(tuple(cutoffs), whole_batch=True)
         if self.whole_batch:
-            return Cuts(tuple(cutoffs), spans=(*[(0.0, 1.0)] * self.strata, *[own] * len(bands)))
-        others = max(1, self.strata - 1)
-        step = (1.0 - (OWN_ROWS if bands else 0.0) - self.widest_share) / others
+            return Cuts(tuple(cutoffs), spans=((0.0, 1.0),) * self.strata + ((1.0 - FINER_ROWS, 1.0),) * len(bands))
+        own = OWN_ROWS if bands else 0.0
+        left = 1.0 - self.widest_share
+        step = max(left - own, left / 2) / max(1, self.strata - 1)  # of little that is left, bands see some too
         ends = [0.0, *(self.widest_share + step * k for k in range(self.strata))]
-        return Cuts(tuple(cutoffs), spans=(*itertools.pairwise(ends), *[own] * len(bands)))
+        return Cuts(tuple(cutoffs), spans=(*itertools.pairwise(ends), *[(1.0 - own, 1.0)] * len(bands)))
 
 
 def _between(least: int, most: int, position: float) -> int:
