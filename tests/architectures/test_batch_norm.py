@@ -53,7 +53,7 @@ def copied(digits_run, tmp_path) -> Run:
 
 def test_one_statistic_for_all_widths_would_be_wrong(digits_run):
     """On digits the full width's would cost 5 points of accuracy at 16 of 64 features, 20 at 8, and change the scores
-    by more than a third of their size."""
+    by more than a quarter of their size."""
     x, y = torch.from_numpy(digits_run.dataset.test.x).float(), digits_run.dataset.test.y
     scale, weights = digits_run.scale(), digits_run.weights()
     for width, points in ((8, 0.20), (16, 0.05)):
@@ -63,7 +63,7 @@ def test_one_statistic_for_all_widths_would_be_wrong(digits_run):
             shared = load_model(digits_run.family, scale, weights, widths)(x)
         right = [(scores.argmax(-1).numpy() == y).mean() for scores in (own, shared)]
         assert right[0] - right[1] > points
-        assert (own - shared).norm() / own.norm() > 1 / 3
+        assert (own - shared).norm() / own.norm() > 1 / 4
 
 
 def test_a_widths_statistics_are_its_own_means_on_training_examples(digits_run):
