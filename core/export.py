@@ -84,7 +84,7 @@ def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
     """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
     if _polished(run, widths):
         return run.polished_weights(run.polished_width or 0)
-    scale = run.scale()
+    scale = run.scale(widths)
     leading = {} if scale.band(widths) else run.slice(**widths)
     folded = scale.fold(leading, run.layout, widths) | run.statistics(widths)
     # not ascontiguousarray, which gives a scalar a dimension

@@ -84,8 +84,11 @@ def stored(scale: Scale) -> dict[str, np.ndarray]:
     return found
 
 
-def read_scale(folder: Path, record: RunRecord) -> Scale:
-    """What a slice is multiplied by, what is added to it, and the bands. Raises RunError."""
+def read_scale(folder: Path, record: RunRecord, widths: Mapping[str, int] | None = None) -> Scale:
+    """What a slice is multiplied by, what is added to it, and the bands: of `widths` alone, where they are given.
+
+    Raises RunError.
+    """
     with open_tensors(folder, WEIGHTS) as file:
         names = list(file.keys())
 
@@ -98,8 +101,13 @@ def read_scale(folder: Path, record: RunRecord) -> Scale:
             said = {key: value for key, value in record.scale.items() if key != "bands"}
             return Scale.from_json(said, layout, under(f"{prefix}{TABLES}"))
 
+        ranges = band_ranges(record.scale, record.layout)
+        if widths is not None:  # the narrowest that holds them, as `Scale.band` has it
+            tops = [path_widths(record.layout, top) for _, top in ranges]
+            holding = [r for r, most in zip(ranges, tops, strict=True) if all(widths[n] <= most[n] for n in most)]
+            ranges = tuple(holding[-1:])
         bands = []
-        for low, top in band_ranges(record.scale, record.layout):
+        for low, top in ranges:
             prefix, layout = f"{BANDS}{top}/", narrowed(record.layout, low, top)
             weights = {name: read_tensor(file, WEIGHTS, f"{prefix}{name}") for name in layout.tensors}
             bands.append(Band(low, top, layout, scale(prefix, layout), weights))

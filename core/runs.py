@@ -148,13 +148,13 @@ class Run:
         with run_files.open_tensors(self.path, WEIGHTS) as file:
             return {name: run_files.read_tensor(file, WEIGHTS, name) for name in self.layout.tensors}
 
-    def scale(self) -> Scale:
+    def scale(self, widths: Mapping[str, int] | None = None) -> Scale:
         """What a slice is multiplied by, what is added to it, and the weights that narrow widths have of their own.
 
-        Raises RunError where the file is not that of the record.
+        With `widths`, what those want and no more is read. Raises RunError where the file is not that of the record.
         """
         self._verify_weights()
-        return run_files.read_scale(self.path, self.record)
+        return run_files.read_scale(self.path, self.record, widths)
 
     def slice(self, **widths: int) -> dict[str, np.ndarray]:
         """The leading part of the full weights; no number is changed, and only that part is held in memory.

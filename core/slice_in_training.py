@@ -122,7 +122,7 @@ def slice_of(run: Run, width: int, data: Dataset | tuple[Any, Any] | None, famil
     _check_data(run, {part: given.split_fingerprint(part) for part in ("test", "validation")})
     if given.fingerprint != run.record.data.get("fingerprint"):
         raise UserError(f"the training part is not what run {run.id} was trained on; give the data it was trained on")
-    module = load(family, run.scale(), run.weights(), widths)
+    module = load(family, run.scale(widths), run.weights(), widths)
     _estimate(module, given, run)
     before = {part: _judge(run, module, given, part) for part in ("validation", "test")}
     return Slice(run, family, given, width, module, before)

@@ -50,7 +50,7 @@ def clusters(shape: tuple[int, ...], classes: int = 4, n: int = 240) -> tuple[np
 
 def _digits(folder: Path) -> Run:
     data = load("digits")
-    # a width of 24 leaves bands of 6 to 11, 4 and 5, 3, 2 and 1
+    # a width of 24 leaves bands of 9 to 11, 6 to 8, 5, 4, 3, 2 and 1
     return trained(folder, mlp(data, hidden=24, layers=2), data, "stratified", alpha=0.5, tables=True, own_below=0.5)
 
 

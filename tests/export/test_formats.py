@@ -123,6 +123,19 @@ def test_the_scale_is_in_the_weights(run_of):
     assert all(np.array_equal(full[name], value) for name, value in run.weights().items())
 
 
+def test_of_the_bands_only_that_of_the_size_is_read(run_of):
+    run = run_of("digits")
+    whole = run.scale()
+    assert len(whole.bands) > 3
+    for width in range(1, 25):
+        widths = run.widths_at(width)
+        part, band = run.scale(widths), whole.band(widths)
+        assert [(b.low, b.top) for b in part.bands] == ([(band.low, band.top)] if band else [])
+        cut = run.slice(**widths)
+        for name, value in whole.fold(cut, run.layout, widths).items():
+            assert np.array_equal(part.fold(cut, run.layout, widths)[name], value), (width, name)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_same_call_same_bytes(run_of, format):
     run = run_of("digits")
