@@ -125,7 +125,8 @@ class Bench:
     def epochs_in(self, budget: float, cost: Callable[[int], float]) -> int:
         """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
         few = max(1, self.epochs // 10)
-        once, twice = (min(cost(epochs), cost(epochs)) for epochs in (few, 2 * few))  # of short ones, noise is much
+        # each twice, since short ones differ
+        once, twice = ((cost(epochs) + cost(epochs)) / 2 for epochs in (few, 2 * few))
         least = self.dense_seconds / self.epochs / MOST_EPOCHS
         an_epoch = max((twice - once) / few, least)
         fixed = max(0.0, once - few * an_epoch)

@@ -62,6 +62,7 @@ class Elastic(nn.Module):
         self.whitening: Whitening | None = None
         self.ranges = tuple(bands)  # from wide to narrow
         self._tops = [widths_at(self.layout.widths, top) for _, top in bands]
+        self._known: dict[tuple[tuple[str, int], ...], int | None] = {}  # the band of a cutoff
         self.rates = [BAND_RATE * BAND_GROWS ** math.log2(bands[0][1] / top) for _, top in bands]
         self.beside = Beside(family, self.chain, bands, alpha, self.rates, starts) if self.chain and bands else None
         one_by_one = () if self.beside else bands
@@ -167,11 +168,16 @@ class Elastic(nn.Module):
 
     def _by_band(self, cutoffs: Sequence[Cutoff]) -> dict[int | None, list[int]]:
         """Which cutoffs each band has the weights of; None: those that share the full ones."""
-        tops = self._tops
+        tops, known = self._tops, self._known
+        if not tops:
+            return {None: list(range(len(cutoffs)))}
         found: dict[int | None, list[int]] = {}
         for k, cutoff in enumerate(cutoffs):
-            fits = (b for b in reversed(range(len(tops))) if all(cutoff[n] <= most for n, most in tops[b].items()))
-            found.setdefault(next(fits, None), []).append(k)
+            key = tuple(cutoff.items())
+            if key not in known:  # a step asks for a dozen, of few sizes
+                fits = (b for b in reversed(range(len(tops))) if all(cutoff[n] <= most for n, most in tops[b].items()))
+                known[key] = next(fits, None)
+            found.setdefault(known[key], []).append(k)
         return found
 
     def _run_beside(
