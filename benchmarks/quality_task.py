@@ -130,7 +130,7 @@ class Bench:
         least = self.dense_seconds / self.epochs / MOST_EPOCHS
         an_epoch = max((twice - once) / few, least)
         fixed = max(0.0, once - few * an_epoch)
-        return max(1, round((budget * self.dense_seconds - fixed) / an_epoch))
+        return max(1, int((budget * self.dense_seconds - fixed) / an_epoch))
 
 
 def load(name: str, data_dir: str | None = None, *, quick: bool = False, **known: float) -> Bench:
