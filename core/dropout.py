@@ -24,8 +24,8 @@ T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
 LEAST_SHARE = 0.0
-OWN_ROWS = 0.3  # of a shared batch, that bands see
-FINER_ROWS = 0.5  # of a whole batch, that finer bands see: enough for them
+FINER_OWN, OWN = 0.3, 0.25  # of a shared batch, what finer bands see and others do
+FINER_OF_WHOLE = 0.5  # of a batch that each cut sees whole, enough for finer bands
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ class Stratified(Recipe):
     next to nothing, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
     `starts` times; the best of these on training examples is kept.
 
-    The batch is shared: the widest gets `widest_share` of it, the bands three tenths together, the others the rest in
-    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, finer bands half of it; it
-    is then a quarter of the data: a step on so few rows costs its calls more than its rows.
+    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together (finer ones three tenths),
+    the others the rest in equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch,
+    finer bands half of it; it is then a quarter of the data: a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -173,7 +173,7 @@ class Stratified(Recipe):
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25
-    widest_share: float = 0.35
+    widest_share: float = 0.45
     whole_batch: bool | None = None
     own_below: float = 1 / 8
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
@@ -224,10 +224,10 @@ class Stratified(Recipe):
         if len(cutoffs) == 1 or (self.whole_batch and not self.finer):
             return Cuts(tuple(cutoffs), whole_batch=True)
         if self.whole_batch:
-            return Cuts(tuple(cutoffs), spans=((0.0, 1.0),) * self.strata + ((1.0 - FINER_ROWS, 1.0),) * len(bands))
-        own = OWN_ROWS if bands else 0.0
+            return Cuts(tuple(cutoffs), spans=((0.0, 1.0),) * self.strata + ((1.0 - FINER_OF_WHOLE, 1.0),) * len(bands))
+        own = (FINER_OWN if self.finer else OWN) if bands else 0.0
         left = 1.0 - self.widest_share
-        step = max(left - own, left / 2) / max(1, self.strata - 1)  # of little that is left, bands see some too
+        step = max(left - own, left / 3) / max(1, self.strata - 1)  # of little that is left, bands see some too
         ends = [0.0, *(self.widest_share + step * k for k in range(self.strata))]
         return Cuts(tuple(cutoffs), spans=(*itertools.pairwise(ends), *[(1.0 - own, 1.0)] * len(bands)))
 

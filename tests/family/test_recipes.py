@@ -175,10 +175,12 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     shared = draws(Stratified(strata=4, widest_share=0.4), ONE, 1)[0]
     assert not shared.whole_batch
     assert np.allclose(shared.spans, [(0, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0)])
-    banded = draws(Stratified(strata=3, widest_share=0.4), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(banded.spans, [(0, 0.4), (0.4, 0.55), (0.55, 0.7), (0.7, 1), (0.7, 1)])
-    little = draws(Stratified(strata=2, widest_share=0.9), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(little.spans, [(0, 0.9), (0.9, 0.95), (0.7, 1), (0.7, 1)])
+    banded = draws(Stratified(strata=3), {"hidden": Width(20)}, 1)[0]
+    assert np.allclose(banded.spans, [(0, 0.45), (0.45, 0.6), (0.6, 0.75), (0.75, 1), (0.75, 1)])
+    finer = draws(Stratified(finer=True), {"hidden": Width(20)}, 1)[0]
+    assert np.allclose(finer.spans, [(0, 0.45), (0.45, 0.7), (0.7, 1), (0.7, 1)])
+    little = draws(Stratified(widest_share=0.9), {"hidden": Width(20)}, 1)[0]
+    assert np.allclose(little.spans, [(0, 0.9), (0.9, 0.9 + 0.1 / 3), (0.75, 1), (0.75, 1)])
     small = Stratified().for_rows(1000, chain=True)
     assert np.allclose(draws(small, {"hidden": Width(20)}, 1)[0].spans, [(0, 1), (0, 1), (0.5, 1), (0.5, 1)])
     assert draws(Stratified().for_rows(1000), {"hidden": Width(20)}, 1)[0].whole_batch
