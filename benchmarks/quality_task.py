@@ -125,10 +125,10 @@ class Bench:
     def epochs_in(self, budget: float, cost: Callable[[int], float]) -> int:
         """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
         few = max(1, self.epochs // 10)
-        # each twice, since short ones differ
-        once, twice = ((cost(epochs) + cost(epochs)) / 2 for epochs in (few, 2 * few))
+        # five times as many, since what a training costs besides differs by as much as an epoch
+        once, more = ((cost(epochs) + cost(epochs)) / 2 for epochs in (few, 5 * few))
         least = self.dense_seconds / self.epochs / MOST_EPOCHS
-        an_epoch = max((twice - once) / few, least)
+        an_epoch = max((more - once) / (4 * few), least)
         fixed = max(0.0, once - few * an_epoch)
         return max(1, int((budget * self.dense_seconds - fixed) / an_epoch))
 
