@@ -208,7 +208,7 @@ class Stratified(Recipe):
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
         """`strata` cutoffs, widest first, with the same share of full width in every layer; then those of bands."""
         bands = self.bands(widths)
-        # plain numbers, all at once: a draw is part of every step
+        # plain numbers, few calls: a draw is part of every step
         *inside, full, edge = rng.random(self.strata + 2).tolist()
         of_bands = iter(rng.random(2 * len(bands)).tolist())
         positions = [(k + u) / self.strata for k, u in enumerate(inside)]

@@ -90,12 +90,12 @@ def train(
     check_recipe(chosen)
     seed = checked_seed(seed)
     dataset = as_dataset(data)
-    chosen = chosen.for_rows(dataset.train.n, chain=find_chain(family.sibling(), family.layout) is not None)
     out = Path(out).absolute()
     _claim(out, resume=resume, overwrite=overwrite)
     where = device_of(device)
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
     check_family(family, example)
+    chosen = chosen.for_rows(dataset.train.n, chain=find_chain(family.sibling(), family.layout) is not None)
     begin = beginning(family, dataset, start, order, seed)
     plan = _plan(family, dataset, chosen, seed, where, begin)
     if resume and out.exists() and not (overwrite and checkpoint.exists(out)):
