@@ -52,8 +52,10 @@ class Line:
 def lines(rows: pd.DataFrame) -> list[Line]:
     """A line for each contender, in the order of `rows`; columns as `quality.py` writes them, one task."""
     found = []
-    between = rows["between"].astype(bool) if "between" in rows else rows["width"] != rows["width"]
-    rows, besides = rows[~between], rows[between]
+    besides = rows[:0]
+    if "between" in rows:
+        between = rows["between"].astype(bool)
+        rows, besides = rows[~between], rows[between]
     dedicated = table_of(rows, LINE)
     for name in dict.fromkeys(rows["contender"]):
         if name == DENSE:

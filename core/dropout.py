@@ -23,7 +23,6 @@ from core.scale import MAX_ALPHA
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
-LEAST_SHARE = 0.0
 FINER_OWN, OWN = 0.3, 0.25  # of a shared batch, what finer bands see and others do
 FINER_OF_WHOLE = 0.5  # of a batch that each cut sees whole, enough for finer bands
 
@@ -144,8 +143,8 @@ class Stratified(Recipe):
     own; in a share `least_share` the narrowest is the least, which has neighbours on one side alone.
 
     Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise: in a share
-    `least_share` of the steps the band's narrowest, in as many its widest. In a fully-connected chain, whose bands cost
-    next to nothing, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
+    `least_share` of the steps the band's narrowest, in as many its widest. In a fully-connected chain, whose bands run
+    side by side, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
     `starts` times; the best of these on training examples is kept.
 
     The batch is shared: the widest gets `widest_share` of it, the bands a quarter together (finer ones three tenths),

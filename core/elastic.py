@@ -19,7 +19,7 @@ from core.cutting import leading, offset
 from core.dropout import Cutoff, Cuts
 from core.family import Family
 from core.layout import Axis
-from core.path import Range, widths_at
+from core.path import Range, narrowest, widths_at
 from core.scale import Band, Scale, knot_shares, knots, tabled
 from core.whitening import Whitening
 
@@ -175,8 +175,7 @@ class Elastic(nn.Module):
         for k, cutoff in enumerate(cutoffs):
             key = tuple(cutoff.items())
             if key not in known:  # a step asks for a dozen, of few sizes
-                fits = (b for b in reversed(range(len(tops))) if all(cutoff[n] <= most for n, most in tops[b].items()))
-                known[key] = next(fits, None)
+                known[key] = narrowest(tops, cutoff)
             found.setdefault(known[key], []).append(k)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ from core.layout import Layout, Width
 
 Range = tuple[int, int]  # lowest and highest point, both included
 ALONE = 4  # of fewer features each is so much of a network that no two sizes have much in common
-FINER_ALONE, FINER_BELOW = 8, 32  # the same where bands are cheap; from where on halvings are fine enough
+FINER_ALONE, FINER_BELOW = 8, 32  # the same where bands run side by side; from where on halvings are fine enough
 
 
 def widths_at(widths: Mapping[str, Width], point: int) -> dict[str, int]:
@@ -63,6 +63,12 @@ def _parted(low: int, top: int) -> tuple[Range, ...]:
         return tuple((point, point) for point in range(top, low - 1, -1))
     middle = math.ceil(low * math.sqrt(2))
     return ((middle, top), (low, middle - 1)) if low < FINER_BELOW and middle <= top else ((low, top),)
+
+
+def narrowest(tops: Sequence[Mapping[str, int]], widths: Mapping[str, int]) -> int | None:
+    """Which of some bands, given by their widest and from wide to narrow, has the weights at `widths`; None: none."""
+    holding = (k for k in reversed(range(len(tops))) if all(widths[name] <= most for name, most in tops[k].items()))
+    return next(holding, None)
 
 
 def narrowed(layout: Layout, low: int, top: int) -> Layout:

@@ -26,7 +26,7 @@ import numpy as np
 from core import files
 from core.errors import RunError
 from core.layout import DTYPES, Layout
-from core.path import narrowed, path_range, path_widths
+from core.path import narrowed, narrowest, path_range, path_widths
 from core.record import RECORD, RunRecord
 from core.scale import Band, Scale, band_ranges, knots, tabled
 from core.tasks import task
@@ -102,10 +102,9 @@ def read_scale(folder: Path, record: RunRecord, widths: Mapping[str, int] | None
             return Scale.from_json(said, layout, under(f"{prefix}{TABLES}"))
 
         ranges = band_ranges(record.scale, record.layout)
-        if widths is not None:  # the narrowest that holds them, as `Scale.band` has it
-            tops = [path_widths(record.layout, top) for _, top in ranges]
-            holding = [r for r, most in zip(ranges, tops, strict=True) if all(widths[n] <= most[n] for n in most)]
-            ranges = tuple(holding[-1:])
+        if widths is not None:
+            place = narrowest([path_widths(record.layout, top) for _, top in ranges], widths)
+            ranges = () if place is None else ranges[place : place + 1]
         bands = []
         for low, top in ranges:
             prefix, layout = f"{BANDS}{top}/", narrowed(record.layout, low, top)

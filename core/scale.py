@@ -18,7 +18,7 @@ from typing import Any
 
 from core.errors import RunError
 from core.layout import Layout
-from core.path import Range, path_range
+from core.path import Range, narrowest, path_range
 
 MAX_ALPHA = 2.0  # above the paper's 1 by as much as anybody may want to try
 
@@ -32,10 +32,6 @@ class Band:
     layout: Layout  # of the family, with the band's range for its widths
     scale: Scale
     weights: Mapping[str, Any]  # at `top`, under the layout's names
-
-    def holds(self, widths: Mapping[str, int]) -> bool:
-        """Whether no width is above the band's widest."""
-        return all(widths[name] <= most for name, most in self.layout.full.items())
 
     def fold(self, widths: Mapping[str, int]) -> dict[str, Any]:
         """The small model's weights at `widths`."""
@@ -54,7 +50,8 @@ class Scale:
 
     def band(self, widths: Mapping[str, int]) -> Band | None:
         """The band that has the weights at `widths`; None where they are a part of the full ones."""
-        return next((band for band in reversed(self.bands) if band.holds(widths)), None)
+        place = narrowest([band.layout.full for band in self.bands], widths)
+        return None if place is None else self.bands[place]
 
     def factors(self, layout: Layout, widths: Mapping[str, int]) -> dict[str, float]:
         """What each scaled weight is multiplied by at `widths`; those at 1 are left out."""

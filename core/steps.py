@@ -237,7 +237,7 @@ def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
 
 
 def _classes_first(output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same loss four times as fast: torch's softmax on a CPU is slow over few numbers that lie side by side."""
+    """For the same loss in less time: torch's softmax on a CPU is slow over few numbers that lie side by side."""
     if output.dim() != 2 or output.shape[1] > FEW_CLASSES or output.device.type != "cpu":
         return output, target
     return output.t()[None], target.t()[None]
