@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from core.chain import Chain
+from core.chain_pass import Bend, BesidePass
 from core.family import Family
 from core.path import Range
 from core.scale import Band, Scale
@@ -46,7 +46,8 @@ class Beside(nn.Module):
         ranges = [one for one, n in zip(ranges, times, strict=True) for _ in range(n)]
         rates = [rate for rate, n in zip(rates, times, strict=True) for _ in range(n)]
         self._chain, self._ranges = chain, tuple(ranges)
-        self._known: dict[tuple[int, ...], list[float]] = {}
+        self._bends = [Bend(link.after) for link in chain.links]
+        self._known: dict[tuple[int, ...], list[list[float]]] = {}  # factors of each layer at a band's cutoff
         self._layouts = [family.narrowed(low, top).layout for low, top in ranges]
         self._scale = Scale(alpha, chain.scaled_weights())
         states = [family.build(**layout.full).state_dict() for layout in self._layouts]
@@ -64,34 +65,37 @@ class Beside(nn.Module):
             if link.bias:
                 self.biases[str(k)] = nn.Parameter(torch.cat([state[link.bias] for state in states]) / rate)
 
-    def forward(self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]]) -> list[torch.Tensor]:
-        """The outputs of all bands, from wide to narrow, each at its cutoff; (batch, features) to (batch, outputs).
+    def forward(self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]]) -> torch.Tensor:
+        """All bands, from wide to narrow, each at its cutoff: (batch, ..., features) to (batch * starts, ..., outputs).
 
-        Those of a band with several starts have so many times the rows, one start after the other.
+        The outputs of an example for all starts of all bands are side by side; `parted` tells them apart.
         """
-        each = [cutoff for cutoff, starts in zip(cutoffs, self._starts, strict=True) for _ in starts]
-        outputs = self._outputs(entered, each).flatten(0, 1)
-        return list(outputs.split([len(starts) * len(entered) for starts in self._starts]))
+        last = len(self._chain.links) - 1
+        rates, inside = ([getattr(self, f"{name}_{k}") for k in range(first, last + 1)]
+                         for name, first in (("rate", 0), ("inside", 1)))  # fmt: skip
+        biases = [self.biases[str(k)] if link.bias else None for k, link in enumerate(self._chain.links)]
+        factors = self._factors(cutoffs, entered)
+        output: torch.Tensor = BesidePass.apply(
+            self._bends, rates, inside, factors, entered.flatten(0, -2), *self.weights, *biases
+        )
+        starts = len(self._ranges)
+        if entered.dim() == 2:  # each further view would be a node of autograd
+            return output.view(len(entered) * starts, -1)
+        return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1)
+
+    def parted(self, output: torch.Tensor, batch: int) -> list[torch.Tensor]:
+        """Of what `forward` gives for so many examples, the output of each band, (batch * its starts, ..., outputs)."""
+        by_start = output.unflatten(0, (batch, len(self._ranges)))
+        return [part.flatten(0, 1) for part in by_start.split([len(starts) for starts in self._starts], dim=1)]
 
     @torch.no_grad()
     def choose(self, entered: torch.Tensor, y: torch.Tensor, loss_of: Callable[..., torch.Tensor]) -> None:
         """Keep of each band's starts the one with the smallest loss on these examples."""
-        outputs = self._outputs(entered, [layout.full for layout in self._layouts])
+        full = [self._layouts[first].full for first, *_ in self._starts]
+        outputs = self(entered, full).unflatten(0, (len(entered), len(self._ranges)))
         for band, starts in enumerate(self._starts):
             if len(starts) > 1:
-                self._kept[band] = min(starts, key=lambda start: float(loss_of(outputs[start], y)))
-
-    def _outputs(self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]]) -> torch.Tensor:
-        """(batch, ..., features) to (starts of all bands, batch, ..., outputs)."""
-        h, last = entered, len(self._chain.links) - 1
-        for k, link in enumerate(self._chain.links):
-            weight = self.weights[k] if k == 0 else self.weights[k] * getattr(self, f"inside_{k}")
-            bias = self.biases[str(k)] if link.bias else None
-            h = link.activate(F.linear(h, weight, bias) * self._rate(k))
-            if k < last:
-                h = h * self._factors(k, cutoffs, h)
-        by_start: torch.Tensor = h.unflatten(-1, (len(self._ranges), -1)).movedim(-2, 0)
-        return by_start
+                self._kept[band] = min(starts, key=lambda start: float(loss_of(outputs[:, start], y)))
 
     def bands(self, rest: Mapping[str, torch.Tensor]) -> tuple[Band, ...]:
         """Each band by itself; `rest` holds what no width touches under its names."""
@@ -140,15 +144,23 @@ class Beside(nn.Module):
         rate: torch.Tensor = getattr(self, f"rate_{k}")
         return rate
 
-    def _factors(self, k: int, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> torch.Tensor:
-        """What a layer's features are multiplied by: 0 for those that are dropped, else the scale at the cutoff."""
-        known, factors = self._known, []
-        for start, cutoff in enumerate(cutoffs):
-            key = k, start, *cutoff.values()
+    def _factors(self, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> list[torch.Tensor]:
+        """What each hidden layer's features are multiplied by: 0 for those dropped, else the scale at the cutoff."""
+        layers, known = range(len(self._chain.links) - 1), self._known
+        factors: list[list[float]] = [[] for _ in layers]
+        for band, cutoff in enumerate(cutoffs):
+            key = band, *cutoff.values()
             if key not in known:  # a step asks for one of each band's few sizes
-                weight, layout = self._chain.links[k + 1].weight, self._layouts[start]
-                kept = layout.tensors[weight].shape_at(cutoff)[1]
-                times = self._scale.factors(layout, cutoff).get(weight, 1.0)
-                known[key] = [times] * kept + [0.0] * (self._sizes[k][start] - kept)
-            factors += known[key]
-        return torch.tensor(factors, dtype=like.dtype, device=like.device)
+                start, *others = self._starts[band]
+                layout, times = self._layouts[start], 1 + len(others)
+                scaled = self._scale.factors(layout, cutoff)
+                known[key] = []
+                for k in layers:
+                    weight = self._chain.links[k + 1].weight
+                    kept = layout.tensors[weight].shape_at(cutoff)[1]
+                    dropped = self._sizes[k][start] - kept
+                    known[key].append(([scaled.get(weight, 1.0)] * kept + [0.0] * dropped) * times)
+            for of_layer, own in zip(factors, known[key], strict=True):
+                of_layer += own
+        whole = torch.tensor([*itertools.chain(*factors)], dtype=like.dtype, device=like.device)
+        return list(whole.split([len(of_layer) for of_layer in factors]))

@@ -55,6 +55,7 @@ class Chain:
 
     before: tuple[Callable[[torch.Tensor, Mapping[str, Any]], torch.Tensor], ...]
     links: tuple[Link, ...]
+    learns_before: bool = False  # whether `before` has parameters, so that the first layer's input changes in training
 
     def enter(self, x: torch.Tensor, state: Mapping[str, Any]) -> torch.Tensor:
         """Input of the first elastic layer, (batch, ...) to (batch, features); the same at every width."""
@@ -102,6 +103,7 @@ def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
         return None
     before: list[Any] = []
     links: list[Link] = []
+    learns_before = False
     for node in nodes[1:-1]:
         target = module.get_submodule(str(node.target)) if node.op == "call_module" else None
         elastic = target is not None and any(
@@ -116,9 +118,10 @@ def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
             links[-1] = Link(links[-1].weight, links[-1].bias, (*links[-1].after, op))
         else:
             before.append(op)
+            learns_before |= target is not None and any(True for _ in target.parameters())
     if len(links) < 2 or not _features_flow(links, layout):
         return None
-    return Chain(tuple(before), tuple(links))
+    return Chain(tuple(before), tuple(links), learns_before)
 
 
 def _is_line(nodes: list[fx.Node]) -> bool:
@@ -166,6 +169,8 @@ def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) 
 
     Nothing writes over its input: the sweep and the shared first layer read it again.
     """
+    from torch import nn
+
     if target is not None:
         plain = type(target).__name__ in ELEMENTWISE and type(target).__module__.startswith("torch.nn.")
         if plain and hasattr(target, "inplace"):
@@ -182,6 +187,8 @@ def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) 
         return None
     args, kwargs = _out_of_place(call, node.args[1:], dict(node.kwargs))
     if name in ELEMENTWISE_CALLS:
+        if elementwise_only and name == "relu" and not args and not any(kwargs.values()):
+            return nn.ReLU()  # as a module, by which its derivative is known
         return (lambda x, *_: call(x, *args, **kwargs)) if all(map(_is_number, (*args, *kwargs.values()))) else None
     if name == "flatten" and _keeps_rows(args[0] if args else kwargs.get("start_dim", 0)):
         return lambda x, state: call(x, *args, **kwargs)

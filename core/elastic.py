@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch.func import functional_call
 from core.batch_norm import buffers, set_mode
 from core.beside import Beside
 from core.chain import Chain, find_chain
+from core.chain_pass import Bend, Cut, Pass, by_example
 from core.cutting import leading, offset
 from core.dropout import Cutoff, Cuts
 from core.family import Family
@@ -24,7 +25,16 @@ from core.scale import Band, Scale, knot_shares, knots, tabled
 from core.whitening import Whitening
 
 BAND_RATE, BAND_GROWS = 2.0, 1.25  # a narrow network wants a larger rate: the widest band's, and with each halving
+MOST_KEPT = 10_000  # cutoffs whose shapes are remembered
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
+
+
+class Joined(NamedTuple):
+    """Outputs of some cutoffs on the same rows, (rows * times, ...): of each example one or more, side by side."""
+
+    rows: slice
+    cutoffs: tuple[int, ...]
+    output: torch.Tensor
 
 
 class Elastic(nn.Module):
@@ -43,6 +53,8 @@ class Elastic(nn.Module):
         self.layout = family.layout
         self.full = family.build()
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
+        self._bends = [Bend(link.after) for link in self.chain.links] if self.chain else []
+        self._kept: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[float, ...]]] = {}
         self._fixed = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
         self.penalty: torch.Tensor | None = None  # a term of the loss that the model adds to it
         self._estimated = buffers(self.full)
@@ -106,9 +118,10 @@ class Elastic(nn.Module):
     def whiten(self, x: torch.Tensor) -> None:
         """Let the first layers of a chain learn from inputs that are partly whitened, as some examples `x` say.
 
-        The weights that are there by now do the same as before. No other model is changed.
+        The weights that are there by now do the same as before. No other model is changed, nor one whose first elastic
+        layer's inputs are learned.
         """
-        if self.chain is None:
+        if self.chain is None or self.chain.learns_before:
             return
         with torch.no_grad():
             rows = self.chain.enter(x, self._state())
@@ -139,31 +152,45 @@ class Elastic(nn.Module):
         entered = self.chain.enter(x, self._state())
         return entered if self.whitening is None else self.whitening(entered)
 
-    def forward(self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False) -> list[torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False, joined: bool = False
+    ) -> list[torch.Tensor] | list[Joined]:
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
-        In training, that of a band with several starts has so many times the rows (`core.beside`). `penalty` is then
-        the mean over the cutoffs of what the model itself set under that name, if it does.
+        In training, that of a band with several starts has so many times the rows, an example's side by side
+        (`core.beside`). `joined`: the same outputs, those together that were computed together. `penalty` is then the
+        mean over the cutoffs of what the model itself set under that name, if it does.
         """
         self.penalty = None
-        rows = parts(len(x), cuts)
+        rows = parts(x.shape[0], cuts)
         if self.chain is not None and not entered:
             x = self.enter(x)
-        outputs: dict[int, torch.Tensor] = {}
+        found: list[Joined] = []
         penalties: list[torch.Tensor] = []
         places = self._by_band(cuts.cutoffs)
         if self.chain is not None and self.beside is not None:
-            in_bands = {band: found for band, found in places.items() if band is not None}
-            outputs |= self._run_beside(self.chain, self.beside, x, cuts.cutoffs, rows, in_bands)
-            places = {None: places[None]} if None in places else {}
-        for band, found in places.items():
+            shared = places.pop(None, None)
+            found += self._run_beside(self.chain, self.beside, x, cuts.cutoffs, rows, places)
+            places = {None: shared} if shared else {}
+        for band, numbers in places.items():
             source: Any = self if band is None else self.bands[band]
-            cutoffs, spans = [cuts.cutoffs[k] for k in found], [rows[k] for k in found]
+            cutoffs, spans = [cuts.cutoffs[k] for k in numbers], [rows[k] for k in numbers]
             if self.chain is not None:
-                outputs |= zip(found, self._run_chain(self.chain, x, cutoffs, spans), strict=True)
+                outputs = self._run_chain(self.chain, x, cutoffs, spans)
             else:
-                outputs |= zip(found, source._run_each(x, cutoffs, spans, penalties), strict=True)
+                outputs = source._run_each(x, cutoffs, spans, penalties)
+            found += [Joined(rows[k], (k,), output) for k, output in zip(numbers, outputs, strict=True)]
         self.penalty = torch.stack(penalties).mean() if penalties else None
+        return found if joined else self._parted(found)
+
+    def _parted(self, found: Sequence[Joined]) -> list[torch.Tensor]:
+        """The output of each cutoff."""
+        outputs: dict[int, torch.Tensor] = {}
+        for rows, numbers, output in found:
+            if len(numbers) == 1:
+                outputs[numbers[0]] = output
+            elif self.beside is not None:
+                outputs |= zip(numbers, self.beside.parted(output, rows.stop - rows.start), strict=True)
         return [outputs[k] for k in range(len(outputs))]
 
     def _by_band(self, cutoffs: Sequence[Cutoff]) -> dict[int | None, list[int]]:
@@ -186,16 +213,21 @@ class Elastic(nn.Module):
         x: torch.Tensor,
         cutoffs: Sequence[Cutoff],
         rows: Sequence[slice],
-        places: Mapping[int, list[int]],
-    ) -> dict[int, torch.Tensor]:
-        """Outputs of bands by place: all in one pass where each has one cutoff on the same rows, as in a step."""
+        places: Mapping[Any, list[int]],
+    ) -> list[Joined]:
+        """Outputs of bands: all in one pass where each has one cutoff on the same rows, as in a step."""
         each = [places[band][0] for band in sorted(places)]
         alike = len(each) == sum(map(len, places.values())) == len(self.ranges)
         if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
-            return dict(zip(each, beside(x[rows[each[0]]], [cutoffs[k] for k in each]), strict=True))
+            span = rows[each[0]]
+            return [Joined(span, tuple(each), beside(x[span], [cutoffs[k] for k in each]))]
         state = self._state() if places else {}
         bands = {place: beside.band(place, state) for place in places}
-        return {k: chain.run(x[rows[k]], bands[band].fold(cutoffs[k])) for band, found in places.items() for k in found}
+        return [
+            Joined(rows[k], (k,), chain.run(x[rows[k]], bands[band].fold(cutoffs[k])))
+            for band, numbers in places.items()
+            for k in numbers
+        ]
 
     def _run_each(
         self, x: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice], penalties: list[torch.Tensor]
@@ -217,20 +249,37 @@ class Elastic(nn.Module):
     def _run_chain(
         self, chain: Chain, entered: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice]
     ) -> list[torch.Tensor]:
-        """The outputs of a chain. Cutoffs on the same rows share the first layer: a narrow one is its prefix."""
+        """The outputs of a chain, in one pass."""
         full = self._state()
-        if len(cutoffs) == 1 or any(span != rows[0] for span in rows):
-            states = self._slices(cutoffs, full)
-            return [chain.run(entered[span], s) for span, s in zip(rows, states, strict=True)]
-        link = chain.links[0]
-        own = {name: full.pop(name) for name in (link.weight, link.bias) if name}
-        states = self._slices(cutoffs, full)
-        kept = [self.layout.tensors[link.weight].shape_at(cutoff)[0] for cutoff in cutoffs]
-        widest = self._slices([cutoffs[kept.index(max(kept))]], own)[0]
-        bias = widest[link.bias] if link.bias else None
-        first = nn.functional.linear(entered[rows[0]], widest[link.weight], bias)
-        shared = leading(link.activate(first), [((first.dim() - 1, size),) for size in kept], [1.0] * len(kept))
-        return [chain.run(h, state, start=1) for h, state in zip(shared, states, strict=True)]
+        weights = [full[link.weight] for link in chain.links]
+        biases: list[torch.Tensor] = []
+        vectors = self._vectors(cutoffs, full)
+        places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
+        for link in chain.links:
+            own = vectors.get(link.bias or "", [full[link.bias]] if link.bias else [])
+            numbers = [*range(len(biases), len(biases) + len(own))] or [None]
+            places.append(numbers if len(numbers) == len(cutoffs) else numbers * len(cutoffs))
+            biases += own
+        rows_each = entered.shape[1:-1].numel()  # of the first layer, for one of the batch
+        cuts = [
+            Cut(slice(span.start * rows_each, span.stop * rows_each), *self._kept_at(chain, cutoff), numbers)
+            for cutoff, span, numbers in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
+        ]
+        outputs: Sequence[torch.Tensor] = Pass.apply(cuts, self._bends, entered.flatten(0, -2), *weights, *biases)
+        return by_example(outputs, entered)
+
+    def _kept_at(self, chain: Chain, cutoff: Cutoff) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Of each layer, the outputs kept and what its weight is multiplied by."""
+        key = tuple(cutoff.values())
+        if key not in self._kept:
+            if len(self._kept) > MOST_KEPT:
+                self._kept.clear()
+            factors, tensors = self._fixed.factors(self.layout, cutoff), self.layout.tensors
+            self._kept[key] = (
+                tuple(tensors[link.weight].shape_at(cutoff)[0] for link in chain.links),
+                tuple(factors.get(link.weight, 1.0) for link in chain.links),
+            )
+        return self._kept[key]
 
     def _state(self) -> dict[str, torch.Tensor]:
         """The full weights by name: what `state_dict(keep_vars=True)` gives, without its cost in every step."""

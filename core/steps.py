@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.checkpoint import Progress
     from core.data import Dataset
-    from core.elastic import Elastic
+    from core.elastic import Elastic, Joined
 
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -122,7 +121,9 @@ class Training:
         import torch
 
         x = torch.from_numpy(np.ascontiguousarray(self.data.train.x))
-        if self.model.chain is None or self.data.augment is not None or x.numel() * FLOAT_BYTES > MOST_ENTERED:
+        chain = self.model.chain
+        changes = chain is None or chain.learns_before or self.data.augment is not None
+        if changes or x.numel() * FLOAT_BYTES > MOST_ENTERED:
             return x, False
         where, found = next(self.model.parameters()).device, None
         with torch.no_grad():
@@ -182,18 +183,17 @@ def train_step(
     """
     import torch
 
-    from core.elastic import parts
-
     for group in optimizer.param_groups:  # `zero_grad`, whose own account of each call a tiny step would feel
         for parameter in group["params"]:
             parameter.grad = None
-    outputs = model(x, cuts, entered=entered)
     if cuts.teacher is not None:
+        outputs = model(x, cuts, entered=entered)
         taught = (soften or _probabilities)(outputs[cuts.teacher].detach())
         losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
         loss = torch.stack(losses).mean()
     else:
-        loss = loss_of(torch.cat(outputs), _targets(outputs, y, parts(len(x), cuts)))
+        found = model(x, cuts, entered=entered, joined=True)
+        loss = loss_of(torch.cat([part.output for part in found]), torch.cat([_target(part, y) for part in found]))
     if model.penalty is not None:
         loss = loss + model.penalty
     loss.backward()
@@ -201,15 +201,11 @@ def train_step(
     return loss.detach()
 
 
-def _targets(outputs: Sequence[torch.Tensor], y: torch.Tensor, spans: Sequence[slice]) -> torch.Tensor:
-    """What each row of the outputs, one after the other, should be; that of a band may have several starts."""
-    import torch
-
-    found = []
-    for span, same in itertools.groupby(zip(outputs, spans, strict=True), key=lambda pair: pair[1]):
-        rows, part = sum(len(output) for output, _ in same), y[span]
-        found.append(part if rows == len(part) else part.repeat(rows // len(part), *[1] * (y.dim() - 1)))
-    return torch.cat(found)
+def _target(part: Joined, y: torch.Tensor) -> torch.Tensor:
+    """What each row of some outputs should be."""
+    wanted = y[part.rows]
+    times = part.output.shape[0] // wanted.shape[0]
+    return wanted if times == 1 else wanted.repeat_interleave(times, 0)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

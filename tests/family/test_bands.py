@@ -124,7 +124,9 @@ def test_starts_of_a_band_learn_apart_and_the_best_is_kept(name):
             nets.append(elastic.scale.bands[band])
             small = family.build(**cutoffs[band])
             small.load_state_dict(nets[-1].fold(cutoffs[band]))
-            torch.testing.assert_close(outputs[band].view(n, *x.shape[:1], -1)[number], small(x), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                outputs[band].unflatten(0, (len(x), n))[:, number], small(x), rtol=1e-4, atol=1e-5
+            )
             widest = family.build(**path_widths(family.layout, bands[band][1]))
             widest.load_state_dict(nets[-1].weights)
             losses.append((band, number, torch.nn.functional.cross_entropy(widest(x), y).item()))
@@ -156,7 +158,8 @@ def test_a_step_teaches_every_start_its_own_rows():
         p.data.copy_(was)
         p.grad = None
     outputs = elastic(x, cuts)
-    losses = [torch.nn.functional.cross_entropy(part, y) for output in outputs for part in output.split(len(x))]
+    starts = [part for output in outputs for part in output.unflatten(0, (len(x), -1)).unbind(1)]
+    losses = [torch.nn.functional.cross_entropy(part, y) for part in starts]
     assert len(losses) == 5, "one start for the band of more than four features, two for each other"
     (sum(losses) / len(losses)).backward()
     for by_step, p in zip(moved, elastic.beside.parameters(), strict=True):

@@ -140,6 +140,23 @@ def test_each_cutoff_reaches_its_own_weights():
         assert changed
 
 
+@pytest.mark.parametrize("kind", ["stratified", "paper"])
+def test_layers_ahead_of_the_elastic_ones_are_trained_too(tmp_path, kind):
+    """Where they are a chain's, whose inputs are else computed once for the whole training."""
+
+    def build(hidden: int) -> torch.nn.Module:
+        parts = torch.nn.Linear(6, 4), torch.nn.Tanh(), torch.nn.Linear(4, hidden), torch.nn.ReLU()
+        return torch.nn.Sequential(*parts, torch.nn.Linear(hidden, 3))
+
+    def trained(epochs: int):
+        settings = {"epochs": epochs, "batch_size": 24, "lr": 0.01}
+        out = tmp_path / str(epochs)
+        return train(Family(build, hidden=16), small_data(), out=out, recipe=recipe(kind, **settings), progress=False)
+
+    short, long = (trained(epochs).weights()["0.weight"] for epochs in (1, 40))
+    assert np.abs(short - long).max() > 0.05
+
+
 def test_weight_decay_spares_vectors():
     optimizer = steps.make_optimizer(Elastic(small_family(), 0.0), recipe("paper", weight_decay=0.2))
     assert {g["weight_decay"] for g in optimizer.param_groups if all(p.dim() > 1 for p in g["params"])} == {0.2}

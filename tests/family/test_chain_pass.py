@@ -1,0 +1,207 @@
+"""The gradients of a chain's one pass are those that autograd finds slice by slice, whatever chain it is."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from core.chain_pass import Bend
+from core.dropout import Cuts
+from core.elastic import Elastic, parts
+from core.family import Family
+from core.path import path_widths
+from core.scale import Scale
+from tests.helpers_family import mlp
+
+BENT = {
+    "relu": nn.ReLU(),
+    "leaky": nn.LeakyReLU(0.2),
+    "the other way": nn.LeakyReLU(-0.5),
+    "gelu": nn.GELU(),
+    "softplus": nn.Softplus(),
+    "none": nn.Identity(),
+    "two": nn.Sequential(nn.ReLU(), nn.Tanh()),
+}
+
+
+class Called(nn.Module):
+    """Functions rather than modules, one of its layers used twice."""
+
+    def __init__(self, h: int) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(5, h), nn.Linear(h, h, bias=False), nn.Linear(h, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c(F.relu(self.b(torch.sigmoid(self.b(self.a(x).relu())))))
+
+
+def stack(act: nn.Module, bias: bool = True, layers: int = 2):
+    bends = list(act) if isinstance(act, nn.Sequential) else [act]
+
+    def build(h: int) -> nn.Module:
+        inner = [part for _ in range(layers - 1) for part in (nn.Linear(h, h, bias=bias), *bends)]
+        behind = bends if type(act) is nn.LeakyReLU else []  # the last layer may have one too
+        return nn.Sequential(nn.Linear(5, h, bias=bias), *bends, *inner, nn.Linear(h, 3, bias=bias), *behind)
+
+    return build
+
+
+BUILDS = {
+    **{name: stack(act) for name, act in BENT.items()},
+    "no biases": stack(nn.ReLU(), bias=False),
+    "one layer": stack(nn.ReLU(), layers=1),
+    "four layers": stack(nn.LeakyReLU(), layers=4),
+    "a class of one's own": Called,
+    "learned before": lambda h: nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), mlp([4, h, h, 3])),
+}
+X = torch.randn(12, 5, generator=torch.Generator().manual_seed(1))
+
+
+def gradients(outputs, wanted) -> dict[str, torch.Tensor]:
+    """Of a loss that each number of the outputs moves differently."""
+    noise = torch.Generator().manual_seed(7)
+    loss = sum((output**2 * torch.randn(output.shape, generator=noise)).sum() for output in outputs)
+    names, tensors = zip(*wanted.items(), strict=True)
+    found = torch.autograd.grad(loss, tensors, allow_unused=True)
+    return {n: torch.zeros_like(t) if g is None else g for n, t, g in zip(names, tensors, found, strict=True)}
+
+
+def one_by_one(elastic: Elastic, x: torch.Tensor, cuts: Cuts) -> list[torch.Tensor]:
+    """What the small models give, their weights made of the full ones by operations of torch."""
+    outputs = []
+    for cutoff, rows in zip(cuts.cutoffs, parts(len(x), cuts), strict=True):
+        state = elastic.family.slice(elastic.full.state_dict(keep_vars=True), **cutoff)
+        folded = elastic.scale.fold(state, elastic.layout, cutoff)
+        outputs.append(functional_call(elastic.family.sibling(**cutoff), folded, (x[rows],), tie_weights=False))
+    return outputs
+
+
+def check(elastic: Elastic, x: torch.Tensor, cuts: Cuts) -> None:
+    x = x.clone().requires_grad_()
+    wanted = {"the input": x, **dict(elastic.named_parameters())}
+    assert elastic.chain is not None
+    fast, plain = elastic(x, cuts), one_by_one(elastic, x, cuts)
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    right = gradients(plain, wanted)
+    for name, found in gradients(fast, wanted).items():
+        torch.testing.assert_close(found, right[name], rtol=1e-3, atol=1e-4, msg=lambda text, of=name: f"{of}: {text}")
+    assert any(bool(g.any()) for g in right.values())
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+@pytest.mark.parametrize("whole_batch", [True, False], ids=["the same rows", "rows of their own"])
+@pytest.mark.parametrize("tables", [True, False], ids=["tables", "no tables"])
+def test_gradients_are_those_of_the_slices(build, whole_batch, tables):
+    torch.manual_seed(0)
+    elastic = Elastic(Family(build, h=8), 0.4, tables)
+    if elastic.table is not None:
+        nn.init.normal_(elastic.table, std=0.03)
+    check(elastic, X, Cuts(tuple({"h": h} for h in (8, 3, 5)), whole_batch))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 6)), min_size=1, max_size=5),
+    st.sampled_from([None, ((0.0, 0.5), (0.5, 1.0)), ((0.0, 1.0), (0.5, 1.0))]),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.booleans(),
+)
+def test_any_cutoffs_of_layers_with_widths_of_their_own(pairs, spans, alpha, whole_batch):
+    torch.manual_seed(1)
+    family = Family(lambda a, b: mlp([5, a, b, 3]), a=9, b=6)
+    found = None if spans is None else tuple(spans[k % 2] for k in range(len(pairs)))
+    check(Elastic(family, alpha), X, Cuts(tuple({"a": a, "b": b} for a, b in pairs), whole_batch, spans=found))
+
+
+def test_rows_of_more_than_one_dimension():
+    torch.manual_seed(2)
+    family = Family(stack(nn.ReLU()), h=8)
+    check(Elastic(family, 0.4), X.view(4, 3, 5), Cuts(({"h": 8}, {"h": 2}), whole_batch=True))
+    check(Elastic(family, 0.4), X.view(4, 3, 5), Cuts(({"h": 8}, {"h": 2})))
+
+
+@pytest.mark.parametrize("build", [build for name, build in BUILDS.items() if name != "a class of one's own"])
+@pytest.mark.parametrize("starts", [1, 3])
+@pytest.mark.parametrize("shape", [(12, 5), (4, 3, 5)], ids=["rows", "more dimensions"])
+def test_gradients_of_bands_are_those_of_each_by_itself(build, starts, shape):
+    torch.manual_seed(3)
+    bands = ((3, 5), (2, 2), (1, 1))
+    elastic = Elastic(Family(build, h=40), 0.4, False, bands, starts)
+    beside, cutoffs = elastic.beside, [path_widths(elastic.layout, width) for width in (4, 2, 1)]
+    assert beside is not None
+    x = X.view(shape).clone().requires_grad_()
+    wanted = {"the input": x, **dict(elastic.named_parameters())}
+    fast = elastic(x, Cuts(tuple(cutoffs), whole_batch=True))
+    plain = []
+    for band, cutoff in enumerate(cutoffs):
+        of_band = []
+        for number in beside._starts[band]:
+            beside._kept[band] = number
+            own = beside.band(band, elastic._state())
+            of_band.append(elastic.chain.run(elastic.enter(x), own.fold(cutoff)))
+        plain.append(torch.stack(of_band, dim=1).flatten(0, 1))
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    right = gradients(plain, wanted)
+    for name, found in gradients(fast, wanted).items():
+        torch.testing.assert_close(found, right[name], rtol=1e-3, atol=1e-4, msg=lambda text, of=name: f"{of}: {text}")
+
+
+@pytest.mark.parametrize("act", BENT.values(), ids=BENT)
+def test_a_bend_is_its_functions_and_their_derivative(act):
+    z = torch.linspace(-3, 3, 13, requires_grad=True)
+    after = tuple(act) if isinstance(act, nn.Sequential) else (act,)
+    value = act(z)
+    bend = Bend(after)
+    found, kept = bend.forward(z.detach().clone())
+    torch.testing.assert_close(found, value)
+    (right,) = torch.autograd.grad(value.sum(), z)
+    torch.testing.assert_close(bend.backward(torch.ones(13), kept), right)
+
+
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.LeakyReLU(), nn.Tanh()], ids=["relu", "leaky", "tanh"])
+def test_a_pass_is_gone_with_its_outputs(act):
+    """A graph that held its own output would stay until Python looks for such rings."""
+    elastic = Elastic(Family(stack(act), h=40), 0.4, False, ((1, 4),))
+    cutoffs = ({"h": 40}, {"h": 6}, {"h": 2})
+    gc.collect()
+    gc.disable()
+    try:
+        nodes = [weakref.ref(output) for output in elastic(X, Cuts(cutoffs, whole_batch=True))]
+        before = len([o for o in gc.get_objects() if isinstance(o, torch.Tensor)])
+        for _ in range(3):
+            sum(output.sum() for output in elastic(X, Cuts(cutoffs, whole_batch=True))).backward()
+        elastic.zero_grad()
+        assert all(node() is None for node in nodes)
+        assert len([o for o in gc.get_objects() if isinstance(o, torch.Tensor)]) <= before
+    finally:
+        gc.enable()
+
+
+def test_a_chain_knows_whether_its_first_layers_input_is_learned():
+    normed = lambda h: nn.Sequential(Standard(), mlp([5, h, 3]))  # noqa: E731
+    for build, learned in ((BUILDS["learned before"], True), (stack(nn.ReLU()), False), (normed, False)):
+        elastic = Elastic(Family(build, h=8), 0.4)
+        assert elastic.chain is not None
+        assert elastic.chain.learns_before is learned
+        elastic.whiten(torch.randn(30, 5))
+        assert (elastic.whitening is None) is learned
+    assert elastic._fixed == Scale(0.4, ("1.2.weight",))
+
+
+class Standard(nn.Module):
+    """Numbers that are there and not learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x - self.mean
