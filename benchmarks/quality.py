@@ -37,7 +37,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGES = {"torch_pruning": "torch-pruning", "modelopt": "nvidia-modelopt"}  # by the name under which it is imported
-TRAINS = ("dropout", "elastic", "beside", "chain", "chain_pass", "cutting", "whitening", "path", "scale", "steps", "polish")
+TRAINS = (
+    "dropout",
+    "elastic",
+    "beside",
+    "chain",
+    "chain_pass",
+    "cutting",
+    "whitening",
+    "path",
+    "scale",
+    "steps",
+    "polish",
+)
 SOURCES = (*(f"core/{name}.py" for name in TRAINS), "benchmarks/trainings.py", "benchmarks/quality_task.py",
            "benchmarks/dedicated.py")  # fmt: skip
 

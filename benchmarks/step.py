@@ -6,9 +6,11 @@ Both use the same optimiser, batch and full-size weights, and take turns in one 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from measure import finish, in_fresh_process, in_turns, peak_memory
 
+BLOCK = 10  # steps that are timed together
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
 SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
     "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
@@ -18,7 +20,7 @@ SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
 
 
 def measure(inputs: int, hidden: int, layers: int, outputs: int, batch: int, repeats: int, threads: int) -> dict:
-    """Median seconds of a dense step and of each recipe's, and the memory that each needs, in a process of its own."""
+    """Seconds of a dense step and of each recipe's, and the memory that each needs, in a process of its own."""
     times = in_fresh_process(_times, inputs, hidden, layers, outputs, batch, repeats, threads)
     memory = {
         name: in_fresh_process(_memory, name, inputs, hidden, layers, outputs, batch, threads)
@@ -38,8 +40,19 @@ def _times(
     from core.dropout import RECIPES
 
     steps = {"dense": "dense", **{name: name for name in RECIPES}}
-    functions = {name: _step(name, inputs, hidden, layers, outputs, batch, threads) for name in steps}
-    return in_turns(functions, repeats, warm_up=20)
+    functions = {name: _block(_step(name, inputs, hidden, layers, outputs, batch, threads)) for name in steps}
+    found = in_turns(functions, max(1, repeats // BLOCK), warm_up=2)
+    return {name: seconds / BLOCK for name, seconds in found.items()}
+
+
+def _block(step: Callable[[], None]) -> Callable[[], None]:
+    """Some steps in a row: what one costs depends on its cutoffs, and a training pays for all of them."""
+
+    def run() -> None:
+        for _ in range(BLOCK):
+            step()
+
+    return run
 
 
 def _memory(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch: int, threads: int) -> float:

@@ -59,7 +59,7 @@ class Beside(nn.Module):
             rate = torch.cat([torch.full((len(weight),), r) for weight, r in zip(own, rates, strict=True)])
             self.register_buffer(f"rate_{k}", rate)
             if k:
-                self.register_buffer(f"inside_{k}", torch.block_diag(*map(torch.ones_like, own)))
+                self.register_buffer(f"inside_{k}", torch.block_diag(*map(torch.ones_like, own)) * rate[:, None])
             whole = torch.cat(own) if k == 0 else torch.block_diag(*own)
             self.weights.append(nn.Parameter(whole / rate[:, None]))
             if link.bias:
@@ -70,9 +70,8 @@ class Beside(nn.Module):
 
         The outputs of an example for all starts of all bands are side by side; `parted` tells them apart.
         """
-        last = len(self._chain.links) - 1
-        rates, inside = ([getattr(self, f"{name}_{k}") for k in range(first, last + 1)]
-                         for name, first in (("rate", 0), ("inside", 1)))  # fmt: skip
+        kept, layers = self._buffers, range(len(self._chain.links))
+        rates, inside = [kept[f"rate_{k}"] for k in layers], [kept[f"inside_{k}"] for k in layers[1:]]
         biases = [self.biases[str(k)] if link.bias else None for k, link in enumerate(self._chain.links)]
         factors = self._factors(cutoffs, entered)
         output: torch.Tensor = BesidePass.apply(

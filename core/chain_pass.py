@@ -7,13 +7,18 @@ that size with zeros for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.chain import Chain
+from core.layout import Layout
+from core.scale import Scale
+
+MOST_KNOWN = 10_000  # cutoffs whose sizes are remembered
 Op = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -68,6 +73,58 @@ class Cut(NamedTuple):
     kept: tuple[int, ...]  # outputs of each layer
     times: tuple[float, ...]  # that each layer's weight is multiplied by
     biases: tuple[int | None, ...]  # which of the pass's biases each layer adds: the leading part of it
+
+
+class Passes:
+    """A chain's passes, of whatever cutoffs."""
+
+    def __init__(self, chain: Chain, layout: Layout, scale: Scale) -> None:
+        self._links, self._layout, self._scale = chain.links, layout, scale
+        self._bends = [Bend(link.after) for link in chain.links]
+        self._known: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[float, ...]]] = {}
+
+    def __call__(
+        self,
+        entered: torch.Tensor,
+        cutoffs: Sequence[Mapping[str, int]],
+        rows: Sequence[slice],
+        full: Mapping[str, torch.Tensor],
+        vectors: Mapping[str, Sequence[torch.Tensor]],
+    ) -> list[torch.Tensor]:
+        """The output at each cutoff on its rows of `entered`, (batch, ..., inputs), which the first layer takes.
+
+        full: the full weights by name; vectors: those that differ by more than their length, one for each cutoff.
+        """
+        biases: list[torch.Tensor] = []
+        places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
+        for link in self._links:
+            own = vectors.get(link.bias or "", [full[link.bias]] if link.bias else [])
+            numbers = [*range(len(biases), len(biases) + len(own))] or [None]
+            places.append(numbers if len(numbers) == len(cutoffs) else numbers * len(cutoffs))
+            biases += own
+        rows_each = entered.shape[1:-1].numel()  # of the first layer, for one of the batch
+        cuts = [
+            Cut(slice(span.start * rows_each, span.stop * rows_each), *self._sizes(cutoff), numbers)
+            for cutoff, span, numbers in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
+        ]
+        weights = [full[link.weight] for link in self._links]
+        outputs: Sequence[torch.Tensor] = Pass.apply(cuts, self._bends, entered.flatten(0, -2), *weights, *biases)
+        if entered.dim() == 2:  # a view is a node of autograd
+            return list(outputs)
+        return [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
+
+    def _sizes(self, cutoff: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Of each layer, the outputs kept and what its weight is multiplied by."""
+        key = tuple(cutoff.values())
+        if key not in self._known:  # a step asks for few
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            factors = self._scale.factors(self._layout, cutoff)
+            self._known[key] = (
+                tuple(self._layout.tensors[link.weight].shape_at(cutoff)[0] for link in self._links),
+                tuple(factors.get(link.weight, 1.0) for link in self._links),
+            )
+        return self._known[key]
 
 
 class Pass(torch.autograd.Function):
@@ -193,18 +250,12 @@ def _part(value: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     return value if value.shape == (rows, columns) else value[:rows, :columns]
 
 
-def by_example(outputs: Sequence[torch.Tensor], entered: torch.Tensor) -> list[torch.Tensor]:
-    """(rows, outputs) as (batch, ..., outputs), where the input is (batch, ..., inputs) and has that many rows each."""
-    if entered.dim() == 2:  # a view is a node of autograd
-        return list(outputs)
-    return [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
-
-
 class BesidePass(torch.autograd.Function):
     """(rows, inputs) to (rows, outputs of all starts of all bands): see `core.beside.Beside`.
 
-    Of each layer, (its features): `rates`, what its outputs are multiplied by, and `factors`, what its features are
-    behind the function; `inside`, (outputs, inputs), is 1 where both are of one start.
+    rates: what the first layer's outputs are multiplied by, (its features); and each bias, likewise. inside: what each
+    other layer's weight is multiplied by, (outputs, inputs), which is 0 where they are not of one start. factors: of
+    each hidden layer, what its features are multiplied by behind the function.
     """
 
     @staticmethod
@@ -222,8 +273,13 @@ class BesidePass(torch.autograd.Function):
         weights, h, seen = [], x, []
         for k, (weight, bias) in enumerate(zip(tensors[:n], tensors[n:], strict=True)):
             assert weight is not None
-            weights.append(weight if k == 0 else weight * inside[k - 1])
-            after, kept = bends[k].forward(F.linear(h, weights[-1], bias).mul_(rates[k]))
+            if k == 0:  # of many inputs, so that its few outputs are what is cheaper to multiply
+                z = F.linear(h, weight, bias).mul_(rates[0])
+            else:
+                weight = weight * inside[k - 1]
+                z = F.linear(h, weight, None if bias is None else bias * rates[k])
+            weights.append(weight)
+            after, kept = bends[k].forward(z)
             seen.append((h, kept))
             h = after * factors[k] if k < n - 1 else after
         ctx.of = bends, rates, inside, factors, weights, seen, [bias is not None for bias in tensors[n:]]
@@ -234,14 +290,18 @@ class BesidePass(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """As those of `Pass`."""
         bends, rates, inside, factors, weights, seen, has_bias = ctx.of
-        of_weights, of_biases = [], []
+        of_weights: list[torch.Tensor] = []
+        of_biases: list[torch.Tensor | None] = []
         for k in reversed(range(len(bends))):
             h, kept = seen[k]
-            grad = bends[k].backward(grad, kept) * rates[k]
-            of_weight = grad.t() @ h
-            of_weights.append(of_weight if k == 0 else of_weight.mul_(inside[k - 1]))
-            of_biases.append(grad.sum(0) if has_bias[k] else None)
+            grad = bends[k].backward(grad, kept)
             if k:
+                of_weights.append((grad.t() @ h).mul_(inside[k - 1]))
+                of_biases.append(grad.sum(0).mul_(rates[k]) if has_bias[k] else None)
                 grad = (grad @ weights[k]).mul_(factors[k - 1])
+            else:
+                grad = grad * rates[0]
+                of_weights.append(grad.t() @ h)
+                of_biases.append(grad.sum(0) if has_bias[0] else None)
         of_x = grad @ weights[0] if ctx.needs_input_grad[4] else None
         return None, None, None, None, of_x, *of_weights[::-1], *of_biases[::-1]

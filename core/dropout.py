@@ -24,7 +24,6 @@ T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
 FINER_OWN, OWN = 0.3, 0.25  # of a shared batch, what finer bands see and others do
-FINER_OF_WHOLE = 0.5  # of a batch that each cut sees whole, enough for finer bands
 
 
 @dataclass(frozen=True)
@@ -148,8 +147,8 @@ class Stratified(Recipe):
     `starts` times; the best of these on training examples is kept.
 
     The batch is shared: the widest gets `widest_share` of it, the bands a quarter together (finer ones three tenths),
-    the others the rest in equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch,
-    finer bands half of it; it is then a quarter of the data: a step on so few rows costs its calls more than its rows.
+    the others the rest in equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch; it
+    is then an eighth of the data: a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -164,7 +163,7 @@ class Stratified(Recipe):
         "starts": (int, 1, 64),
         "whiten": (bool, 0, 1),
     }
-    epochs: int | None = None  # 10; 60 on small data, where many more would learn their noise
+    epochs: int | None = None  # 10; 40 on small data, where many more would learn their noise
     lr: float | None = None  # 8e-3; 3e-2 where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float | None = None  # 0.12; 0.3 on small data, which are soon known by heart
     alpha: float = 0.3
@@ -197,8 +196,8 @@ class Stratified(Recipe):
         """Small data: the whole batch for each cutoff, more epochs, a larger rate, and more weight decay."""
         small = n < 16 * LARGEST_BATCH
         whole = small if self.whole_batch is None else self.whole_batch
-        rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (4 if whole else 16))))
-        epochs = self.epochs or (60 if small else 10)
+        rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (8 if whole else 16))))
+        epochs = self.epochs or (40 if small else 10)
         lr = self.lr or (3e-2 if whole else 8e-3)
         decay = (0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay
         finer = chain if self.finer is None else self.finer
@@ -220,10 +219,8 @@ class Stratified(Recipe):
         for (low, top), u, edge in zip(bands, of_bands, of_bands, strict=True):
             position = 0.0 if edge < self.least_share else 1.0 if edge >= 1.0 - self.least_share else u
             cutoffs.append(widths_at(widths, low if low == top else _between(low, top, position)))
-        if len(cutoffs) == 1 or (self.whole_batch and not self.finer):
+        if len(cutoffs) == 1 or self.whole_batch:
             return Cuts(tuple(cutoffs), whole_batch=True)
-        if self.whole_batch:
-            return Cuts(tuple(cutoffs), spans=((0.0, 1.0),) * self.strata + ((1.0 - FINER_OF_WHOLE, 1.0),) * len(bands))
         own = (FINER_OWN if self.finer else OWN) if bands else 0.0
         left = 1.0 - self.widest_share
         step = max(left - own, left / 3) / max(1, self.strata - 1)  # of little that is left, bands see some too

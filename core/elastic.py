@@ -15,7 +15,7 @@ from torch.func import functional_call
 from core.batch_norm import buffers, set_mode
 from core.beside import Beside
 from core.chain import Chain, find_chain
-from core.chain_pass import Bend, Cut, Pass, by_example
+from core.chain_pass import Passes
 from core.cutting import leading, offset
 from core.dropout import Cutoff, Cuts
 from core.family import Family
@@ -25,7 +25,6 @@ from core.scale import Band, Scale, knot_shares, knots, tabled
 from core.whitening import Whitening
 
 BAND_RATE, BAND_GROWS = 2.0, 1.25  # a narrow network wants a larger rate: the widest band's, and with each halving
-MOST_KEPT = 10_000  # cutoffs whose shapes are remembered
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
 
 
@@ -53,9 +52,8 @@ class Elastic(nn.Module):
         self.layout = family.layout
         self.full = family.build()
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
-        self._bends = [Bend(link.after) for link in self.chain.links] if self.chain else []
-        self._kept: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[float, ...]]] = {}
         self._fixed = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
+        self._passes = Passes(self.chain, self.layout, self._fixed) if self.chain else None
         self.penalty: torch.Tensor | None = None  # a term of the loss that the model adds to it
         self._estimated = buffers(self.full)
         self._places = [_place(self.full, name) for name in self.layout.tensors]
@@ -175,8 +173,9 @@ class Elastic(nn.Module):
         for band, numbers in places.items():
             source: Any = self if band is None else self.bands[band]
             cutoffs, spans = [cuts.cutoffs[k] for k in numbers], [rows[k] for k in numbers]
-            if self.chain is not None:
-                outputs = self._run_chain(self.chain, x, cutoffs, spans)
+            if self._passes is not None:
+                state = self._state()
+                outputs = self._passes(x, cutoffs, spans, state, self._vectors(cutoffs, state))
             else:
                 outputs = source._run_each(x, cutoffs, spans, penalties)
             found += [Joined(rows[k], (k,), output) for k, output in zip(numbers, outputs, strict=True)]
@@ -245,41 +244,6 @@ class Elastic(nn.Module):
                 if self.training:
                     penalties.append(penalty)
         return outputs
-
-    def _run_chain(
-        self, chain: Chain, entered: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice]
-    ) -> list[torch.Tensor]:
-        """The outputs of a chain, in one pass."""
-        full = self._state()
-        weights = [full[link.weight] for link in chain.links]
-        biases: list[torch.Tensor] = []
-        vectors = self._vectors(cutoffs, full)
-        places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
-        for link in chain.links:
-            own = vectors.get(link.bias or "", [full[link.bias]] if link.bias else [])
-            numbers = [*range(len(biases), len(biases) + len(own))] or [None]
-            places.append(numbers if len(numbers) == len(cutoffs) else numbers * len(cutoffs))
-            biases += own
-        rows_each = entered.shape[1:-1].numel()  # of the first layer, for one of the batch
-        cuts = [
-            Cut(slice(span.start * rows_each, span.stop * rows_each), *self._kept_at(chain, cutoff), numbers)
-            for cutoff, span, numbers in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
-        ]
-        outputs: Sequence[torch.Tensor] = Pass.apply(cuts, self._bends, entered.flatten(0, -2), *weights, *biases)
-        return by_example(outputs, entered)
-
-    def _kept_at(self, chain: Chain, cutoff: Cutoff) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Of each layer, the outputs kept and what its weight is multiplied by."""
-        key = tuple(cutoff.values())
-        if key not in self._kept:
-            if len(self._kept) > MOST_KEPT:
-                self._kept.clear()
-            factors, tensors = self._fixed.factors(self.layout, cutoff), self.layout.tensors
-            self._kept[key] = (
-                tuple(tensors[link.weight].shape_at(cutoff)[0] for link in chain.links),
-                tuple(factors.get(link.weight, 1.0) for link in chain.links),
-            )
-        return self._kept[key]
 
     def _state(self) -> dict[str, torch.Tensor]:
         """The full weights by name: what `state_dict(keep_vars=True)` gives, without its cost in every step."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 FLOAT_BYTES, MOST_ENTERED, ENTERED_ROWS = 4, 2**29, 4096  # of inputs that are kept as the first layer takes them
 JUDGED_ROWS = 8000  # training rows by which one of a band's starts is chosen
-WATCHED_ROWS = 2000  # validation rows behind the accuracies of the progress bar
+WATCHED_ROWS, WATCHED_STEPS = 2000, 20  # validation rows behind the accuracies of the progress bar; steps between
 FEW_CLASSES = 32
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
@@ -78,18 +78,22 @@ class Training:
                 # drawn from seed and epoch alone, so that a resumed training needs no memory of earlier draws
                 order = torch.from_numpy(np.random.default_rng([self.seed, 1, epoch]).permutation(n)).to(where)
                 drawing = np.random.default_rng([self.seed, 2, epoch])
+                wanted = y[order]
                 draws = [recipe.draw(drawing, model.layout.widths) for _ in range(self.steps_an_epoch)]
                 model.train()
                 for index in range(first, self.steps_an_epoch):
-                    rows = order[index * batch : (index + 1) * batch]
+                    span = slice(index * batch, (index + 1) * batch)
+                    rows = order[span]
                     rate = learning_rate(recipe, state.step, total)
                     for group in self.optimizer.param_groups:
                         group["lr"] = rate * group.get("times", 1.0)
                     inputs = x[rows].float() if place is None else torch.index_select(x, 0, rows, out=place)
                     if self.data.augment is not None:  # drawn from seed and step alone, as all else
                         inputs = self.data.augment(inputs, np.random.default_rng([self.seed, 4, state.step]))
-                    loss = train_step(model, self.optimizer, inputs, y[rows], draws[index], loss_of, soften, entered)
-                    running = loss if running is None else 0.95 * running + 0.05 * loss
+                    loss = train_step(
+                        model, self.optimizer, inputs, wanted[span], draws[index], loss_of, soften, entered
+                    )
+                    running = loss if running is None else torch.lerp(running, loss, 0.05)
                     state.step += 1
                     state.seconds = seconds_before + time.monotonic() - started
                     bar.update()
@@ -100,9 +104,9 @@ class Training:
                         self._check_loss()
                         bar.set_postfix_str(f"loss {state.loss:.3f}{self._seen()}", refresh=False)
                     if last:  # before a checkpoint, which must hold all that an uninterrupted training would know
-                        state.history.append(
-                            {"epoch": epoch + 1, "loss": round(float(running), 6), **watch(model, self.data)}
-                        )
+                        often = max(1, WATCHED_STEPS // self.steps_an_epoch)
+                        seen = watch(model, self.data) if (epoch + 1) % often == 0 or state.step == total else {}
+                        state.history.append({"epoch": epoch + 1, "loss": round(float(running), 6), **seen})
                     if due:
                         self.check_weights()
                         self.save()
@@ -160,9 +164,9 @@ class Training:
         )
 
     def _seen(self) -> str:
-        """The accuracies at the end of the last epoch, for the progress bar."""
+        """The accuracies that were seen last, for the progress bar."""
         metric = task_named(self.data.task).metric
-        last = self.state.history[-1] if self.state.history else {}
+        last: dict[str, Any] = next((entry for entry in reversed(self.state.history) if len(entry) > 2), {})
         return "".join(f" · {key} {metric.format(last[key])}" for key in last if key not in ("epoch", "loss"))
 
 
