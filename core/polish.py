@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from core.data import Dataset
+    from core.whitening import WhitenedLayer
 
 # Of the training's peak rate and batch: best on validation rows of Fashion-MNIST at widths 16, 64 and 256 of 256.
-RATE, BATCH = 2 / 3, 1 / 2
+RATE, BATCH = 1 / 2, 1 / 2
 LEAST_ROWS = 16  # of a batch, unless the run's own is smaller
 MOST_EPOCHS = 1000
 WARM = 0.05  # part of the steps over which the rate rises
@@ -116,9 +117,8 @@ def _best_epoch(
     assert settings.batch_size is not None
     batch = min(train.n, settings.batch_size)
     steps = train.n // batch
-    optimizer = _optimizer(module, settings)
-    loss_of = _loss(begun, settings)
     best: tuple[Judged, dict[str, Any], int] = (begun.before["validation"], _copied(module), 0)
+    loss_of = _loss(begun, settings)
     shown = f"polishing width {begun.width}"
     total = settings.epochs * steps
     with (
@@ -126,6 +126,8 @@ def _best_epoch(
         tqdm(total=total, disable=not progress, unit="step", desc=shown, dynamic_ncols=True) as bar,
     ):
         torch.manual_seed(seed)
+        whitened = _whiten(begun, seed)
+        optimizer = _optimizer(module, settings)
         for epoch in range(settings.epochs):
             order = np.random.default_rng([seed, 7, epoch]).permutation(train.n)
             begun.train_mode()
@@ -147,7 +149,25 @@ def _best_epoch(
             bar.set_postfix_str(f"validation {begun.run.task.metric.format(found.value)}", refresh=False)
             if begun.better(found, best[0]):
                 best = (found, _copied(module), epoch + 1)
-    return best[1], best[2]
+    if whitened is None:
+        return best[1], best[2]
+    return whitened.end(best[1], fold=best[2] > 0), best[2]
+
+
+def _whiten(begun: Slice, seed: int) -> WhitenedLayer | None:
+    """Let the slice learn from partly whitened inputs where the run did; a few epochs of plain ones bring less."""
+    import torch
+
+    from core.chain import find_chain
+    from core.whitening import EXAMPLES, WhitenedLayer
+
+    chain = find_chain(begun.module, begun.family.layout) if begun.run.record.recipe.get("whiten") else None
+    if chain is None or chain.learns_before:
+        return None
+    rows = np.random.default_rng([seed, 9]).permutation(begun.data.train.n)[:EXAMPLES]
+    with torch.no_grad():
+        entered = chain.enter(begun.batch(rows, [seed, 10])[0], begun.module.state_dict())
+        return WhitenedLayer(begun.module, chain.links[0], entered.flatten(0, -2))
 
 
 def _copied(module: nn.Module) -> dict[str, Any]:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from core.data import Dataset
 
-WHITENED_BY = 4000  # training examples that tell in which directions inputs vary
 
 __all__ = ["Interrupted", "learning_rate", "loss_function", "make_optimizer", "train", "train_step"]
 
@@ -152,7 +151,9 @@ def _some_inputs(data: Dataset, seed: int) -> torch.Tensor:
     """Training inputs by which the others are judged."""
     import torch
 
-    rows = np.sort(np.random.default_rng([seed, 7]).permutation(data.train.n)[:WHITENED_BY])
+    from core.whitening import EXAMPLES
+
+    rows = np.sort(np.random.default_rng([seed, 7]).permutation(data.train.n)[:EXAMPLES])
     return torch.from_numpy(data.train.x[rows]).float()
 
 

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from core.chain import find_chain
 from core.dropout import Cuts
 from core.elastic import Elastic
 from core.family import Family
 from core.path import path_widths
-from core.whitening import FLOOR, Whitening
+from core.whitening import FLOOR, WhitenedLayer, Whitening
 from tests.helpers_family import conv, mlp
 
 
@@ -100,3 +101,26 @@ def test_only_a_chain_is_whitened():
     plain = Elastic(Family(lambda h: mlp([5, h, 3]), h=4), 0.3)
     plain.whiten(torch.zeros(6, 5))
     assert np.isfinite(plain(torch.zeros(6, 5), Cuts(({"h": 4},)))[0].detach().numpy()).all()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(200, 6), (40, 5, 6)], ids=["rows", "more dimensions"])
+def test_a_plain_modules_first_layer_does_the_same_before_under_and_after(bias, shape):
+    """Whatever it learns in between."""
+    family = Family(lambda h: mlp([6, h, 3], bias=bias), h=8)
+    rows = inputs(200, 6, 3)
+    x, module = rows.view(shape), family.build(h=5)
+    before, chain = module(x), find_chain(module, family.layout)
+    assert chain is not None
+    first = WhitenedLayer(module, chain.links[0], rows)
+    torch.testing.assert_close(module(x), before, rtol=1e-3, atol=1e-3)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    module(x).square().mean().backward()
+    optimizer.step()
+    learned, state = module(x), {name: value.clone() for name, value in module.state_dict().items()}
+    assert not torch.allclose(learned, before, atol=0.1)
+    plain = family.build(h=5)
+    plain.load_state_dict(first.end(state, fold=True))
+    torch.testing.assert_close(plain(x), learned, rtol=1e-3, atol=1e-3)
+    module.load_state_dict(plain.state_dict())
+    assert torch.equal(module(x), plain(x)), "it takes the inputs as they are again"
