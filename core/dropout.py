@@ -23,7 +23,7 @@ from core.scale import MAX_ALPHA
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
-FINER_OWN, OWN = 0.3, 0.25  # of a shared batch, what finer bands see and others do
+FINER_OWN, OWN = 0.2, 0.25  # of a shared batch, what finer bands see and others do
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Stratified(Recipe):
     side by side, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
     `starts` times; the best of these on training examples is kept.
 
-    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together (finer ones three tenths),
+    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together (finer ones a fifth),
     the others the rest in equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch; it
     is then an eighth of the data: a step on so few rows costs its calls more than its rows.
     """
@@ -163,7 +163,7 @@ class Stratified(Recipe):
         "starts": (int, 1, 64),
         "whiten": (bool, 0, 1),
     }
-    epochs: int | None = None  # 10; 40 on small data, where many more would learn their noise
+    epochs: int | None = None  # 12; 40 on small data, where many more would learn their noise
     lr: float | None = None  # 8e-3; 3e-2 where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float | None = None  # 0.12; 0.3 on small data, which are soon known by heart
     alpha: float = 0.3
@@ -171,7 +171,7 @@ class Stratified(Recipe):
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25
-    widest_share: float = 0.45
+    widest_share: float = 0.25
     whole_batch: bool | None = None
     own_below: float = 1 / 8
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
@@ -197,7 +197,7 @@ class Stratified(Recipe):
         small = n < 16 * LARGEST_BATCH
         whole = small if self.whole_batch is None else self.whole_batch
         rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (8 if whole else 16))))
-        epochs = self.epochs or (40 if small else 10)
+        epochs = self.epochs or (40 if small else 12)
         lr = self.lr or (3e-2 if whole else 8e-3)
         decay = (0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay
         finer = chain if self.finer is None else self.finer

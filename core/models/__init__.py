@@ -49,11 +49,11 @@ MODELS: dict[str, Model] = {
         family=f.convnet_family, module="core.models.convnet", call=f.convnet_call, fit=f.picture_fit,
         meaning="a residual convolutional net, for pictures", width="channels",
         # its full size has few channels, of which an eighth would leave no band but of one
-        recipe={"lr": 4e-3, "epochs": 6, "own_below": 0.25},
+        recipe={"lr": 3e-2, "epochs": 6, "own_below": 0.25},
     ),
     "vit": Model(
         family=f.vit_family, module="core.models.vit", call=f.vit_call, fit=f.picture_fit,
-        meaning="a vision transformer, for pictures", recipe={"lr": 3e-3, "epochs": 10},
+        meaning="a vision transformer, for pictures", recipe={"lr": 5e-3, "epochs": 10},
     ),
     "pointnet": Model(
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,

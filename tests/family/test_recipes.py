@@ -176,9 +176,9 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     assert not shared.whole_batch
     assert np.allclose(shared.spans, [(0, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0)])
     banded = draws(Stratified(strata=3), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(banded.spans, [(0, 0.45), (0.45, 0.6), (0.6, 0.75), (0.75, 1), (0.75, 1)])
+    assert np.allclose(banded.spans, [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1), (0.75, 1)])
     finer = draws(Stratified(finer=True), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(finer.spans, [(0, 0.45), (0.45, 0.7), (0.7, 1), (0.7, 1)])
+    assert np.allclose(finer.spans, [(0, 0.25), (0.25, 0.8), (0.8, 1), (0.8, 1)])
     little = draws(Stratified(widest_share=0.9), {"hidden": Width(20)}, 1)[0]
     assert np.allclose(little.spans, [(0, 0.9), (0.9, 0.9 + 0.1 / 3), (0.75, 1), (0.75, 1)])
     for chain in (True, False):
@@ -198,13 +198,13 @@ def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_s
         assert 1 <= found.batch_size <= n
         assert found.batch_size == min(n, batch_size or found.batch_size)
     found = asked.for_rows(n)
-    assert found.epochs in ((epochs,) if epochs else (10, 40))
+    assert found.epochs in ((epochs,) if epochs else (12, 40))
     assert found.lr == (3e-2 if found.whole_batch else 8e-3)
 
 
 def test_large_data_share_the_batch_and_small_data_do_not():
     large, small = Stratified().for_rows(55_000), Stratified().for_rows(1_000)
-    assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 10, 8e-3)
+    assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 12, 8e-3)
     assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 125, 40, 3e-2)
     assert (large.weight_decay, small.weight_decay) == (0.12, 0.3)
     assert [Stratified().for_rows(n, chain=c).finer for n in (55_000, 100) for c in (True, False)] == [True, False] * 2
