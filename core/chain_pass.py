@@ -31,9 +31,9 @@ class Bend:
 
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """The function's value, and what `backward` wants of it; may write over `z`."""
+        if self._slope == 1.0:
+            return z, None
         if self._slope is not None:
-            if self._slope == 1.0:
-                return z, None
             h = F.leaky_relu_(z, self._slope) if self._slope else z.relu_()
             return h, h
         with torch.enable_grad():
@@ -46,12 +46,10 @@ class Bend:
         """The gradient ahead of the function, from that behind it."""
         if self._slope is None:
             z, h = kept
-            ahead: torch.Tensor = torch.autograd.grad(h, z, grad)[0]
-            return ahead
-        if self._slope == 1.0:
-            return grad
-        behind: torch.Tensor = torch.ops.aten.leaky_relu_backward(grad, kept, self._slope, True)
-        return behind
+            (grad,) = torch.autograd.grad(h, z, grad)
+        elif self._slope != 1.0:
+            grad = torch.ops.aten.leaky_relu_backward(grad, kept, self._slope, True)
+        return grad
 
 
 def _slope_of(after: tuple[Op, ...]) -> float | None:
