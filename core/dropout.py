@@ -23,7 +23,7 @@ from core.scale import MAX_ALPHA
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
-FINER_OWN, OWN = 0.2, 0.25  # of a shared batch, what finer bands see and others do
+OWN = 0.25  # of a shared batch, what bands see
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class Stratified(Recipe):
     side by side, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
     `starts` times; the best of these on training examples is kept.
 
-    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together (finer ones a fifth),
-    the others the rest in equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch; it
+    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together, the others the rest in
+    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch; it
     is then an eighth of the data: a step on so few rows costs its calls more than its rows.
     """
 
@@ -221,7 +221,7 @@ class Stratified(Recipe):
             cutoffs.append(widths_at(widths, low if low == top else _between(low, top, position)))
         if len(cutoffs) == 1 or self.whole_batch:
             return Cuts(tuple(cutoffs), whole_batch=True)
-        own = (FINER_OWN if self.finer else OWN) if bands else 0.0
+        own = OWN if bands else 0.0
         left = 1.0 - self.widest_share
         step = max(left - own, left / 3) / max(1, self.strata - 1)  # of little that is left, bands see some too
         ends = [0.0, *(self.widest_share + step * k for k in range(self.strata))]

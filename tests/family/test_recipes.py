@@ -178,7 +178,7 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     banded = draws(Stratified(strata=3), {"hidden": Width(20)}, 1)[0]
     assert np.allclose(banded.spans, [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1), (0.75, 1)])
     finer = draws(Stratified(finer=True), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(finer.spans, [(0, 0.25), (0.25, 0.8), (0.8, 1), (0.8, 1)])
+    assert np.allclose(finer.spans, [(0, 0.25), (0.25, 0.75), (0.75, 1), (0.75, 1)])
     little = draws(Stratified(widest_share=0.9), {"hidden": Width(20)}, 1)[0]
     assert np.allclose(little.spans, [(0, 0.9), (0.9, 0.9 + 0.1 / 3), (0.75, 1), (0.75, 1)])
     for chain in (True, False):
