@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHARES = 16  # a convolutional net or a transformer is judged at 1/16, 1/8, ... of its width
 QUICK_ROWS = {"train": 4_000, "validation": 1_000, "test": 1_000}
+TRIAL_SECONDS, MOST_TRIALS = 4.0, 9  # for which what a training costs is tried, and how often at most
 MOST_EPOCHS = 20  # times a dense training's, however cheap a contender's epoch may be
 
 
@@ -126,11 +128,22 @@ class Bench:
         """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
         few = max(1, self.epochs // 10)
         # five times as many, since what a training costs besides differs by as much as an epoch
-        once, more = ((cost(epochs) + cost(epochs)) / 2 for epochs in (few, 5 * few))
+        once, more = (_median(lambda n=epochs: cost(n)) for epochs in (few, 5 * few))
         least = self.dense_seconds / self.epochs / MOST_EPOCHS
         an_epoch = max((more - once) / (4 * few), least)
         fixed = max(0.0, once - few * an_epoch)
         return max(1, int((budget * self.dense_seconds - fixed) / an_epoch))
+
+
+def _median(cost: Callable[[], float]) -> float:
+    """Of a few trials, more of short ones: a machine's pace changes from one second to the next."""
+    first = cost()
+    return statistics.median([first, *(cost() for _ in range(times_more(first)))])
+
+
+def times_more(seconds: float) -> int:
+    """How often what takes so long is timed again."""
+    return max(1, min(MOST_TRIALS, int(TRIAL_SECONDS / max(seconds, 1e-3))) - 1)
 
 
 def load(name: str, data_dir: str | None = None, *, quick: bool = False, **known: float) -> Bench:
