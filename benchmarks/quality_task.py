@@ -124,6 +124,10 @@ class Bench:
         """A plain model of full width, trained with the learning rate that validation chose for it."""
         return self.train(self.widths[-1], seed, self.lr)
 
+    def dense_again(self, seed: int) -> float:
+        """CPU seconds of a dense training just now; of a very short one, the median of several."""
+        return _median(lambda: self.dense(seed)[1], least=0)
+
     def epochs_in(self, budget: float, cost: Callable[[int], float]) -> int:
         """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
         few = max(1, self.epochs // 10)
@@ -135,15 +139,11 @@ class Bench:
         return max(1, int((budget * self.dense_seconds - fixed) / an_epoch))
 
 
-def _median(cost: Callable[[], float]) -> float:
-    """Of a few trials, more of short ones: a machine's pace changes from one second to the next."""
+def _median(cost: Callable[[], float], least: int = 1) -> float:
+    """Of trials, more of short ones and `least` more than one: a machine's pace changes from second to second."""
     first = cost()
-    return statistics.median([first, *(cost() for _ in range(times_more(first)))])
-
-
-def times_more(seconds: float) -> int:
-    """How often what takes so long is timed again."""
-    return max(1, min(MOST_TRIALS, int(TRIAL_SECONDS / max(seconds, 1e-3))) - 1)
+    more = max(least, min(MOST_TRIALS, int(TRIAL_SECONDS / max(first, 1e-3))) - 1)
+    return statistics.median([first, *(cost() for _ in range(more))])
 
 
 def load(name: str, data_dir: str | None = None, *, quick: bool = False, **known: float) -> Bench:
