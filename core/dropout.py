@@ -147,8 +147,8 @@ class Stratified(Recipe):
     `starts` times; the best of these on training examples is kept.
 
     The batch is shared: the widest gets `widest_share` of it, the bands a quarter together, the others the rest in
-    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch; it
-    is then an eighth of the data: a step on so few rows costs its calls more than its rows.
+    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then an eighth of
+    the data: a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
