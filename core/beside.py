@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from core.chain import Chain
-from core.chain_pass import Bend, BesidePass
+from core.chain_pass import Bend
 from core.family import Family
 from core.path import Range
 from core.scale import Band, Scale
@@ -163,3 +165,60 @@ class Beside(nn.Module):
                 of_layer += own
         whole = torch.tensor([*itertools.chain(*factors)], dtype=like.dtype, device=like.device)
         return list(whole.split([len(of_layer) for of_layer in factors]))
+
+
+class BesidePass(torch.autograd.Function):
+    """(rows, inputs) to (rows, outputs of all starts of all bands): see `Beside`. One node of autograd, as `core.chain_pass`.
+
+    rates: what the first layer's outputs are multiplied by, (its features); and each bias, likewise. inside: what each
+    other layer's weight is multiplied by, (outputs, inputs), which is 0 where they are not of one start. factors: of
+    each hidden layer, what its features are multiplied by behind the function.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        bends: Sequence[Bend],
+        rates: Sequence[torch.Tensor],
+        inside: Sequence[torch.Tensor],
+        factors: Sequence[torch.Tensor],
+        x: torch.Tensor,
+        *tensors: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Arguments after the input: the weight of each layer, and its bias or None."""
+        n = len(bends)
+        weights, h, seen = [], x, []
+        for k, (weight, bias) in enumerate(zip(tensors[:n], tensors[n:], strict=True)):
+            assert weight is not None
+            if k == 0:  # of many inputs, so that its few outputs are what is cheaper to multiply
+                z = F.linear(h, weight, bias).mul_(rates[0])
+            else:
+                weight = weight * inside[k - 1]
+                z = F.linear(h, weight, None if bias is None else bias * rates[k])
+            weights.append(weight)
+            after, kept = bends[k].forward(z)
+            seen.append((h, kept))
+            h = after * factors[k] if k < n - 1 else after
+        ctx.of = bends, rates, inside, factors, weights, seen, [bias is not None for bias in tensors[n:]]
+        return h.detach()  # or it would hold the graph that holds it
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Of the input, if that is wanted, of the weights and of the biases."""
+        bends, rates, inside, factors, weights, seen, has_bias = ctx.of
+        of_weights: list[torch.Tensor] = []
+        of_biases: list[torch.Tensor | None] = []
+        for k in reversed(range(len(bends))):
+            h, kept = seen[k]
+            grad = bends[k].backward(grad, kept)
+            if k:
+                of_weights.append((grad.t() @ h).mul_(inside[k - 1]))
+                of_biases.append(grad.sum(0).mul_(rates[k]) if has_bias[k] else None)
+                grad = (grad @ weights[k]).mul_(factors[k - 1])
+            else:
+                grad = grad * rates[0]
+                of_weights.append(grad.t() @ h)
+                of_biases.append(grad.sum(0) if has_bias[0] else None)
+        of_x = grad @ weights[0] if ctx.needs_input_grad[4] else None
+        return None, None, None, None, of_x, *of_weights[::-1], *of_biases[::-1]
