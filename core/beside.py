@@ -168,7 +168,7 @@ class Beside(nn.Module):
 
 
 class BesidePass(torch.autograd.Function):
-    """(rows, inputs) to (rows, outputs of all starts of all bands): see `Beside`. One node of autograd, as `core.chain_pass`.
+    """(rows, inputs) to (rows, outputs of all starts of all bands), one node of autograd as in `core.chain_pass`.
 
     rates: what the first layer's outputs are multiplied by, (its features); and each bias, likewise. inside: what each
     other layer's weight is multiplied by, (outputs, inputs), which is 0 where they are not of one start. factors: of
