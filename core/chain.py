@@ -63,11 +63,11 @@ class Chain:
             x = step(x, state)
         return x
 
-    def run(self, x: torch.Tensor, state: Mapping[str, Any], start: int = 0) -> torch.Tensor:
-        """The links from `start` on, through the weights in `state` (at any width, scale folded in)."""
+    def run(self, x: torch.Tensor, state: Mapping[str, Any]) -> torch.Tensor:
+        """All links, through the weights in `state` (at any width, scale folded in)."""
         from torch.nn import functional as F
 
-        for link in self.links[start:]:
+        for link in self.links:
             x = link.activate(F.linear(x, state[link.weight], state[link.bias] if link.bias else None))
         return x
 
