@@ -59,7 +59,7 @@ def test_the_picture_changes_when_the_slider_is_let_go_of(visit: Open, window: d
 
 
 def test_examples_say_what_they_are(visit: Open) -> None:
-    visitor = visit("/?run=digits-stratified&width=2", **PHONE)
+    visitor = visit("/?run=digits-stratified&width=1", **PHONE)
     cards = visitor.page.locator(".shown.many figure")
     expect(cards).to_have_count(8)
     for card in cards.all():
