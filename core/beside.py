@@ -19,6 +19,7 @@ from core.chain_pass import Bend
 from core.family import Family
 from core.path import Range
 from core.scale import Band, Scale
+from core.whitening import Change
 
 STARTED = 4  # features; from five on one start is as good as another
 
@@ -125,7 +126,7 @@ class Beside(nn.Module):
                 self.biases[str(k)][rows] = state[link.bias] / rate
 
     @torch.no_grad()
-    def rewrite_first(self, change: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> None:
+    def rewrite_first(self, change: Change) -> None:
         """Put other weights into the first layer, by what makes them of the present ones."""
         rate = self._rate(0)
         weight, bias = change(self.weights[0] * rate[:, None], self.biases["0"] * rate if "0" in self.biases else None)

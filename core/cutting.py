@@ -41,34 +41,32 @@ class _Offset(torch.autograd.Function):
 
 
 class _Leading(torch.autograd.Function):
-    """Leading parts of one tensor, each times a number. All their gradients go into one padded one, not each its own.
+    """Leading parts of one tensor. All their gradients go into one padded one, not each its own.
 
     `sizes` holds, for each part, what to keep of which dimension.
     """
 
     @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> tuple[torch.Tensor, ...]:
-        ctx.sizes, ctx.times, ctx.shape = sizes, times, value.shape
+    def forward(ctx: Any, value: torch.Tensor, sizes: Sizes) -> tuple[torch.Tensor, ...]:
+        ctx.sizes, ctx.shape = sizes, value.shape
         ctx.set_materialize_grads(False)
         value = value.detach()
-        return tuple(
-            _part(value, kept) * t if t != 1.0 else _part(value, kept) for kept, t in zip(sizes, times, strict=True)
-        )
+        return tuple(_part(value, kept) for kept in sizes)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, None, None]:
-        known = [(g, kept, t) for g, kept, t in zip(grads, ctx.sizes, ctx.times, strict=True) if g is not None]
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, None]:
+        known = [(grad, kept) for grad, kept in zip(grads, ctx.sizes, strict=True) if grad is not None]
         if not known:
-            return None, None, None
-        grad, _, t = known[0]
-        if grad.shape == ctx.shape:  # nothing to pad, as at full width, which comes first
-            total = grad * t
+            return None, None
+        total = known[0][0]
+        if total.shape == ctx.shape:  # nothing to pad, as at full width, which comes first
+            total = total.clone()  # autograd's own, which may be another's too
             del known[0]
         else:
-            total = grad.new_zeros(ctx.shape)
-        for grad, kept, t in known:
-            _part(total, kept).add_(grad, alpha=t)
-        return total, None, None
+            total = total.new_zeros(ctx.shape)
+        for grad, kept in known:
+            _part(total, kept).add_(grad)
+        return total, None
 
 
 def offset(
@@ -79,14 +77,13 @@ def offset(
     return found
 
 
-def leading(value: torch.Tensor, sizes: Sizes, times: Sequence[float]) -> Sequence[torch.Tensor]:
+def leading(value: torch.Tensor, sizes: Sizes) -> Sequence[torch.Tensor]:
     """The parts of `_Leading`; the tensor itself where nothing is cut."""
-    if all(t == 1.0 for t in times) and all(value.shape[dim] == size for kept in sizes for dim, size in kept):
+    if all(value.shape[dim] == size for kept in sizes for dim, size in kept):
         return [value] * len(sizes)
     if len(sizes) == 1:  # one gradient alone: torch's own slice costs less
-        part = _part(value, sizes[0])
-        return [part if times[0] == 1.0 else part * times[0]]
-    parts_of: Sequence[torch.Tensor] = _Leading.apply(value, sizes, times)
+        return [_part(value, sizes[0])]
+    parts_of: Sequence[torch.Tensor] = _Leading.apply(value, sizes)
     return parts_of
 
 

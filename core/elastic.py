@@ -22,7 +22,7 @@ from core.family import Family
 from core.layout import Axis
 from core.path import Range, narrowest, widths_at
 from core.scale import Band, Scale, knot_shares, knots, tabled
-from core.whitening import Whitening
+from core.whitening import Change, Whitening, rewrite
 
 BAND_RATE, BAND_GROWS = 2.0, 1.25  # a narrow network wants a larger rate: the widest band's, and with each halving
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
@@ -130,17 +130,12 @@ class Elastic(nn.Module):
     def settle(self) -> None:
         """Put the whitening into the weights, which take the inputs as they are from here on."""
         if self.whitening is not None:
-            with torch.no_grad():
-                self._rewrite_first(self.whitening.fold)
+            self._rewrite_first(self.whitening.fold)
             self.whitening = None
 
-    def _rewrite_first(self, change: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> None:
+    def _rewrite_first(self, change: Change) -> None:
         assert self.chain is not None
-        link, state = self.chain.links[0], self._state()
-        weight, bias = change(state[link.weight], state[link.bias] if link.bias else None)
-        state[link.weight].copy_(weight)
-        if link.bias and bias is not None:
-            state[link.bias].copy_(bias)
+        rewrite(self._state(), self.chain.links[0], change)
         if self.beside is not None:
             self.beside.rewrite_first(change)
 
@@ -252,12 +247,10 @@ class Elastic(nn.Module):
     def _slices(
         self, cutoffs: Sequence[Mapping[str, int]], full: Mapping[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
-        """The slice of the tensors in `full` at each cutoff, with scale and tables folded in."""
-        factors = [self._fixed.factors(self.layout, cutoff) for cutoff in cutoffs]
+        """The slice of the full tensors at each cutoff, with tables folded in; only a chain is scaled."""
         vectors = self._vectors(cutoffs, full)
         states: list[dict[str, torch.Tensor]] = [{} for _ in cutoffs]
         for name, value in full.items():
-            times = [factor.get(name, 1.0) for factor in factors]
             cut: Iterable[torch.Tensor]
             if name in vectors:
                 cut = vectors[name]
@@ -266,10 +259,9 @@ class Elastic(nn.Module):
             elif name in self._runs:
                 runs = self._runs[name]
                 sizes = [tuple((dim, cutoff[width] * each) for dim, width, each in runs) for cutoff in cutoffs]
-                cut = leading(value, sizes, times)
+                cut = leading(value, sizes)
             else:
                 cut = (self.layout.slice_tensor(name, value, cutoff) for cutoff in cutoffs)
-                cut = (part if t == 1.0 else part * t for part, t in zip(cut, times, strict=True))
             for state, part in zip(states, cut, strict=True):
                 state[name] = part
         return states
@@ -278,7 +270,7 @@ class Elastic(nn.Module):
         self, cutoffs: Sequence[Mapping[str, int]], full: Mapping[str, torch.Tensor]
     ) -> dict[str, Sequence[torch.Tensor]]:
         """The vectors that have a table, as they are at each cutoff; uncut where what is kept is not one run."""
-        if self.table is None or not self._columns.keys() <= full.keys():
+        if self.table is None:
             return {}
         shares = [knot_shares(self.layout, cutoff) for cutoff in cutoffs]
         rows = range(len(self.table))

@@ -9,7 +9,7 @@ goes into the first layer's weights: what is kept takes the inputs as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -19,6 +19,8 @@ from core.chain import Link
 FLOOR = 0.1  # of the whole variance; a direction that holds this much is shrunk by the square root of two
 DIRECTIONS = 12  # at most so many are shrunk
 EXAMPLES = 4000  # of the training part, that tell in which directions inputs vary
+
+Change = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor | None]]
 
 
 class Whitening(nn.Module):
@@ -76,27 +78,24 @@ class WhitenedLayer:
         """From some of the layer's inputs, (n, features)."""
         self._link, layer = link, module.get_submodule(link.weight.rpartition(".")[0])
         self._whitening = whitening = Whitening(rows, centre=link.bias is not None)
-        self._change(module.state_dict(), whitening.unfold)
+        rewrite(module.state_dict(), link, whitening.unfold)
         self._hook = layer.register_forward_pre_hook(lambda _, inputs: (_by_row(whitening, inputs[0]), *inputs[1:]))
 
     def end(self, state: dict[str, torch.Tensor], *, fold: bool) -> dict[str, torch.Tensor]:
         """Leave the module to inputs as they are; a state of it in which the layer does so too where `fold`."""
         self._hook.remove()
         if fold:
-            self._change(state, self._whitening.fold)
+            rewrite(state, self._link, self._whitening.fold)
         return state
 
-    @torch.no_grad()
-    def _change(
-        self,
-        state: dict[str, torch.Tensor],
-        change: Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor | None]],
-    ) -> None:
-        link = self._link
-        weight, bias = change(state[link.weight], state[link.bias] if link.bias else None)
-        state[link.weight].copy_(weight)
-        if link.bias and bias is not None:
-            state[link.bias].copy_(bias)
+
+@torch.no_grad()
+def rewrite(state: Mapping[str, torch.Tensor], link: Link, change: Change) -> None:
+    """Put another weight and bias into a layer of a state, in place, by what makes them of the present ones."""
+    weight, bias = change(state[link.weight], state[link.bias] if link.bias else None)
+    state[link.weight].copy_(weight)
+    if link.bias and bias is not None:
+        state[link.bias].copy_(bias)
 
 
 def _by_row(whitening: Whitening, inputs: torch.Tensor) -> torch.Tensor:
