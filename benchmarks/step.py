@@ -6,11 +6,12 @@ Both use the same optimiser, batch and full-size weights, and take turns in one 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable
 
 from measure import finish, in_fresh_process, in_turns, peak_memory
 
-BLOCK = 10  # steps that are timed together
+BLOCK = 16  # steps that are timed together
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
 SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
     "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
@@ -40,17 +41,24 @@ def _times(
     from core.dropout import RECIPES
 
     steps = {"dense": "dense", **{name: name for name in RECIPES}}
-    functions = {name: _block(_step(name, inputs, hidden, layers, outputs, batch, threads)) for name in steps}
+    functions = {name: _block(name, inputs, hidden, layers, outputs, batch, threads) for name in steps}
     found = in_turns(functions, max(1, repeats // BLOCK), warm_up=2)
     return {name: seconds / BLOCK for name, seconds in found.items()}
 
 
-def _block(step: Callable[[], None]) -> Callable[[], None]:
-    """Some steps in a row: what one costs depends on its cutoffs, and a training pays for all of them."""
+def _block(name: str, *shape: int) -> Callable[[], None]:
+    """Some steps in a row: a training pays for those of every kind, in the shares that it has them in.
+
+    What one costs depends on its cutoffs, on whose turn it is, and on whether the smallest bands have several starts.
+    """
+    from core import starts
+
+    begun = starts.end(BLOCK)
+    early, late = _step(name, *shape), _step(name, *shape, begun=False)
 
     def run() -> None:
-        for _ in range(BLOCK):
-            step()
+        for k in range(BLOCK):
+            (early if k < begun else late)()
 
     return run
 
@@ -66,8 +74,10 @@ def _memory(name: str, inputs: int, hidden: int, layers: int, outputs: int, batc
     return memory["mb"]
 
 
-def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch: int, threads: int):
-    """A function that takes one step on examples of its own."""
+def _step(
+    name: str, inputs: int, hidden: int, layers: int, outputs: int, batch: int, threads: int, begun: bool = True
+) -> Callable[[], None]:
+    """A function that takes one step on examples of its own; not `begun`: bands have one start each."""
     import numpy as np
     import torch
     from torch.nn import functional as F
@@ -95,16 +105,18 @@ def _step(name: str, inputs: int, hidden: int, layers: int, outputs: int, batch:
             optimizer.step()
 
         return dense_step
-    model = Elastic(family, recipe.alpha, recipe.tables, recipe.bands(family.layout.widths), recipe.begun)
+    bands, starts = recipe.bands(family.layout.widths), recipe.begun if begun else 1
+    model = Elastic(family, recipe.alpha, recipe.tables, bands, starts)
     if recipe.whitens:
         model.whiten(x)
     with torch.no_grad():
         entered = model.enter(x)  # as a training does it: once for all rows
     elastic_optimizer, loss_of = make_optimizer(model, recipe), loss_function("classification")
-    rng = np.random.default_rng(0)
+    rng, numbers = np.random.default_rng(0), itertools.count()
 
     def step() -> None:
-        train_step(model, elastic_optimizer, entered, y, recipe.draw(rng, model.layout.widths), loss_of, entered=True)
+        cuts = recipe.draw(rng, model.layout.widths, next(numbers))
+        train_step(model, elastic_optimizer, entered, y, cuts, loss_of, entered=True)
 
     return step
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from core.bend import Bend
 from core.chain import Chain
-from core.chain_pass import Bend
 from core.family import Family
+from core.masked_pass import MaskedPass
 from core.path import Range
 from core.scale import Band, Scale
 from core.whitening import Change
 
 STARTED = 4  # features; from five on one start is as good as another
+MOST_KNOWN = 2000  # factors of so many steps' cutoffs are remembered
 
 
 class Beside(nn.Module):
@@ -50,7 +52,7 @@ class Beside(nn.Module):
         rates = [rate for rate, n in zip(rates, times, strict=True) for _ in range(n)]
         self._chain, self._ranges = chain, tuple(ranges)
         self._bends = [Bend(link.after) for link in chain.links]
-        self._known: dict[tuple[int, ...], list[list[float]]] = {}  # factors of each layer at a band's cutoff
+        self._known: dict[tuple[Any, ...], list[torch.Tensor]] = {}  # factors of each layer at some cutoffs
         self._layouts = [family.narrowed(low, top).layout for low, top in ranges]
         self._scale = Scale(alpha, chain.scaled_weights())
         states = [family.build(**layout.full).state_dict() for layout in self._layouts]
@@ -71,33 +73,65 @@ class Beside(nn.Module):
     def forward(self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]]) -> torch.Tensor:
         """All bands, from wide to narrow, each at its cutoff: (batch, ..., features) to (batch * starts, ..., outputs).
 
-        The outputs of an example for all starts of all bands are side by side; `parted` tells them apart.
+        The outputs of an example for all starts of all bands are side by side.
         """
         kept, layers = self._buffers, range(len(self._chain.links))
         rates, inside = [kept[f"rate_{k}"] for k in layers], [kept[f"inside_{k}"] for k in layers[1:]]
         biases = [self.biases[str(k)] if link.bias else None for k, link in enumerate(self._chain.links)]
         factors = self._factors(cutoffs, entered)
-        output: torch.Tensor = BesidePass.apply(
-            self._bends, rates, inside, factors, entered.flatten(0, -2), *self.weights, *biases
+        output: torch.Tensor = MaskedPass.apply(
+            self._bends, factors, rates, inside, entered.flatten(0, -2), *self.weights, *biases
         )
         starts = len(self._ranges)
         if entered.dim() == 2:  # each further view would be a node of autograd
             return output.view(len(entered) * starts, -1)
         return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1)
 
-    def parted(self, output: torch.Tensor, batch: int) -> list[torch.Tensor]:
-        """Of what `forward` gives for so many examples, the output of each band, (batch * its starts, ..., outputs)."""
-        by_start = output.unflatten(0, (batch, len(self._ranges)))
-        return [part.flatten(0, 1) for part in by_start.split([len(starts) for starts in self._starts], dim=1)]
+    @property
+    def starts(self) -> list[int]:
+        """How many of them each band has."""
+        return [len(starts) for starts in self._starts]
+
+    @property
+    def several(self) -> bool:
+        """Whether some band is there more than once."""
+        return len(self._ranges) > len(self._kept)
 
     @torch.no_grad()
     def choose(self, entered: torch.Tensor, y: torch.Tensor, loss_of: Callable[..., torch.Tensor]) -> None:
-        """Keep of each band's starts the one with the smallest loss on these examples."""
+        """Let of each band's starts the one stand for it that has the smallest loss on these examples."""
         full = [self._layouts[first].full for first, *_ in self._starts]
         outputs = self(entered, full).unflatten(0, (len(entered), len(self._ranges)))
         for band, starts in enumerate(self._starts):
             if len(starts) > 1:
                 self._kept[band] = min(starts, key=lambda start: float(loss_of(outputs[:, start], y)))
+
+    @torch.no_grad()
+    def go_on_alone(self) -> dict[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]]:
+        """Drop all starts but those that stand for their bands.
+
+        Returns how each parameter was cut, which whatever belongs to it entry by entry has to be too.
+        """
+        blocks = [list(self._blocks(number)) for number in self._kept]
+        cuts: dict[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]] = {}
+        for k in range(len(self._chain.links)):
+            rows = _joined([block[k][0] for block in blocks])
+            columns = _joined([block[k][1] for block in blocks]) if k else slice(None)
+            cuts[self.weights[k]] = partial(_cut, rows=rows, columns=columns)
+            if str(k) in self.biases:
+                cuts[self.biases[str(k)]] = partial(_cut, rows=rows)
+            self.register_buffer(f"rate_{k}", _cut(self._rate(k), rows))
+            if k:
+                self.register_buffer(f"inside_{k}", _cut(self.get_buffer(f"inside_{k}"), rows, columns))
+        for parameter, cut in cuts.items():
+            parameter.data, parameter.grad = cut(parameter.data), None
+        self._sizes = [[sizes[number] for number in self._kept] for sizes in self._sizes]
+        self._layouts = [self._layouts[number] for number in self._kept]
+        self._ranges = tuple(self._ranges[number] for number in self._kept)
+        self._kept = list(range(len(self._kept)))
+        self._starts = [[number] for number in self._kept]
+        self._known.clear()
+        return cuts
 
     def bands(self, rest: Mapping[str, torch.Tensor]) -> tuple[Band, ...]:
         """Each band by itself; `rest` holds what no width touches under its names."""
@@ -148,78 +182,33 @@ class Beside(nn.Module):
 
     def _factors(self, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> list[torch.Tensor]:
         """What each hidden layer's features are multiplied by: 0 for those dropped, else the scale at the cutoff."""
-        layers, known = range(len(self._chain.links) - 1), self._known
-        factors: list[list[float]] = [[] for _ in layers]
-        for band, cutoff in enumerate(cutoffs):
-            key = band, *cutoff.values()
-            if key not in known:  # a step asks for one of each band's few sizes
-                start, *others = self._starts[band]
-                layout, times = self._layouts[start], 1 + len(others)
-                scaled = self._scale.factors(layout, cutoff)
-                known[key] = []
-                for k in layers:
-                    weight = self._chain.links[k + 1].weight
-                    kept = layout.tensors[weight].shape_at(cutoff)[1]
-                    dropped = self._sizes[k][start] - kept
-                    known[key].append(([scaled.get(weight, 1.0)] * kept + [0.0] * dropped) * times)
-            for of_layer, own in zip(factors, known[key], strict=True):
-                of_layer += own
-        whole = torch.tensor([*itertools.chain(*factors)], dtype=like.dtype, device=like.device)
-        return list(whole.split([len(of_layer) for of_layer in factors]))
+        key = like.device, like.dtype, *(size for cutoff in cutoffs for size in cutoff.values())
+        found = self._known.get(key)
+        if found is None:  # bands have few sizes, so that steps ask for the same ones again
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            each = [self._factors_of(band, cutoff) for band, cutoff in enumerate(cutoffs)]
+            layers = [list(itertools.chain(*of_layer)) for of_layer in zip(*each, strict=True)]
+            whole = torch.tensor([*itertools.chain(*layers)], dtype=like.dtype, device=like.device)
+            found = self._known[key] = list(whole.split([len(of_layer) for of_layer in layers]))
+        return found
+
+    def _factors_of(self, band: int, cutoff: Mapping[str, int]) -> list[list[float]]:
+        """Those of one band's starts."""
+        start, *others = self._starts[band]
+        layout = self._layouts[start]
+        scaled, found = self._scale.factors(layout, cutoff), []
+        for k, link in enumerate(self._chain.links[1:]):
+            kept = layout.tensors[link.weight].shape_at(cutoff)[1]
+            dropped = self._sizes[k][start] - kept
+            found.append(([scaled.get(link.weight, 1.0)] * kept + [0.0] * dropped) * (1 + len(others)))
+        return found
 
 
-class BesidePass(torch.autograd.Function):
-    """(rows, inputs) to (rows, outputs of all starts of all bands), one node of autograd as in `core.chain_pass`.
+def _joined(parts: Sequence[slice]) -> torch.Tensor:
+    return torch.cat([torch.arange(part.start, part.stop) for part in parts])
 
-    rates: what the first layer's outputs are multiplied by, (its features); and each bias, likewise. inside: what each
-    other layer's weight is multiplied by, (outputs, inputs), which is 0 where they are not of one start. factors: of
-    each hidden layer, what its features are multiplied by behind the function.
-    """
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        bends: Sequence[Bend],
-        rates: Sequence[torch.Tensor],
-        inside: Sequence[torch.Tensor],
-        factors: Sequence[torch.Tensor],
-        x: torch.Tensor,
-        *tensors: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Arguments after the input: the weight of each layer, and its bias or None."""
-        n = len(bends)
-        weights, h, seen = [], x, []
-        for k, (weight, bias) in enumerate(zip(tensors[:n], tensors[n:], strict=True)):
-            assert weight is not None
-            if k == 0:  # of many inputs, so that its few outputs are what is cheaper to multiply
-                z = F.linear(h, weight, bias).mul_(rates[0])
-            else:
-                weight = weight * inside[k - 1]
-                z = F.linear(h, weight, None if bias is None else bias * rates[k])
-            weights.append(weight)
-            after, kept = bends[k].forward(z)
-            seen.append((h, kept))
-            h = after * factors[k] if k < n - 1 else after
-        ctx.of = bends, rates, inside, factors, weights, seen, [bias is not None for bias in tensors[n:]]
-        return h.detach()  # or it would hold the graph that holds it
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of the input, if that is wanted, of the weights and of the biases."""
-        bends, rates, inside, factors, weights, seen, has_bias = ctx.of
-        of_weights: list[torch.Tensor] = []
-        of_biases: list[torch.Tensor | None] = []
-        for k in reversed(range(len(bends))):
-            h, kept = seen[k]
-            grad = bends[k].backward(grad, kept)
-            if k:
-                of_weights.append((grad.t() @ h).mul_(inside[k - 1]))
-                of_biases.append(grad.sum(0).mul_(rates[k]) if has_bias[k] else None)
-                grad = (grad @ weights[k]).mul_(factors[k - 1])
-            else:
-                grad = grad * rates[0]
-                of_weights.append(grad.t() @ h)
-                of_biases.append(grad.sum(0) if has_bias[0] else None)
-        of_x = grad @ weights[0] if ctx.needs_input_grad[4] else None
-        return None, None, None, None, of_x, *of_weights[::-1], *of_biases[::-1]
+def _cut(value: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+    rows = rows.to(value.device)
+    return value[rows] if isinstance(columns, slice) else value[rows[:, None], columns.to(value.device)]

@@ -7,61 +7,25 @@ that size with zeros for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
+from core.bend import Bend
 from core.chain import Chain
+from core.joined import Joined
 from core.layout import Layout
+from core.masked_pass import MaskedPass
 from core.scale import Scale
 
-MOST_KNOWN = 10_000  # cutoffs whose sizes are remembered
-Op = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Bend:
-    """The elementwise functions behind a layer, with their derivative."""
-
-    def __init__(self, after: Sequence[Op]) -> None:
-        self._after = tuple(after)
-        self._slope = _slope_of(self._after)
-
-    def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """The function's value, and what `backward` wants of it; may write over `z`."""
-        if self._slope == 1.0:
-            return z, None
-        if self._slope is not None:
-            h = F.leaky_relu_(z, self._slope) if self._slope else z.relu_()
-            return h, h
-        with torch.enable_grad():
-            h = z = z.detach().requires_grad_()
-            for op in self._after:
-                h = op(h)
-        return h.detach(), (z, h)
-
-    def backward(self, grad: torch.Tensor, kept: Any) -> torch.Tensor:
-        """The gradient ahead of the function, from that behind it."""
-        if self._slope is None:
-            z, h = kept
-            (grad,) = torch.autograd.grad(h, z, grad)
-        elif self._slope != 1.0:
-            grad = torch.ops.aten.leaky_relu_backward(grad, kept, self._slope, True)
-        return grad
-
-
-def _slope_of(after: tuple[Op, ...]) -> float | None:
-    """Of a function that is a line on either side of 0, its slope below: 1 is no function at all; None: any other."""
-    after = tuple(op for op in after if type(op) is not nn.Identity)
-    if not after:
-        return 1.0
-    op = after[0]
-    if len(after) == 1 and type(op) is nn.ReLU:
-        return 0.0
-    # with a negative slope a value does not tell its side
-    return op.negative_slope if len(after) == 1 and type(op) is nn.LeakyReLU and op.negative_slope >= 0 else None
+MOST_KNOWN, MOST_MASKS = 10_000, 500  # cutoffs whose sizes and whose masks are remembered
+#: Multiplications a cutoff up to which masks are faster than to cut the weights.
+MASKED_BELOW = {"cpu": 1.75e6, "cuda": 4e9}
 
 
 class Cut(NamedTuple):
@@ -80,36 +44,93 @@ class Passes:
         self._links, self._layout, self._scale = chain.links, layout, scale
         self._bends = [Bend(link.after) for link in chain.links]
         self._known: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[float, ...]]] = {}
+        self._known_masks: dict[tuple[Any, ...], list[torch.Tensor]] = {}
+        tensors = [layout.tensors[link.weight] for link in chain.links]
+        self._multiplications = sum(math.prod(tensor.shape) for tensor in tensors)  # of one row at full width
+        self._maskable = tensors[-1].axes[0] is None  # the outputs are the same at every width
 
     def __call__(
         self,
         entered: torch.Tensor,
+        numbers: Sequence[int],
         cutoffs: Sequence[Mapping[str, int]],
         rows: Sequence[slice],
         full: Mapping[str, torch.Tensor],
         vectors: Mapping[str, Sequence[torch.Tensor]],
-    ) -> list[torch.Tensor]:
+    ) -> list[Joined]:
         """The output at each cutoff on its rows of `entered`, (batch, ..., inputs), which the first layer takes.
 
-        full: the full weights by name; vectors: those that differ by more than their length, one for each cutoff.
+        numbers: what the cutoffs are called by in the result; full: the full weights by name; vectors: those that
+        differ by more than their length, one for each cutoff.
         """
+        if not vectors and self._is_small(entered, rows):
+            return [self._masked(entered, numbers, cutoffs, rows, full)]
         biases: list[torch.Tensor] = []
         places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
         for link in self._links:
             own = vectors.get(link.bias or "", [full[link.bias]] if link.bias else [])
-            numbers = [*range(len(biases), len(biases) + len(own))] or [None]
-            places.append(numbers if len(numbers) == len(cutoffs) else numbers * len(cutoffs))
+            found = [*range(len(biases), len(biases) + len(own))] or [None]
+            places.append(found if len(found) == len(cutoffs) else found * len(cutoffs))
             biases += own
         rows_each = entered.shape[1:-1].numel()  # of the first layer, for one of the batch
         cuts = [
-            Cut(slice(span.start * rows_each, span.stop * rows_each), *self._sizes(cutoff), numbers)
-            for cutoff, span, numbers in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
+            Cut(slice(span.start * rows_each, span.stop * rows_each), *self._sizes(cutoff), found)
+            for cutoff, span, found in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
         ]
         weights = [full[link.weight] for link in self._links]
         outputs: Sequence[torch.Tensor] = Pass.apply(cuts, self._bends, entered.flatten(0, -2), *weights, *biases)
+        if entered.dim() > 2:  # else a view would be one more node of autograd
+            outputs = [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
+        each = zip(numbers, rows, outputs, strict=True)
+        return [Joined(span, [number], output, [len(output)]) for number, span, output in each]
+
+    def _is_small(self, entered: torch.Tensor, rows: Sequence[slice]) -> bool:
+        """Whether what a mask multiplies in vain costs less than the calls it saves."""
+        alike = all(span == rows[0] for span in rows)
+        if not self._maskable or not (alike or all(a.stop == b.start for a, b in itertools.pairwise(rows))):
+            return False
+        examples = sum(span.stop - span.start for span in rows) * entered.shape[1:-1].numel()
+        most = len(rows) * MASKED_BELOW.get(entered.device.type, 0.0)
+        return bool(examples * self._multiplications <= most)
+
+    def _masked(
+        self,
+        entered: torch.Tensor,
+        numbers: Sequence[int],
+        cutoffs: Sequence[Mapping[str, int]],
+        rows: Sequence[slice],
+        full: Mapping[str, torch.Tensor],
+    ) -> Joined:
+        """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
+        span = slice(rows[0].start, rows[-1].stop)
+        lengths = [one.stop - one.start for one in rows]
+        factors = [torch.stack(of_layer) for of_layer in zip(*(self._masks(c, entered) for c in cutoffs), strict=True)]
+        if sum(lengths) > span.stop - span.start:
+            factors = [factor[:, None] for factor in factors]
+        elif len(rows) > 1:
+            each = _places(tuple(length * entered.shape[1:-1].numel() for length in lengths), entered.device)
+            factors = [torch.index_select(factor, 0, each) for factor in factors]
+        weights = [full[link.weight] for link in self._links]
+        biases = [full[link.bias] if link.bias else None for link in self._links]
+        x = entered if span == slice(0, len(entered)) else entered[span]
         if entered.dim() == 2:  # a view is a node of autograd
-            return list(outputs)
-        return [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
+            return Joined(
+                span, numbers, MaskedPass.apply(self._bends, factors, None, None, x, *weights, *biases), lengths
+            )
+        output = MaskedPass.apply(self._bends, factors, None, None, x.flatten(0, -2), *weights, *biases)
+        return Joined(span, numbers, output.view(-1, *entered.shape[1:-1], output.shape[-1]), lengths)
+
+    def _masks(self, cutoff: Mapping[str, int], like: torch.Tensor) -> list[torch.Tensor]:
+        """Of each hidden layer, what its features are multiplied by: 0 for those dropped, else the scale."""
+        key = like.device, like.dtype, *cutoff.values()
+        if key not in self._known_masks:
+            if len(self._known_masks) > MOST_MASKS:
+                self._known_masks.clear()
+            kept, times = self._sizes(cutoff)
+            sizes = [self._layout.tensors[link.weight].shape[0] for link in self._links[:-1]]
+            whole = [[factor] * n + [0.0] * (size - n) for n, size, factor in zip(kept, sizes, times[1:], strict=False)]
+            self._known_masks[key] = [torch.tensor(mask, dtype=like.dtype, device=like.device) for mask in whole]
+        return self._known_masks[key]
 
     def _sizes(self, cutoff: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Of each layer, the outputs kept and what its weight is multiplied by."""
@@ -123,6 +144,12 @@ class Passes:
                 tuple(factors.get(link.weight, 1.0) for link in self._links),
             )
         return self._known[key]
+
+
+@lru_cache(maxsize=64)
+def _places(lengths: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Which of some cutoffs each row belongs to, where they follow each other."""
+    return torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(device)
 
 
 class Pass(torch.autograd.Function):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,17 @@ def mark_diverged(out: Path) -> None:
     files.write_bytes(folder(out) / DIVERGED, b"")
 
 
-def restore(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: str, lr: float) -> Progress | None:
+def restore(
+    out: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: str,
+    lr: float,
+    shape: Callable[[int], None] = lambda step: None,
+) -> Progress | None:
     """Put a saved state back; None where none was saved.
+
+    `shape` gives the model the shapes that it has behind so many steps.
 
     `plan` and the peak rate `lr` must be those of the training; after its loss diverged, `lr` may be smaller.
     Raises RunError for a damaged state or another training's.
@@ -85,6 +94,7 @@ def restore(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan:
         if slower:
             progress.rates.append({"until_step": progress.step, "lr": progress.lr})
             progress.lr = lr
+        shape(progress.step)
         _put_back(model, optimizer, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         if isinstance(error, RunError):

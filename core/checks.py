@@ -71,12 +71,16 @@ def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
 
     if not tracked(model.full):
         return
-    cuts, rows = recipe.draw(np.random.default_rng(0), model.layout.widths), decided(recipe.batch_size)
+    rows, rng = decided(recipe.batch_size), np.random.default_rng(0)
+    steps = [recipe.draw(rng, model.layout.widths, step) for step in range(2)]  # they may take turns
 
-    def smallest(batch: int) -> int:
+    def fewest_of(cuts: Cuts, batch: int) -> int:
         return min(int(part.stop) - int(part.start) for part in parts(batch, cuts))
 
-    fewest = smallest(rows)
+    def smallest(batch: int) -> int:
+        return min(fewest_of(cuts, batch) for cuts in steps)
+
+    cuts, fewest = min(steps, key=lambda cuts: fewest_of(cuts, rows)), smallest(rows)
     if fewest < 2:
         shared = f"shared by {len(cuts.cutoffs)} cutoffs " if not cuts.whole_batch else ""
         enough = next(batch for batch in itertools.count(rows) if smallest(batch) >= 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -23,7 +23,8 @@ from core.scale import MAX_ALPHA
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
-OWN = 0.25  # of a shared batch, what bands see
+LEAST_STEPS = 320  # of a training whose epochs and batch are left to the data
+OWN, OWN_IN_TURN = 0.25, 0.5  # of a shared batch, what bands see: together with the others, and in a step of their own
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class Recipe:
         that is a fully-connected chain (`core.chain`) or is not."""
         return replace(self, batch_size=min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // 16))))
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
-        """The cutoffs of one step."""
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
+        """The cutoffs of one step, which is the training's `step`-th."""
         raise TypeError(f"recipe {type(self).__name__} must say how it draws")
 
     def to_json(self) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class Paper(Recipe):
         """As in the paper: every layer draws its own."""
         return self.each_layer
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
         """One cutoff for the whole batch."""
         shared = (rng.random(), rng.random())
         cutoff = {}
@@ -134,7 +135,7 @@ class Paper(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Stratified(Recipe):
-    """Cutoffs from all the sizes' logarithm in every step, so that small widths get their share.
+    """Cutoffs from all the sizes' logarithm, so that small widths get their share.
 
     From `own_below` of full size up all widths share their weights; K cutoffs of a step are theirs. The k-th of K is
     `round((full + 0.49) ** p)`, where p is uniform in the k-th of K equal parts of what lies between the least and the
@@ -144,11 +145,13 @@ class Stratified(Recipe):
     Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise: in a share
     `least_share` of the steps the band's narrowest, in as many its widest. In a fully-connected chain, whose bands run
     side by side, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
-    `starts` times; the best of these on training examples is kept.
+    `starts` times; after a quarter of the steps the best of these on training examples goes on alone (`core.starts`).
 
-    The batch is shared: the widest gets `widest_share` of it, the bands a quarter together, the others the rest in
-    equal parts. Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then an eighth of
-    the data: a step on so few rows costs its calls more than its rows.
+    The batch is shared: bands get a quarter of it together, and of the rest the widest cutoff gets `widest_share` and
+    the others equal parts. Where they take `turns`, as in a chain, even steps are those of shared weights and odd ones
+    those of bands, which have no weights in common: such a step costs half the calls, and sees more rows for them (the
+    bands half of the batch). Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then
+    an eighth of the data, or a sixteenth in turns: a step on so few rows costs its calls more than its rows.
     """
 
     name: ClassVar[str] = "stratified"
@@ -162,8 +165,9 @@ class Stratified(Recipe):
         "finer": (bool, 0, 1),
         "starts": (int, 1, 64),
         "whiten": (bool, 0, 1),
+        "turns": (bool, 0, 1),
     }
-    epochs: int | None = None  # 12; 40 on small data, where many more would learn their noise
+    epochs: int | None = None  # 12, or 20 where they take turns; 40 on small data
     lr: float | None = None  # 8e-3; 3e-2 where each cutoff sees the whole batch, whose gradient is less noisy
     weight_decay: float | None = None  # 0.12; 0.3 on small data, which are soon known by heart
     alpha: float = 0.3
@@ -171,10 +175,11 @@ class Stratified(Recipe):
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25
-    widest_share: float = 0.25
+    widest_share: float = 1 / 3  # of what cutoffs of shared weights see
     whole_batch: bool | None = None
     own_below: float = 1 / 8
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
+    turns: bool | None = None  # likewise
     starts: int = 4
     whiten: bool = True
 
@@ -196,36 +201,54 @@ class Stratified(Recipe):
         """Small data: the whole batch for each cutoff, more epochs, a larger rate, and more weight decay."""
         small = n < 16 * LARGEST_BATCH
         whole = small if self.whole_batch is None else self.whole_batch
-        rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (8 if whole else 16))))
-        epochs = self.epochs or (40 if small else 12)
-        lr = self.lr or (3e-2 if whole else 8e-3)
-        decay = (0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay
-        finer = chain if self.finer is None else self.finer
-        return replace(self, whole_batch=whole, batch_size=rows, epochs=epochs, lr=lr, weight_decay=decay, finer=finer)
+        finer, turns = (chain if asked is None else asked for asked in (self.finer, self.turns))
+        rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (8 if whole and not turns else 16))))
+        least = 1 if self.batch_size else math.ceil(LEAST_STEPS / (n // rows))  # of very few rows each is seen often
+        return replace(
+            self,
+            whole_batch=whole,
+            finer=finer,
+            turns=turns,
+            batch_size=rows,
+            epochs=self.epochs or max(least, 40 if small else 20 if turns else 12),
+            lr=self.lr or (3e-2 if whole else 8e-3),
+            weight_decay=(0.3 if small else 0.12) if self.weight_decay is None else self.weight_decay,
+        )
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
-        """`strata` cutoffs, widest first, with the same share of full width in every layer; then those of bands."""
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
+        """`strata` cutoffs, widest first, with the same share of full width in every layer, and those of bands."""
         bands = self.bands(widths)
+        in_turn = bool(self.turns and bands)
+        least = widths_at(widths, bands[0][1] + 1 if bands else range_of(widths)[0])
+        shared = [] if in_turn and step % 2 else self._shared(rng, widths, least)
+        of_bands = [] if in_turn and not step % 2 else self._of_bands(rng, widths, bands)
+        cutoffs = (*shared, *of_bands)
+        if len(cutoffs) == 1 or self.whole_batch:
+            return Cuts(cutoffs, whole_batch=True)
+        if not shared:
+            return Cuts(cutoffs, spans=((0.0, OWN_IN_TURN),) * len(cutoffs))
+        left = 1.0 - (OWN if of_bands else 0.0)
+        widest = left * (self.widest_share if self.strata > 1 else 1.0)
+        part = (left - widest) / max(1, self.strata - 1)
+        ends = [0.0, *(widest + part * k for k in range(self.strata))]
+        return Cuts(cutoffs, spans=(*itertools.pairwise(ends), *[(left, 1.0)] * len(of_bands)))
+
+    def _shared(self, rng: np.random.Generator, widths: Mapping[str, Width], least: Cutoff) -> list[Cutoff]:
         # plain numbers, few calls: a draw is part of every step
         *inside, full, edge = rng.random(self.strata + 2).tolist()
-        of_bands = iter(rng.random(2 * len(bands)).tolist())
         positions = [(k + u) / self.strata for k, u in enumerate(inside)]
         if edge < self.least_share:
             positions[0] = 0.0
         if full < self.full_share:
             positions[-1] = 1.0
-        least = widths_at(widths, bands[0][1] + 1 if bands else range_of(widths)[0])
-        cutoffs = [{n: _between(least[n], w.full, u) for n, w in widths.items()} for u in reversed(positions)]
-        for (low, top), u, edge in zip(bands, of_bands, of_bands, strict=True):
+        return [{n: _between(least[n], w.full, u) for n, w in widths.items()} for u in reversed(positions)]
+
+    def _of_bands(self, rng: np.random.Generator, widths: Mapping[str, Width], bands: Sequence[Range]) -> list[Cutoff]:
+        numbers, found = iter(rng.random(2 * len(bands)).tolist()), []
+        for (low, top), u, edge in zip(bands, numbers, numbers, strict=True):
             position = 0.0 if edge < self.least_share else 1.0 if edge >= 1.0 - self.least_share else u
-            cutoffs.append(widths_at(widths, low if low == top else _between(low, top, position)))
-        if len(cutoffs) == 1 or self.whole_batch:
-            return Cuts(tuple(cutoffs), whole_batch=True)
-        own = OWN if bands else 0.0
-        left = 1.0 - self.widest_share
-        step = max(left - own, left / 3) / max(1, self.strata - 1)  # of little that is left, bands see some too
-        ends = [0.0, *(self.widest_share + step * k for k in range(self.strata))]
-        return Cuts(tuple(cutoffs), spans=(*itertools.pairwise(ends), *[(1.0 - own, 1.0)] * len(bands)))
+            found.append(widths_at(widths, low if low == top else _between(low, top, position)))
+        return found
 
 
 def _between(least: int, most: int, position: float) -> int:
@@ -248,7 +271,7 @@ class Sandwich(Recipe):
     between: int = 2
     distil: bool = False
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
         """Full, `between` random ones from wide to narrow, lower bound."""
         shares = np.sort(rng.random(self.between))[::-1]
         middle = [{name: w.lower + int(u * (w.full - w.lower + 1)) for name, w in widths.items()} for u in shares]

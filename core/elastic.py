@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from core.chain_pass import Passes
 from core.cutting import leading, offset
 from core.dropout import Cutoff, Cuts
 from core.family import Family
+from core.joined import Joined
 from core.layout import Axis
 from core.path import Range, narrowest, widths_at
 from core.scale import Band, Scale, knot_shares, knots, tabled
@@ -26,14 +28,6 @@ from core.whitening import Change, Whitening, rewrite
 
 BAND_RATE, BAND_GROWS = 2.0, 1.25  # a narrow network wants a larger rate: the widest band's, and with each halving
 TABLE_RATE = 10.0  # a row of a table is met in a part of the steps: it learns so much faster (Adam's step has no scale)
-
-
-class Joined(NamedTuple):
-    """Outputs of some cutoffs on the same rows, (rows * times, ...): of each example one or more, side by side."""
-
-    rows: slice
-    cutoffs: tuple[int, ...]
-    output: torch.Tensor
 
 
 class Elastic(nn.Module):
@@ -170,21 +164,14 @@ class Elastic(nn.Module):
             cutoffs, spans = [cuts.cutoffs[k] for k in numbers], [rows[k] for k in numbers]
             if self._passes is not None:
                 state = self._state()
-                outputs = self._passes(x, cutoffs, spans, state, self._vectors(cutoffs, state))
-            else:
-                outputs = source._run_each(x, cutoffs, spans, penalties)
-            found += [Joined(rows[k], (k,), output) for k, output in zip(numbers, outputs, strict=True)]
+                found += self._passes(x, numbers, cutoffs, spans, state, self._vectors(cutoffs, state))
+                continue
+            for k, output in zip(numbers, source._run_each(x, cutoffs, spans, penalties), strict=True):
+                found.append(Joined(rows[k], [k], output, [len(output)]))
         self.penalty = torch.stack(penalties).mean() if penalties else None
-        return found if joined else self._parted(found)
-
-    def _parted(self, found: Sequence[Joined]) -> list[torch.Tensor]:
-        """The output of each cutoff."""
-        outputs: dict[int, torch.Tensor] = {}
-        for rows, numbers, output in found:
-            if len(numbers) == 1:
-                outputs[numbers[0]] = output
-            elif self.beside is not None:
-                outputs |= zip(numbers, self.beside.parted(output, rows.stop - rows.start), strict=True)
+        if joined:
+            return found
+        outputs = {k: output for part in found for k, output in zip(part.cutoffs, part.parted(), strict=True)}
         return [outputs[k] for k in range(len(outputs))]
 
     def _by_band(self, cutoffs: Sequence[Cutoff]) -> dict[int | None, list[int]]:
@@ -214,14 +201,14 @@ class Elastic(nn.Module):
         alike = len(each) == sum(map(len, places.values())) == len(self.ranges)
         if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
             span = rows[each[0]]
-            return [Joined(span, tuple(each), beside(x[span], [cutoffs[k] for k in each]))]
-        state = self._state() if places else {}
-        bands = {place: beside.band(place, state) for place in places}
-        return [
-            Joined(rows[k], (k,), chain.run(x[rows[k]], bands[band].fold(cutoffs[k])))
-            for band, numbers in places.items()
-            for k in numbers
-        ]
+            return [Joined(span, each, beside(x[span], [cutoffs[k] for k in each]), beside.starts, side_by_side=True)]
+        state, found = self._state() if places else {}, []
+        for place, numbers in places.items():
+            band = beside.band(place, state)
+            for k in numbers:
+                output = chain.run(x[rows[k]], band.fold(cutoffs[k]))
+                found.append(Joined(rows[k], [k], output, [len(output)]))
+        return found
 
     def _run_each(
         self, x: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice], penalties: list[torch.Tensor]
@@ -307,15 +294,18 @@ def _single(axis: Axis) -> bool:
     return len(axis) == 1 and axis[0].width is not None
 
 
-def parts(n: int, cuts: Cuts) -> list[slice]:
+def parts(n: int, cuts: Cuts) -> Sequence[slice]:
     """The rows of a batch of `n` that each cutoff runs on."""
     k = len(cuts.cutoffs)
-    if cuts.whole_batch:
-        return [slice(0, n)] * k
+    return [slice(0, n)] * k if cuts.whole_batch else _parts(n, k, cuts.spans)
+
+
+@lru_cache  # every step of a kind asks for the same
+def _parts(n: int, k: int, spans: tuple[tuple[float, float], ...] | None) -> tuple[slice, ...]:
     # edges are even, since a backward pass of torch 2.13 in two threads can crash on an odd number of pictures
-    found = [
-        slice(*(n if share > 1 - 1e-9 else 2 * round(n * share / 2) for share in span)) for span in cuts.spans or ()
-    ]
+    found = tuple(
+        slice(*(n if share > 1 - 1e-9 else 2 * round(n * share / 2) for share in span)) for span in spans or ()
+    )
     if not found or any(span.start >= span.stop for span in found):  # of a few rows, some would have none
-        return [slice(i * n // k, (i + 1) * n // k) for i in range(k)]
+        return tuple(slice(i * n // k, (i + 1) * n // k) for i in range(k))
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core import starts
 from core.dropout import Cuts, Recipe, decided
 from core.errors import UserError
 from core.interrupt import Interrupted
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
 
     from core.checkpoint import Progress
     from core.data import Dataset
-    from core.elastic import Elastic, Joined
+    from core.elastic import Elastic
 
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 FLOAT_BYTES, MOST_ENTERED, ENTERED_ROWS = 4, 2**29, 4096  # of inputs that are kept as the first layer takes them
-JUDGED_ROWS = 8000  # training rows by which one of a band's starts is chosen
-WATCHED_ROWS, WATCHED_STEPS = 2000, 20  # validation rows behind the accuracies of the progress bar; steps between
+WATCHED_ROWS, WATCHED_STEPS = 2000, 50  # validation rows behind the accuracies of the progress bar; steps between
 FEW_CLASSES = 32
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
@@ -59,6 +59,7 @@ class Training:
         where = next(model.parameters()).device
         n, batch = self.data.train.n, decided(recipe.batch_size)
         total = decided(recipe.epochs) * self.steps_an_epoch
+        chosen_at = starts.end(total)
         x, entered = self._inputs()
         y = torch.from_numpy(np.ascontiguousarray(self.data.train.y))
         if where.type == "cuda":  # whole on the GPU: picking a batch from the host would cost more than the step
@@ -79,11 +80,14 @@ class Training:
                 order = torch.from_numpy(np.random.default_rng([self.seed, 1, epoch]).permutation(n)).to(where)
                 drawing = np.random.default_rng([self.seed, 2, epoch])
                 wanted = y[order]
-                draws = [recipe.draw(drawing, model.layout.widths) for _ in range(self.steps_an_epoch)]
+                widths, begun = model.layout.widths, epoch * self.steps_an_epoch
+                draws = [recipe.draw(drawing, widths, begun + k) for k in range(self.steps_an_epoch)]
                 model.train()
                 for index in range(first, self.steps_an_epoch):
                     span = slice(index * batch, (index + 1) * batch)
                     rows = order[span]
+                    if state.step == chosen_at:
+                        starts.choose(model, self.optimizer, x, y, loss_of, self.seed, entered=entered)
                     rate = learning_rate(recipe, state.step, total)
                     for group in self.optimizer.param_groups:
                         group["lr"] = rate * group.get("times", 1.0)
@@ -102,7 +106,8 @@ class Training:
                     if last or due or state.step % CHECK_EVERY.get(where.type, 1) == 0:
                         state.loss = float(running)
                         self._check_loss()
-                        bar.set_postfix_str(f"loss {state.loss:.3f}{self._seen()}", refresh=False)
+                        if self.progress:
+                            bar.set_postfix_str(f"loss {state.loss:.3f}{self._seen()}", refresh=False)
                     if last:  # before a checkpoint, which must hold all that an uninterrupted training would know
                         often = max(1, WATCHED_STEPS // self.steps_an_epoch)
                         seen = watch(model, self.data) if (epoch + 1) % often == 0 or state.step == total else {}
@@ -115,10 +120,7 @@ class Training:
                         done = f"stopped after {state.step} of {total} steps; nothing is lost"
                         raise Interrupted(f"{done}: the same command with --resume continues")
         self.check_weights()
-        if model.beside is not None:
-            rows = torch.from_numpy(np.random.default_rng([self.seed, 8]).permutation(n)[:JUDGED_ROWS]).to(where)
-            judged = x[rows] if entered else model.enter(x[rows].float().to(where))
-            model.beside.choose(judged.to(where), y[rows], loss_of)
+        starts.choose(model, self.optimizer, x, y, loss_of, self.seed, entered=entered)  # of a training of one step
 
     def _inputs(self) -> tuple[torch.Tensor, bool]:
         """All training inputs, and whether they are as a chain's first layer takes them: that is computed once."""
@@ -197,19 +199,13 @@ def train_step(
         loss = torch.stack(losses).mean()
     else:
         found = model(x, cuts, entered=entered, joined=True)
-        loss = loss_of(torch.cat([part.output for part in found]), torch.cat([_target(part, y) for part in found]))
+        outputs, wanted = [part.output for part in found], [part.target(y) for part in found]
+        loss = loss_of(*((outputs[0], wanted[0]) if len(found) == 1 else (torch.cat(outputs), torch.cat(wanted))))
     if model.penalty is not None:
         loss = loss + model.penalty
     loss.backward()
     optimizer.step()
     return loss.detach()
-
-
-def _target(part: Joined, y: torch.Tensor) -> torch.Tensor:
-    """What each row of some outputs should be."""
-    wanted = y[part.rows]
-    times = part.output.shape[0] // wanted.shape[0]
-    return wanted if times == 1 else wanted.repeat_interleave(times, 0)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

@@ -80,7 +80,7 @@ def train(
     """
     import torch
 
-    from core import checkpoint
+    from core import checkpoint, starts
     from core.chain import find_chain
     from core.elastic import Elastic
     from core.models import fit_inputs
@@ -115,7 +115,9 @@ def train(
         check_batch(model, chosen, dataset)
         model.to(where)
         optimizer = make_optimizer(model, chosen)
-        state = checkpoint.restore(out, model, optimizer, plan, lr) if resume else None
+        total = decided(chosen.epochs) * (dataset.train.n // decided(chosen.batch_size))
+        shape = partial(starts.shape_behind, model=model, optimizer=optimizer, total=total)
+        state = checkpoint.restore(out, model, optimizer, plan, lr, shape) if resume else None
         if state is None:
             state = checkpoint.Progress(lr=lr)
             checkpoint.save(out, model, optimizer, state, plan)

@@ -59,12 +59,12 @@ MODELS: dict[str, Model] = {
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
         meaning="PointNet, for clouds of points",
         # a quarter of its small batches would be too few rows to normalise by
-        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False, "widest_share": 0.45},
+        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False, "widest_share": 0.6},
     ),
     "coordinates": Model(
         family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
         meaning="a coordinate network, for one picture",
-        recipe={"weight_decay": 0.0, "epochs": 40, "widest_share": 0.45},
+        recipe={"weight_decay": 0.0, "epochs": 40, "widest_share": 0.6},
     ),
     "liif": Model(
         family=f.liif_family, module="core.models.liif", call=f.liif_call, fit=f.liif_fit,

@@ -1,5 +1,7 @@
 """Narrow widths have weights of their own: every output is still the plain small model's, in any architecture."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,42 @@ def test_starts_of_a_band_learn_apart_and_the_best_is_kept(name):
         small = family.build(**cutoff)
         small.load_state_dict(band.fold(cutoff))
         torch.testing.assert_close(output, small(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["chain", "chain of two", "one layer"])
+def test_what_goes_on_alone_is_as_it_was_to_the_optimiser_too(name):
+    """Once the other starts are gone, the next steps are those of a model that never had any."""
+    from core.starts import _go_on_alone
+    from core.steps import make_optimizer, train_step
+
+    family, x, bands = FAMILIES[name]
+    y, loss_of, recipe = torch.randint(3, (len(x),)), torch.nn.functional.cross_entropy, Stratified(lr=0.01)
+    recipe = recipe.for_rows(len(x))
+    torch.manual_seed(3)
+    several = Elastic(family, 0.5, False, bands, starts=3)
+    cuts = Cuts(tuple(path_widths(family.layout, top) for _, top in bands), whole_batch=True)
+    optimizer = make_optimizer(several, recipe)
+    for _ in range(3):
+        train_step(several, optimizer, x, y, cuts, loss_of)
+    several.beside._kept = [own[-1] for own in several.beside._starts]
+    with torch.no_grad():
+        was = several.scale.bands
+    _go_on_alone(several, optimizer)
+    assert not several.beside.several
+    for now, before in zip(several.scale.bands, was, strict=True):
+        assert (now.low, now.top) == (before.low, before.top)
+        for key, value in before.weights.items():
+            assert torch.equal(now.weights[key], value)
+    single = Elastic(family, 0.5, False, bands)
+    single.load_state_dict(several.state_dict())
+    again = make_optimizer(single, recipe)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # or both would write to the same moments
+    losses = []
+    for model, its in ((several, optimizer), (single, again)):
+        losses.append([float(train_step(model, its, x, y, cuts, loss_of)) for _ in range(3)])
+    assert losses[0] == losses[1]
+    for (key, value), other in zip(several.state_dict().items(), single.state_dict().values(), strict=True):
+        assert torch.equal(value, other), key
 
 
 def test_a_step_teaches_every_start_its_own_rows():

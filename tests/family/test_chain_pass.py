@@ -1,7 +1,9 @@
 """The gradients of a chain's one pass are those that autograd finds slice by slice, whatever chain it is."""
 
 import gc
+import math
 import weakref
+from unittest import mock
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from core.chain_pass import Bend
+from core.bend import Bend
 from core.dropout import Cuts
 from core.elastic import Elastic, parts
 from core.family import Family
@@ -83,16 +85,46 @@ def one_by_one(elastic: Elastic, x: torch.Tensor, cuts: Cuts) -> list[torch.Tens
 
 
 def check(elastic: Elastic, x: torch.Tensor, cuts: Cuts) -> None:
+    """Weights that are cut, and whole ones with masks behind them, against the slices."""
     x = x.clone().requires_grad_()
     wanted = {"the input": x, **dict(elastic.named_parameters())}
     assert elastic.chain is not None
-    fast, plain = elastic(x, cuts), one_by_one(elastic, x, cuts)
-    for a, b in zip(fast, plain, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    plain = one_by_one(elastic, x, cuts)
     right = gradients(plain, wanted)
-    for name, found in gradients(fast, wanted).items():
-        torch.testing.assert_close(found, right[name], rtol=1e-3, atol=1e-4, msg=lambda text, of=name: f"{of}: {text}")
     assert any(bool(g.any()) for g in right.values())
+    for most in (0, math.inf):
+        with mock.patch.dict("core.chain_pass.MASKED_BELOW", cpu=most):
+            fast = elastic(x, cuts)
+        for a, b in zip(fast, plain, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+        for name, found in gradients(fast, wanted).items():
+            torch.testing.assert_close(
+                found, right[name], rtol=1e-3, atol=1e-4, msg=lambda text, of=name: f"{of}: {text}"
+            )
+
+
+@pytest.mark.parametrize("most", [0, math.inf], ids=["cut", "masked"])
+@pytest.mark.parametrize("turn", ["shared rows", "parts", "bands"])
+def test_what_is_joined_for_the_loss_is_each_cutoff_with_its_targets(turn, most):
+    torch.manual_seed(4)
+    elastic = Elastic(Family(stack(nn.ReLU()), h=8), 0.4, False, ((2, 2), (1, 1)), starts=3)
+    sizes, y = (2, 1) if turn == "bands" else (8, 5), torch.arange(12)
+    cuts = Cuts(tuple({"h": h} for h in sizes), whole_batch=turn != "parts", spans=((0.0, 0.4), (0.4, 1.0)))
+    with mock.patch.dict("core.chain_pass.MASKED_BELOW", cpu=most):
+        joined, outputs = elastic(X, cuts, joined=True), elastic(X, cuts)
+    assert len(joined) == (1 if turn == "bands" or most else 2)
+    assert [number for part in joined for number in part.cutoffs] == [0, 1]
+    for part in joined:
+        assert len(part.output) == len(part.target(y))
+        pairs = {(*row.tolist(), int(of)) for row, of in zip(part.output.detach(), part.target(y), strict=True)}
+        each = [(outputs[k], parts(len(X), cuts)[k]) for k in part.cutoffs]
+        times = 3 if turn == "bands" else 1
+        single = {
+            (*row.tolist(), int(of))
+            for output, rows in each
+            for row, of in zip(output.detach(), y[rows].repeat_interleave(times), strict=True)
+        }
+        assert pairs == single
 
 
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)

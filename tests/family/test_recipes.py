@@ -19,17 +19,18 @@ ranges = st.integers(1, 300).flatmap(lambda full: st.builds(Width, st.just(full)
 families = st.dictionaries(st.sampled_from(["a", "b", "c"]), ranges, min_size=1)
 
 
-def draws(chosen: Recipe, widths: dict[str, Width], n: int) -> list[Cuts]:
+def draws(chosen: Recipe, widths: dict[str, Width], n: int, *, bands: bool = False) -> list[Cuts]:
+    """Those of `n` steps whose turn it is: the shared weights' or, every second step, the bands'."""
     rng = np.random.default_rng(0)
-    return [chosen.draw(rng, widths) for _ in range(n)]
+    return [chosen.draw(rng, widths, 2 * k + bands) for k in range(n)]
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(list(RECIPES)), families, st.integers(0, 2**32))
-def test_every_cutoff_is_in_range_and_a_seed_decides_it(name, widths, seed):
+@given(st.sampled_from(list(RECIPES)), families, st.integers(0, 2**32), st.integers(0, 5))
+def test_every_cutoff_is_in_range_and_a_seed_decides_it(name, widths, seed, step):
     chosen = recipe(name)
-    cuts = chosen.draw(np.random.default_rng(seed), widths)
-    assert cuts == chosen.draw(np.random.default_rng(seed), widths)
+    cuts = chosen.draw(np.random.default_rng(seed), widths, step)
+    assert cuts == chosen.draw(np.random.default_rng(seed), widths, step)
     for cutoff in cuts.cutoffs:
         assert cutoff.keys() == widths.keys()
         for width, size in cutoff.items():
@@ -107,8 +108,14 @@ def test_stratified_gives_each_stratum_one_cutoff():
             assert edges[k] <= cutoff["hidden"] <= edges[k + 1]
 
 
-def test_every_size_is_met_and_the_ends_of_a_range_more_often():
-    found = draws(Stratified(least_share=0.25, own_below=0.125), {"hidden": Width(256)}, 4000)
+@pytest.mark.parametrize("turns", [False, True])
+def test_every_size_is_met_and_the_ends_of_a_range_more_often(turns):
+    chosen = Stratified(least_share=0.25, own_below=0.125, turns=turns)
+    found = [
+        cuts
+        for bands in (False, True)[: turns + 1]
+        for cuts in draws(chosen, {"hidden": Width(256)}, 4000, bands=bands)
+    ]
     sizes, counts = np.unique([c["hidden"] for d in found for c in d.cutoffs], return_counts=True)
     assert sizes.tolist() == list(range(1, 257))
     met = dict(zip(sizes.tolist(), counts.tolist(), strict=True))
@@ -175,16 +182,28 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     shared = draws(Stratified(strata=4, widest_share=0.4), ONE, 1)[0]
     assert not shared.whole_batch
     assert np.allclose(shared.spans, [(0, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0)])
-    banded = draws(Stratified(strata=3), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(banded.spans, [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1), (0.75, 1)])
-    finer = draws(Stratified(finer=True), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(finer.spans, [(0, 0.25), (0.25, 0.75), (0.75, 1), (0.75, 1)])
-    little = draws(Stratified(widest_share=0.9), {"hidden": Width(20)}, 1)[0]
-    assert np.allclose(little.spans, [(0, 0.9), (0.9, 0.9 + 0.1 / 3), (0.75, 1), (0.75, 1)])
+    wide = {"hidden": Width(20)}
+    banded = draws(Stratified(strata=3, widest_share=0.5), wide, 1)[0]
+    assert np.allclose(banded.spans, [(0, 0.375), (0.375, 0.5625), (0.5625, 0.75), (0.75, 1), (0.75, 1)])
+    assert np.allclose(draws(Stratified(), wide, 1)[0].spans, [(0, 0.25), (0.25, 0.75), (0.75, 1), (0.75, 1)])
+    assert np.allclose(draws(Stratified(strata=1), wide, 1)[0].spans, [(0, 0.75), (0.75, 1), (0.75, 1)])
     for chain in (True, False):
-        assert draws(Stratified().for_rows(1000, chain=chain), {"hidden": Width(20)}, 1)[0].whole_batch
+        for bands in (True, False):
+            small = Stratified().for_rows(1000, chain=chain)
+            assert draws(small, wide, 1, bands=bands)[0].whole_batch
     assert draws(Stratified(whole_batch=True), ONE, 1)[0].whole_batch
     assert draws(Stratified(strata=1), ONE, 1)[0].whole_batch
+
+
+def test_in_turn_a_step_is_of_shared_weights_or_of_bands():
+    chosen, wide = Stratified(turns=True), {"hidden": Width(20)}
+    shared, bands = (draws(chosen, wide, 50, bands=bands) for bands in (False, True))
+    assert all(len(cuts.cutoffs) == 2 and cuts.cutoffs[1]["hidden"] > 2 for cuts in shared)
+    assert all([cutoff["hidden"] for cutoff in cuts.cutoffs] == [2, 1] for cuts in bands)
+    assert np.allclose(shared[0].spans, [(0, 1 / 3), (1 / 3, 1)])
+    assert np.allclose(bands[0].spans, [(0, 0.5)] * 2)
+    alone = dataclasses.replace(chosen, own_below=0.0)
+    assert all(len(cuts.cutoffs) == 2 for bands in (False, True) for cuts in draws(alone, wide, 5, bands=bands))
 
 
 @settings(max_examples=60, deadline=None)
@@ -198,20 +217,33 @@ def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_s
         assert 1 <= found.batch_size <= n
         assert found.batch_size == min(n, batch_size or found.batch_size)
     found = asked.for_rows(n)
-    assert found.epochs in ((epochs,) if epochs else (12, 40))
+    steps = found.epochs * (n // found.batch_size)
+    assert found.epochs == epochs if epochs else found.epochs in (12, 40) or (not batch_size and steps >= 320)
     assert found.lr == (3e-2 if found.whole_batch else 8e-3)
 
 
-def test_large_data_share_the_batch_and_small_data_do_not():
-    large, small = Stratified().for_rows(55_000), Stratified().for_rows(1_000)
-    assert (large.whole_batch, large.batch_size, large.epochs, large.lr) == (False, 500, 12, 8e-3)
-    assert (small.whole_batch, small.batch_size, small.epochs, small.lr) == (True, 125, 40, 3e-2)
-    assert (large.weight_decay, small.weight_decay) == (0.12, 0.3)
-    assert [Stratified().for_rows(n, chain=c).finer for n in (55_000, 100) for c in (True, False)] == [True, False] * 2
+@pytest.mark.parametrize(
+    ("n", "chain", "decided_on"),
+    [
+        (55_000, False, (False, 500, 12, 8e-3, 0.12)),
+        (55_000, True, (False, 500, 20, 8e-3, 0.12)),
+        (1_000, False, (True, 125, 40, 3e-2, 0.3)),
+        (1_000, True, (True, 62, 40, 3e-2, 0.3)),
+        (9_000, False, (False, 500, 18, 8e-3, 0.12)),  # 12 epochs would be 216 steps
+        (100, True, (True, 32, 107, 3e-2, 0.3)),
+    ],
+)
+def test_large_data_share_the_batch_and_small_data_do_not(n, chain, decided_on):
+    found = Stratified().for_rows(n, chain=chain)
+    assert (found.whole_batch, found.batch_size, found.epochs, found.lr, found.weight_decay) == decided_on
+    assert (found.finer, found.turns) == (chain, chain)
+
+
+def test_what_was_chosen_stays():
     assert Stratified(finer=False).for_rows(1_000, chain=True).finer is False
-    assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0, "what was chosen stays"
+    assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0
     own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
-    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62, finer=False)
+    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62, finer=False, turns=False)
     with pytest.raises(TypeError, match="for_rows"):
         decided(Stratified().lr)
 
@@ -265,7 +297,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
 
 WHOLE = ["epochs", "batch_size", "strata", "between", "starts"]
 SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share", "least_share", "own_below"]
-FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer"]
+FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer", "turns"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 
 

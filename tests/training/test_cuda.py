@@ -21,15 +21,17 @@ from tests.helpers_training import RECIPES, clusters, small_data, small_family
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
+@pytest.mark.parametrize("step", [0, 1])
 @pytest.mark.parametrize("kind", RECIPES)
-def test_a_step_is_the_same(kind):
+def test_a_step_is_the_same(kind, step):
     x, y = clusters(n=48)
-    chosen = RECIPES[kind]
-    cuts = chosen.draw(np.random.default_rng(1), small_family().layout.widths)
+    chosen, widths = RECIPES[kind].for_rows(len(x), chain=True), small_family().layout.widths
+    cuts = chosen.draw(np.random.default_rng(1), widths, step)
     losses, states = [], []
     for where in ("cpu", "cuda"):
         torch.manual_seed(0)
-        model = Elastic(small_family(), chosen.alpha, chosen.tables).double().to(where)
+        model = Elastic(small_family(), chosen.alpha, chosen.tables, chosen.bands(widths), chosen.begun)
+        model = model.double().to(where)
         optimizer = make_optimizer(model, chosen)
         inputs, wanted = torch.from_numpy(x).double().to(where), torch.from_numpy(y).to(where)
         loss_of = loss_function("classification", torch.ones(1).to(where))

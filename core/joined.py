@@ -1,0 +1,35 @@
+"""Outputs of several cutoffs that were computed together, so that the loss takes them together. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+
+class Joined(NamedTuple):
+    """Outputs of some cutoffs on the same rows of a batch, or on parts of them one after the other."""
+
+    rows: slice
+    cutoffs: Sequence[int]  # their numbers in the step
+    output: torch.Tensor  # (rows * times, ..., outputs)
+    lengths: Sequence[int]  # of each cutoff, its outputs: of every example where they are `side_by_side`, else of all
+    side_by_side: bool = False  # an example's outputs follow each other, else a cutoff's
+
+    def target(self, y: torch.Tensor) -> torch.Tensor:
+        """What each row of the output should be, of what each example of the batch should: (batch, ...)."""
+        wanted = y[self.rows]
+        times = len(self.output) // len(wanted) if len(wanted) else 1
+        if times == 1:
+            return wanted
+        if self.side_by_side:
+            return wanted[:, None].expand(-1, times, *wanted.shape[1:]).flatten(0, 1)
+        return wanted.repeat(times, *[1] * (wanted.dim() - 1))
+
+    def parted(self) -> list[torch.Tensor]:
+        """The output of each cutoff."""
+        if not self.side_by_side:
+            return list(self.output.split(list(self.lengths)))
+        by_example = self.output.unflatten(0, (-1, sum(self.lengths)))
+        return [part.flatten(0, 1) for part in by_example.split(list(self.lengths), dim=1)]

@@ -1,0 +1,91 @@
+"""A chain's outputs through whole weights, where features that are dropped are multiplied by 0. Imports torch.
+
+A small product costs its call more than its numbers: several small networks in one product, with a mask behind it,
+are faster than each by itself (`core.beside`), and so are the cutoffs of a small network. One pass is one node of
+autograd, as in `core.chain_pass`, which cuts the weights instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from core.bend import Bend
+
+
+class MaskedPass(torch.autograd.Function):
+    """(rows, inputs) to (rows, outputs), or to the outputs of several cutoffs of those rows one after the other.
+
+    factors: of each hidden layer, what its features are multiplied by behind the function: (features,), or other ones
+    for each row, (rows, features), or for each of several cutoffs that all rows are run at, (cutoffs, 1, features).
+    rates: what each layer's outputs are multiplied by, (its outputs), ahead of the function; of the first layer the
+    product, of others the bias alone. inside: what each weight but the first is multiplied by, (outputs, inputs).
+    Neither has to be given.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        bends: Sequence[Bend],
+        factors: Sequence[torch.Tensor],
+        rates: Sequence[torch.Tensor] | None,
+        inside: Sequence[torch.Tensor] | None,
+        x: torch.Tensor,
+        *tensors: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Arguments after the input: the weight of each layer, and its bias or None."""
+        n = len(bends)
+        weights, h, seen = [], x, []
+        for k, (weight, bias) in enumerate(zip(tensors[:n], tensors[n:], strict=True)):
+            assert weight is not None
+            if k and inside is not None:
+                weight = weight * inside[k - 1]
+            if k and rates is not None and bias is not None:
+                bias = bias * rates[k]
+            z = F.linear(h, weight, bias)
+            if k == 0 and rates is not None:  # of many inputs, so that its few outputs are what is cheaper to multiply
+                z.mul_(rates[0])
+            weights.append(weight)
+            after, kept = bends[k].forward(z)
+            seen.append((h, kept))
+            h = _times(after, factors[k], len(x)) if k < n - 1 else after
+        ctx.of = bends, factors, rates, inside, weights, seen, [bias is not None for bias in tensors[n:]]
+        return h.detach()  # or it would hold the graph that holds it
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Of the input, if that is wanted, of the weights and of the biases."""
+        bends, factors, rates, inside, weights, seen, has_bias = ctx.of
+        of_weights: list[torch.Tensor] = []
+        of_biases: list[torch.Tensor | None] = []
+        rows = len(seen[0][0])
+        for k in reversed(range(len(bends))):
+            h, kept = seen[k]
+            grad = bends[k].backward(grad, kept)
+            if k == 0 and rates is not None:
+                grad = grad * rates[0]
+            of_weight = grad.t() @ h
+            of_bias = grad.sum(0) if has_bias[k] else None
+            if k and inside is not None:
+                of_weight.mul_(inside[k - 1])
+            if k and rates is not None and of_bias is not None:
+                of_bias.mul_(rates[k])
+            of_weights.append(of_weight)
+            of_biases.append(of_bias)
+            if k:
+                grad = _times(grad @ weights[k], factors[k - 1], rows)
+                if k == 1 and len(grad) > rows:  # the first layer's outputs were the same at every cutoff
+                    grad = grad.unflatten(0, (-1, rows)).sum(0)
+        of_x = grad @ weights[0] if ctx.needs_input_grad[4] else None
+        return None, None, None, None, of_x, *of_weights[::-1], *of_biases[::-1]
+
+
+def _times(h: torch.Tensor, factor: torch.Tensor, rows: int) -> torch.Tensor:
+    """`h` by the factor: of so many rows, or of those for each cutoff one after the other."""
+    if factor.dim() < 3:
+        return h * factor
+    return (h.view(-1, rows, h.shape[1]) * factor).flatten(0, 1)
