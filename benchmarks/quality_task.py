@@ -15,6 +15,7 @@ import numpy as np
 
 from core import data as data_sets
 from core import models
+from core.chain import find_chain
 from core.data.dataset import Split
 from core.frontier import log_spaced
 from core.path import path_range, path_widths
@@ -96,6 +97,11 @@ class Bench:
     def plain(self) -> Family:
         """The family of one width."""
         return self.family()
+
+    @cached_property
+    def is_chain(self) -> bool:
+        """Whether the model is a fully-connected chain, which recipes treat in their own way."""
+        return find_chain(self.plain.sibling(), self.plain.layout) is not None
 
     @property
     def judged(self) -> list[int]:

@@ -204,4 +204,4 @@ def _judged(bench: Bench, modules: Mapping[int, Any], found: Outcome) -> Outcome
 
 
 def batch_of(bench: Bench, recipe: Recipe) -> int:
-    return decided(recipe.for_rows(bench.data.train.n).batch_size)
+    return decided(recipe.for_rows(bench.data.train.n, chain=bench.is_chain).batch_size)

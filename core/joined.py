@@ -29,6 +29,8 @@ class Joined(NamedTuple):
 
     def parted(self) -> list[torch.Tensor]:
         """The output of each cutoff."""
+        if len(self.cutoffs) == 1:
+            return [self.output]
         if not self.side_by_side:
             return list(self.output.split(list(self.lengths)))
         by_example = self.output.unflatten(0, (-1, sum(self.lengths)))

@@ -34,7 +34,7 @@ class Nested(Recipe):
     mean_share: float = 0.25
     groups: int = 8
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
         """`groups` cutoffs, each for a part of the batch."""
         full = max(width.full for width in widths.values())
         cuts = np.minimum(rng.geometric(min(1.0, 1 / (self.mean_share * full)), self.groups), full)
@@ -51,7 +51,7 @@ class Ordered(Recipe):
     alpha: float = 0.0
     sizes: int = 5  # K; the paper's
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
         """One cutoff for the whole batch."""
         return Cuts((at_share((1 + int(rng.integers(self.sizes))) / self.sizes, widths),), whole_batch=True)
 
@@ -66,7 +66,7 @@ class MatFormer(Recipe):
     alpha: float = 0.0
     granularities: int = 4  # g; the paper's
 
-    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width]) -> Cuts:
+    def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
         """One cutoff for the whole batch."""
         return Cuts((at_share(0.5 ** int(rng.integers(self.granularities)), widths),), whole_batch=True)
 

@@ -164,15 +164,15 @@ def test_weight_decay_spares_vectors():
 
 
 def test_progress_shows_loss_and_three_accuracies(tmp_path, capsys):
-    settings = {"recipe": recipe("stratified", **SETTINGS | {"epochs": 11}), "out": tmp_path / "a"}
+    settings = {"recipe": recipe("stratified", **SETTINGS | {"epochs": 26}), "out": tmp_path / "a"}
     run = train(small_family(), small_data(), **settings)
     shown = capsys.readouterr().err
     assert re.search(r"loss \d\.\d+ · full [\d.]+ % · 1/4 [\d.]+ % · 1/16 [\d.]+ %", shown)
     history = run.record.training["history"]
-    assert [entry["epoch"] for entry in history] == list(range(1, 12))
+    assert [entry["epoch"] for entry in history] == list(range(1, 27))
     assert all("loss" in entry for entry in history)
     seen = [entry["epoch"] for entry in history if {"1/16", "1/4", "full"} <= entry.keys()]
-    assert seen == [5, 10, 11], "of four steps an epoch: after twenty of them, and at the end"
+    assert seen == [12, 24, 26], "of four steps an epoch: after some fifty of them, and at the end"
     train(small_family(), small_data(), progress=False, **{**settings, "out": tmp_path / "b"})
     assert capsys.readouterr().err == ""
 
