@@ -180,7 +180,7 @@ class Stratified(Recipe):
     own_below: float = 1 / 8
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
     turns: bool | None = None  # likewise
-    starts: int = 4
+    starts: int = 6
     whiten: bool = True
 
     @property

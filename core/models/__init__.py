@@ -64,7 +64,7 @@ MODELS: dict[str, Model] = {
     "coordinates": Model(
         family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
         meaning="a coordinate network, for one picture",
-        recipe={"weight_decay": 0.0, "epochs": 40, "widest_share": 0.6},
+        recipe={"weight_decay": 0.0, "epochs": 60, "widest_share": 0.6},
     ),
     "liif": Model(
         family=f.liif_family, module="core.models.liif", call=f.liif_call, fit=f.liif_fit,
