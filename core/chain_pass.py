@@ -113,12 +113,10 @@ class Passes:
         weights = [full[link.weight] for link in self._links]
         biases = [full[link.bias] if link.bias else None for link in self._links]
         x = entered if span == slice(0, len(entered)) else entered[span]
-        if entered.dim() == 2:  # a view is a node of autograd
-            return Joined(
-                span, numbers, MaskedPass.apply(self._bends, factors, None, None, x, *weights, *biases), lengths
-            )
         output = MaskedPass.apply(self._bends, factors, None, None, x.flatten(0, -2), *weights, *biases)
-        return Joined(span, numbers, output.view(-1, *entered.shape[1:-1], output.shape[-1]), lengths)
+        if entered.dim() > 2:
+            output = output.view(-1, *entered.shape[1:-1], output.shape[-1])
+        return Joined(span, numbers, output, lengths)
 
     def _masks(self, cutoff: Mapping[str, int], like: torch.Tensor) -> list[torch.Tensor]:
         """Of each hidden layer, what its features are multiplied by: 0 for those dropped, else the scale."""

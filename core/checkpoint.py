@@ -74,10 +74,9 @@ def restore(
 ) -> Progress | None:
     """Put a saved state back; None where none was saved.
 
-    `shape` gives the model the shapes that it has behind so many steps.
-
-    `plan` and the peak rate `lr` must be those of the training; after its loss diverged, `lr` may be smaller.
-    Raises RunError for a damaged state or another training's.
+    `shape` gives the model the shapes that it has after so many steps. `plan` and the peak rate `lr` must be those of
+    the training; after its loss diverged, `lr` may be smaller. Raises RunError for a damaged state or another
+    training's.
     """
     path = folder(out) / CHECKPOINT
     if not exists(out):

@@ -1,4 +1,7 @@
-"""The several starts of a chain's smallest bands (`core.beside`), of which the best goes on alone."""
+"""The several starts of a chain's smallest bands (`core.beside`), of which the best goes on alone.
+
+So small a network ends in one of several places, and how good that one is shows early; the others would cost time.
+"""
 
 from __future__ import annotations
 

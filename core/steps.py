@@ -120,7 +120,7 @@ class Training:
                         done = f"stopped after {state.step} of {total} steps; nothing is lost"
                         raise Interrupted(f"{done}: the same command with --resume continues")
         self.check_weights()
-        starts.choose(model, self.optimizer, x, y, loss_of, self.seed, entered=entered)  # of a training of one step
+        starts.choose(model, self.optimizer, x, y, loss_of, self.seed, entered=entered)  # if it was too short
 
     def _inputs(self) -> tuple[torch.Tensor, bool]:
         """All training inputs, and whether they are as a chain's first layer takes them: that is computed once."""

@@ -106,12 +106,12 @@ def test_stopped_and_resumed(work, core, monkeypatch, tmp_path):
     answer = core(*command)
     assert answer.status == 130
     assert answer.out == ""
-    assert answer.err.splitlines()[-1].startswith("stopped after 10 of 24 steps")
+    assert answer.err.splitlines()[-1].startswith("stopped after 10 of 48 steps")
     assert "--resume" in answer.err
     assert core(*command).status == 2, "an unfinished training is not overwritten silently"
     answer = core(*command, "--resume")
     assert (answer.status, answer.err) == (0, "")
-    assert len(steps) == 24
+    assert len(steps) == 48
     assert Run(tmp_path / "digits").record.weights_sha256 == Run(work / "runs/digits").record.weights_sha256
 
 
