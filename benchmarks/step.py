@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from measure import finish, in_fresh_process, in_turns, peak_memory
 
-BLOCK = 16  # steps that are timed together
+BLOCK = 12  # steps that are timed together
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
 SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
     "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
@@ -53,7 +53,7 @@ def _block(name: str, *shape: int) -> Callable[[], None]:
     """
     from core import starts
 
-    begun = starts.end(BLOCK)
+    begun = round(starts.END * BLOCK)
     early, late = _step(name, *shape), _step(name, *shape, begun=False)
 
     def run() -> None:
