@@ -17,7 +17,7 @@ from torch import nn
 from core.bend import Bend
 from core.chain import Chain
 from core.family import Family
-from core.masked_pass import MaskedPass
+from core.masked_pass import MaskedPass, masks
 from core.path import Range
 from core.scale import Band, Scale
 from core.whitening import Change
@@ -187,21 +187,14 @@ class Beside(nn.Module):
         if found is None:  # bands have few sizes, so that steps ask for the same ones again
             if len(self._known) > MOST_KNOWN:
                 self._known.clear()
-            each = [self._factors_of(band, cutoff) for band, cutoff in enumerate(cutoffs)]
+            each = [
+                masks(self._chain.links, self._layouts[number], self._scale, cutoff)
+                for starts, cutoff in zip(self._starts, cutoffs, strict=True)
+                for number in starts
+            ]
             layers = [list(itertools.chain(*of_layer)) for of_layer in zip(*each, strict=True)]
             whole = torch.tensor([*itertools.chain(*layers)], dtype=like.dtype, device=like.device)
             found = self._known[key] = list(whole.split([len(of_layer) for of_layer in layers]))
-        return found
-
-    def _factors_of(self, band: int, cutoff: Mapping[str, int]) -> list[list[float]]:
-        """Those of one band's starts."""
-        start, *others = self._starts[band]
-        layout = self._layouts[start]
-        scaled, found = self._scale.factors(layout, cutoff), []
-        for k, link in enumerate(self._chain.links[1:]):
-            kept = layout.tensors[link.weight].shape_at(cutoff)[1]
-            dropped = self._sizes[k][start] - kept
-            found.append(([scaled.get(link.weight, 1.0)] * kept + [0.0] * dropped) * (1 + len(others)))
         return found
 
 

@@ -20,11 +20,12 @@ from core.bend import Bend
 from core.chain import Chain
 from core.joined import Joined
 from core.layout import Layout
-from core.masked_pass import MaskedPass
+from core.masked_pass import MaskedPass, masks
 from core.scale import Scale
 
 MOST_KNOWN, MOST_MASKS = 10_000, 500  # cutoffs whose sizes and whose masks are remembered
-#: Multiplications a cutoff up to which masks are faster than to cut the weights.
+#: Multiplications a cutoff up to which masks are faster than to cut the weights (of a GPU reckoned: so they are at
+#: 5e8, and no longer at 5e10).
 MASKED_BELOW = {"cpu": 1.75e6, "cuda": 4e9}
 
 
@@ -64,7 +65,10 @@ class Passes:
         differ by more than their length, one for each cutoff.
         """
         if not vectors and self._is_small(entered, rows):
-            return [self._masked(entered, numbers, cutoffs, rows, full)]
+            output = self._masked(entered, cutoffs, rows, full)
+            return [
+                Joined(slice(rows[0].start, rows[-1].stop), numbers, output, [one.stop - one.start for one in rows])
+            ]
         biases: list[torch.Tensor] = []
         places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
         for link in self._links:
@@ -82,7 +86,7 @@ class Passes:
         if entered.dim() > 2:  # else a view would be one more node of autograd
             outputs = [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
         each = zip(numbers, rows, outputs, strict=True)
-        return [Joined(span, [number], output, [len(output)]) for number, span, output in each]
+        return [Joined(span, [number], output) for number, span, output in each]
 
     def _is_small(self, entered: torch.Tensor, rows: Sequence[slice]) -> bool:
         """Whether what a mask multiplies in vain costs less than the calls it saves."""
@@ -96,11 +100,10 @@ class Passes:
     def _masked(
         self,
         entered: torch.Tensor,
-        numbers: Sequence[int],
         cutoffs: Sequence[Mapping[str, int]],
         rows: Sequence[slice],
         full: Mapping[str, torch.Tensor],
-    ) -> Joined:
+    ) -> torch.Tensor:
         """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
         span = slice(rows[0].start, rows[-1].stop)
         lengths = [one.stop - one.start for one in rows]
@@ -113,21 +116,16 @@ class Passes:
         weights = [full[link.weight] for link in self._links]
         biases = [full[link.bias] if link.bias else None for link in self._links]
         x = entered if span == slice(0, len(entered)) else entered[span]
-        output = MaskedPass.apply(self._bends, factors, None, None, x.flatten(0, -2), *weights, *biases)
-        if entered.dim() > 2:
-            output = output.view(-1, *entered.shape[1:-1], output.shape[-1])
-        return Joined(span, numbers, output, lengths)
+        output: torch.Tensor = MaskedPass.apply(self._bends, factors, None, None, x.flatten(0, -2), *weights, *biases)
+        return output if entered.dim() == 2 else output.view(-1, *entered.shape[1:-1], output.shape[-1])
 
     def _masks(self, cutoff: Mapping[str, int], like: torch.Tensor) -> list[torch.Tensor]:
-        """Of each hidden layer, what its features are multiplied by: 0 for those dropped, else the scale."""
         key = like.device, like.dtype, *cutoff.values()
         if key not in self._known_masks:
             if len(self._known_masks) > MOST_MASKS:
                 self._known_masks.clear()
-            kept, times = self._sizes(cutoff)
-            sizes = [self._layout.tensors[link.weight].shape[0] for link in self._links[:-1]]
-            whole = [[factor] * n + [0.0] * (size - n) for n, size, factor in zip(kept, sizes, times[1:], strict=False)]
-            self._known_masks[key] = [torch.tensor(mask, dtype=like.dtype, device=like.device) for mask in whole]
+            found = masks(self._links, self._layout, self._scale, cutoff)
+            self._known_masks[key] = [torch.tensor(mask, dtype=like.dtype, device=like.device) for mask in found]
         return self._known_masks[key]
 
     def _sizes(self, cutoff: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[float, ...]]:

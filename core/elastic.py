@@ -165,14 +165,14 @@ class Elastic(nn.Module):
             if self._passes is not None:
                 state = self._state()
                 found += self._passes(x, numbers, cutoffs, spans, state, self._vectors(cutoffs, state))
-                continue
-            for k, output in zip(numbers, source._run_each(x, cutoffs, spans, penalties), strict=True):
-                found.append(Joined(rows[k], [k], output, [len(output)]))
+            else:
+                outputs = source._run_each(x, cutoffs, spans, penalties)
+                found += [Joined(rows[k], [k], output) for k, output in zip(numbers, outputs, strict=True)]
         self.penalty = torch.stack(penalties).mean() if penalties else None
         if joined:
             return found
-        outputs = {k: output for part in found for k, output in zip(part.cutoffs, part.parted(), strict=True)}
-        return [outputs[k] for k in range(len(outputs))]
+        by_number = {k: output for part in found for k, output in zip(part.cutoffs, part.parted(), strict=True)}
+        return [by_number[k] for k in range(len(by_number))]
 
     def _by_band(self, cutoffs: Sequence[Cutoff]) -> dict[int | None, list[int]]:
         """Which cutoffs each band has the weights of; None: those that share the full ones."""
@@ -202,13 +202,13 @@ class Elastic(nn.Module):
         if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
             span = rows[each[0]]
             return [Joined(span, each, beside(x[span], [cutoffs[k] for k in each]), beside.starts, side_by_side=True)]
-        state, found = self._state() if places else {}, []
-        for place, numbers in places.items():
-            band = beside.band(place, state)
-            for k in numbers:
-                output = chain.run(x[rows[k]], band.fold(cutoffs[k]))
-                found.append(Joined(rows[k], [k], output, [len(output)]))
-        return found
+        state = self._state() if places else {}
+        bands = {place: beside.band(place, state) for place in places}
+        return [
+            Joined(rows[k], [k], chain.run(x[rows[k]], bands[place].fold(cutoffs[k])))
+            for place, numbers in places.items()
+            for k in numbers
+        ]
 
     def _run_each(
         self, x: torch.Tensor, cutoffs: Sequence[Cutoff], rows: Sequence[slice], penalties: list[torch.Tensor]

@@ -14,7 +14,7 @@ class Joined(NamedTuple):
     rows: slice
     cutoffs: Sequence[int]  # their numbers in the step
     output: torch.Tensor  # (rows * times, ..., outputs)
-    lengths: Sequence[int]  # of each cutoff, its outputs: of every example where they are `side_by_side`, else of all
+    lengths: Sequence[int] = ()  # of several, each one's outputs: of every example where `side_by_side`, else of all
     side_by_side: bool = False  # an example's outputs follow each other, else a cutoff's
 
     def target(self, y: torch.Tensor) -> torch.Tensor:

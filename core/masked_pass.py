@@ -7,13 +7,16 @@ autograd, as in `core.chain_pass`, which cuts the weights instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from core.bend import Bend
+from core.chain import Link
+from core.layout import Layout
+from core.scale import Scale
 
 
 class MaskedPass(torch.autograd.Function):
@@ -82,6 +85,16 @@ class MaskedPass(torch.autograd.Function):
                     grad = grad.unflatten(0, (-1, rows)).sum(0)
         of_x = grad @ weights[0] if ctx.needs_input_grad[4] else None
         return None, None, None, None, of_x, *of_weights[::-1], *of_biases[::-1]
+
+
+def masks(links: Sequence[Link], layout: Layout, scale: Scale, cutoff: Mapping[str, int]) -> list[list[float]]:
+    """Of each hidden layer, what its features are multiplied by at a cutoff: 0 for those dropped, else the scale."""
+    factors, found = scale.factors(layout, cutoff), []
+    for link in links[1:]:
+        tensor = layout.tensors[link.weight]
+        kept = tensor.shape_at(cutoff)[1]
+        found.append([factors.get(link.weight, 1.0)] * kept + [0.0] * (tensor.shape[1] - kept))
+    return found
 
 
 def _times(h: torch.Tensor, factor: torch.Tensor, rows: int) -> torch.Tensor:

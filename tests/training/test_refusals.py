@@ -38,16 +38,26 @@ def test_outputs_that_are_not_the_labels(tmp_path):
     refused(UserError, r"shape \(2, 3, 1\)", tmp_path / "a", two_layers(6, 3, nn.Unflatten(1, (3, 1))))
 
 
-def test_output_that_is_no_tensor(tmp_path):
-    class Pair(nn.Module):
+@pytest.mark.parametrize(
+    ("returned", "came"),
+    [
+        (lambda y: (y, y), "output is a tuple"),
+        (lambda y: {"scores": y}, "output is a dict"),
+        (lambda y: None, "output holds no floating-point tensor"),
+        (lambda y: y.sum(), r"output has shape \(\)"),
+    ],
+    ids=["pair", "dict", "nothing", "one number"],
+)
+def test_output_that_is_no_tensor_of_scores(tmp_path, returned, came):
+    class Odd(nn.Module):
         def __init__(self, hidden: int) -> None:
             super().__init__()
             self.first, self.last = nn.Linear(6, hidden), nn.Linear(hidden, 3)
 
         def forward(self, x):
-            return self.last(self.first(x).relu()), x
+            return returned(self.last(self.first(x).relu()))
 
-    refused(UserError, "output is a tuple", tmp_path / "a", Family(Pair, hidden=6))
+    refused(UserError, came, tmp_path / "a", Family(Odd, hidden=6))
 
 
 def test_inputs_that_do_not_fit(tmp_path):
