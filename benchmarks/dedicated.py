@@ -19,20 +19,20 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2)  # an untuned line would flatter everyone
 
 
 def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int | None = None) -> nn.Module:
-    """Train a plain module with a recipe's optimiser, batch and schedule; all but the cutting is as in `core.train`.
+    """Train a plain module with torch's Adam and a recipe's batch and schedule; all but the cutting is as in `core.train`.
 
     `steps` of the optimiser in place of the recipe's epochs, where they are given.
     """
     import torch
 
     from core.models import fit_inputs
-    from core.steps import learning_rate, loss_function, make_optimizer
+    from core.steps import learning_rate, loss_function
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
     loss_of = loss_function(data.task, torch.from_numpy(data.target_statistics()[1]))
     recipe = recipe.for_rows(data.train.n)
-    optimizer, batch = make_optimizer(module, recipe), decided(recipe.batch_size)
+    optimizer, batch = plain_optimizer(module, recipe), decided(recipe.batch_size)
     an_epoch = data.train.n // batch
     total = decided(recipe.epochs) * an_epoch if steps is None else steps
     module.train()
@@ -52,6 +52,17 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int 
         (loss if penalty is None else loss + penalty).backward()
         optimizer.step()
     return module.eval()
+
+
+def plain_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """What `core.steps.make_optimizer` makes, as a plain training in PyTorch has it."""
+    import torch
+
+    groups = [
+        {"params": [p for p in module.parameters() if p.dim() > 1], "weight_decay": decided(recipe.weight_decay)},
+        {"params": [p for p in module.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=decided(recipe.lr), fused=True)
 
 
 def plain_recipe(epochs: int, lr: float) -> Recipe:

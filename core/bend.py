@@ -19,6 +19,11 @@ class Bend:
         self._after = tuple(after)
         self._slope = _slope_of(self._after)
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the function of a z, a above 0, is a times that of z."""
+        return self._slope is not None
+
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """The function's value, and what `backward` wants of it; may write over `z`."""
         if self._slope == 1.0:

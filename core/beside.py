@@ -64,7 +64,7 @@ class Beside(nn.Module):
             rate = torch.cat([torch.full((len(weight),), r) for weight, r in zip(own, rates, strict=True)])
             self.register_buffer(f"rate_{k}", rate)
             if k:
-                self.register_buffer(f"inside_{k}", torch.block_diag(*map(torch.ones_like, own)) * rate[:, None])
+                self.register_buffer(f"inside_{k}", torch.block_diag(*map(torch.ones_like, own)))
             whole = torch.cat(own) if k == 0 else torch.block_diag(*own)
             self.weights.append(nn.Parameter(whole / rate[:, None]))
             if link.bias:
@@ -75,16 +75,22 @@ class Beside(nn.Module):
 
         The outputs of an example for all starts of all bands are side by side.
         """
-        kept, layers = self._buffers, range(len(self._chain.links))
-        rates, inside = [kept[f"rate_{k}"] for k in layers], [kept[f"inside_{k}"] for k in layers[1:]]
-        biases = [self.biases[str(k)] if link.bias else None for k, link in enumerate(self._chain.links)]
-        factors = self._factors(cutoffs, entered)
+        kept, biases, layers = self._buffers, self.biases._parameters, range(len(self._chain.links))
+        rates = [None if self._in_factors(k) else kept[f"rate_{k}"] for k in layers]
+        inside = [kept[f"inside_{k}"] for k in layers[1:]]
+        factors, flat = self._factors(cutoffs, entered), entered.dim() == 2
         output: torch.Tensor = MaskedPass.apply(
-            self._bends, factors, rates, inside, entered.flatten(0, -2), *self.weights, *biases
+            self._bends,
+            factors,
+            rates,
+            inside,
+            entered if flat else entered.flatten(0, -2),
+            *self.weights._parameters.values(),  # the list itself looks each one up by its number's name
+            *(biases.get(str(k)) for k in layers),
         )
         starts = len(self._ranges)
-        if entered.dim() == 2:  # each further view would be a node of autograd
-            return output.view(len(entered) * starts, -1)
+        if flat:  # each further view would be a node of autograd
+            return output.view(entered.shape[0] * starts, -1)
         return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1)
 
     @property
@@ -180,8 +186,15 @@ class Beside(nn.Module):
         rate: torch.Tensor = getattr(self, f"rate_{k}")
         return rate
 
+    def _in_factors(self, k: int) -> bool:
+        """Whether a layer's rates are in what is multiplied behind its function anyway."""
+        return k < len(self._bends) - 1 and self._bends[k].homogeneous
+
     def _factors(self, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> list[torch.Tensor]:
-        """What each hidden layer's features are multiplied by: 0 for those dropped, else the scale at the cutoff."""
+        """What each hidden layer's features are multiplied by: 0 for those dropped, else the scale at the cutoff.
+
+        The rates are in it where they can be.
+        """
         key = like.device, like.dtype, *(size for cutoff in cutoffs for size in cutoff.values())
         found = self._known.get(key)
         if found is None:  # bands have few sizes, so that steps ask for the same ones again
@@ -194,7 +207,10 @@ class Beside(nn.Module):
             ]
             layers = [list(itertools.chain(*of_layer)) for of_layer in zip(*each, strict=True)]
             whole = torch.tensor([*itertools.chain(*layers)], dtype=like.dtype, device=like.device)
-            found = self._known[key] = list(whole.split([len(of_layer) for of_layer in layers]))
+            found = self._known[key] = [
+                factor * self._rate(k) if self._in_factors(k) else factor
+                for k, factor in enumerate(whole.split([len(of_layer) for of_layer in layers]))
+            ]
         return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -90,12 +91,11 @@ class Passes:
 
     def _is_small(self, entered: torch.Tensor, rows: Sequence[slice]) -> bool:
         """Whether what a mask multiplies in vain costs less than the calls it saves."""
-        alike = all(span == rows[0] for span in rows)
-        if not self._maskable or not (alike or all(a.stop == b.start for a, b in itertools.pairwise(rows))):
+        examples = sum([span.stop - span.start for span in rows]) * entered.shape[1:-1].numel()
+        if examples * self._multiplications > len(rows) * MASKED_BELOW.get(entered.device.type, 0.0):
             return False
-        examples = sum(span.stop - span.start for span in rows) * entered.shape[1:-1].numel()
-        most = len(rows) * MASKED_BELOW.get(entered.device.type, 0.0)
-        return bool(examples * self._multiplications <= most)
+        follow = [a.stop == b.start for a, b in itertools.pairwise(rows)]
+        return self._maskable and (all(follow) or all([span == rows[0] for span in rows]))
 
     def _masked(
         self,
@@ -107,17 +107,26 @@ class Passes:
         """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
         span = slice(rows[0].start, rows[-1].stop)
         lengths = [one.stop - one.start for one in rows]
-        factors = [torch.stack(of_layer) for of_layer in zip(*(self._masks(c, entered) for c in cutoffs), strict=True)]
-        if sum(lengths) > span.stop - span.start:
-            factors = [factor[:, None] for factor in factors]
-        elif len(rows) > 1:
-            each = _places(tuple(length * entered.shape[1:-1].numel() for length in lengths), entered.device)
-            factors = [torch.index_select(factor, 0, each) for factor in factors]
+        alike = sum(lengths) > span.stop - span.start
+        each = _places(tuple(length * entered.shape[1:-1].numel() for length in lengths), entered.device)
+        factors: list[torch.Tensor] = []
+        before: tuple[torch.Tensor, ...] = ()
+        for of_layer in zip(*(self._masks(cutoff, entered) for cutoff in cutoffs), strict=True):
+            if factors and all(map(operator.is_, of_layer, before)):
+                factors.append(factors[-1])
+            elif len(rows) == 1:
+                factors.append(of_layer[0])
+            else:
+                of_each = torch.stack(of_layer)
+                factors.append(of_each[:, None] if alike else torch.index_select(of_each, 0, each))
+            before = of_layer
         weights = [full[link.weight] for link in self._links]
         biases = [full[link.bias] if link.bias else None for link in self._links]
-        x = entered if span == slice(0, len(entered)) else entered[span]
-        output: torch.Tensor = MaskedPass.apply(self._bends, factors, None, None, x.flatten(0, -2), *weights, *biases)
-        return output if entered.dim() == 2 else output.view(-1, *entered.shape[1:-1], output.shape[-1])
+        x, flat = entered if span == slice(0, entered.shape[0]) else entered[span], entered.dim() == 2
+        output: torch.Tensor = MaskedPass.apply(
+            self._bends, factors, None, None, x if flat else x.flatten(0, -2), *weights, *biases
+        )
+        return output if flat else output.view(-1, *entered.shape[1:-1], output.shape[-1])
 
     def _masks(self, cutoff: Mapping[str, int], like: torch.Tensor) -> list[torch.Tensor]:
         key = like.device, like.dtype, *cutoff.values()
@@ -125,7 +134,10 @@ class Passes:
             if len(self._known_masks) > MOST_MASKS:
                 self._known_masks.clear()
             found = masks(self._links, self._layout, self._scale, cutoff)
-            self._known_masks[key] = [torch.tensor(mask, dtype=like.dtype, device=like.device) for mask in found]
+            made = [torch.tensor(mask, dtype=like.dtype, device=like.device) for mask in found]
+            for k in range(1, len(made)):  # layers of one size and scale share theirs, which makes a step less work
+                made[k] = made[k - 1] if found[k] == found[k - 1] else made[k]
+            self._known_masks[key] = made
         return self._known_masks[key]
 
     def _sizes(self, cutoff: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -48,7 +48,7 @@ class Elastic(nn.Module):
         self.chain: Chain | None = find_chain(family.sibling(), self.layout)
         self._fixed = Scale(alpha, self.chain.scaled_weights()) if self.chain else Scale()
         self._passes = Passes(self.chain, self.layout, self._fixed) if self.chain else None
-        self.penalty: torch.Tensor | None = None  # a term of the loss that the model adds to it
+        self._penalties: list[torch.Tensor] = []  # of the last pass
         self._estimated = buffers(self.full)
         self._places = [_place(self.full, name) for name in self.layout.tensors]
         self._runs = {  # tensors whose leading part is one run in every axis
@@ -71,6 +71,11 @@ class Elastic(nn.Module):
         self.beside = Beside(family, self.chain, bands, alpha, self.rates, starts) if self.chain and bands else None
         one_by_one = () if self.beside else bands
         self.bands = nn.ModuleList(Elastic(family.narrowed(low, top), alpha) for low, top in one_by_one)
+
+    @property
+    def penalty(self) -> torch.Tensor | None:
+        """A term of the loss that the model adds to it: the mean over the last pass's cutoffs, if it set any."""
+        return torch.stack(self._penalties).mean() if self._penalties else None
 
     @property
     def scale(self) -> Scale:
@@ -145,19 +150,20 @@ class Elastic(nn.Module):
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
         In training, that of a band with several starts has so many times the rows, an example's side by side
-        (`core.beside`). `joined`: the same outputs, those together that were computed together. `penalty` is then the
-        mean over the cutoffs of what the model itself set under that name, if it does.
+        (`core.beside`). `joined`: the same outputs, those together that were computed together. `penalty` is then what
+        the model itself set under that name, if it does.
         """
-        self.penalty = None
+        # plain lists and few calls: of a tiny network a step costs these as much as its numbers
+        self._penalties.clear()
         rows = parts(x.shape[0], cuts)
         if self.chain is not None and not entered:
             x = self.enter(x)
         found: list[Joined] = []
-        penalties: list[torch.Tensor] = []
         places = self._by_band(cuts.cutoffs)
-        if self.chain is not None and self.beside is not None:
+        if self.chain is not None and self.ranges:
             shared = places.pop(None, None)
-            found += self._run_beside(self.chain, self.beside, x, cuts.cutoffs, rows, places)
+            if places:
+                found += self._run_beside(self.chain, x, cuts.cutoffs, rows, places)
             places = {None: shared} if shared else {}
         for band, numbers in places.items():
             source: Any = self if band is None else self.bands[band]
@@ -166,9 +172,8 @@ class Elastic(nn.Module):
                 state = self._state()
                 found += self._passes(x, numbers, cutoffs, spans, state, self._vectors(cutoffs, state))
             else:
-                outputs = source._run_each(x, cutoffs, spans, penalties)
+                outputs = source._run_each(x, cutoffs, spans, self._penalties)
                 found += [Joined(rows[k], [k], output) for k, output in zip(numbers, outputs, strict=True)]
-        self.penalty = torch.stack(penalties).mean() if penalties else None
         if joined:
             return found
         by_number = {k: output for part in found for k, output in zip(part.cutoffs, part.parted(), strict=True)}
@@ -190,19 +195,20 @@ class Elastic(nn.Module):
     def _run_beside(
         self,
         chain: Chain,
-        beside: Beside,
         x: torch.Tensor,
         cutoffs: Sequence[Cutoff],
         rows: Sequence[slice],
         places: Mapping[Any, list[int]],
     ) -> list[Joined]:
         """Outputs of bands: all in one pass where each has one cutoff on the same rows, as in a step."""
+        beside = self.beside
+        assert beside is not None
         each = [places[band][0] for band in sorted(places)]
         alike = len(each) == sum(map(len, places.values())) == len(self.ranges)
         if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
             span = rows[each[0]]
             return [Joined(span, each, beside(x[span], [cutoffs[k] for k in each]), beside.starts, side_by_side=True)]
-        state = self._state() if places else {}
+        state = self._state()
         bands = {place: beside.band(place, state) for place in places}
         return [
             Joined(rows[k], [k], chain.run(x[rows[k]], bands[place].fold(cutoffs[k])))

@@ -20,7 +20,8 @@ class Joined(NamedTuple):
     def target(self, y: torch.Tensor) -> torch.Tensor:
         """What each row of the output should be, of what each example of the batch should: (batch, ...)."""
         wanted = y[self.rows]
-        times = len(self.output) // len(wanted) if len(wanted) else 1
+        rows = wanted.shape[0]
+        times = self.output.shape[0] // rows if rows else 1
         if times == 1:
             return wanted
         if self.side_by_side:

@@ -24,9 +24,8 @@ class MaskedPass(torch.autograd.Function):
 
     factors: of each hidden layer, what its features are multiplied by behind the function: (features,), or other ones
     for each row, (rows, features), or for each of several cutoffs that all rows are run at, (cutoffs, 1, features).
-    rates: what each layer's outputs are multiplied by, (its outputs), ahead of the function; of the first layer the
-    product, of others the bias alone. inside: what each weight but the first is multiplied by, (outputs, inputs).
-    Neither has to be given.
+    rates: what each layer's outputs are multiplied by ahead of the function, (its outputs), or None. inside: 1 where a
+    weight but the first learns and 0 where it stays at the 0 that it is, (outputs, inputs). Neither has to be given.
     """
 
     @staticmethod
@@ -34,27 +33,23 @@ class MaskedPass(torch.autograd.Function):
         ctx: Any,
         bends: Sequence[Bend],
         factors: Sequence[torch.Tensor],
-        rates: Sequence[torch.Tensor] | None,
+        rates: Sequence[torch.Tensor | None] | None,
         inside: Sequence[torch.Tensor] | None,
         x: torch.Tensor,
         *tensors: torch.Tensor | None,
     ) -> torch.Tensor:
         """Arguments after the input: the weight of each layer, and its bias or None."""
         n = len(bends)
-        weights, h, seen = [], x, []
-        for k, (weight, bias) in enumerate(zip(tensors[:n], tensors[n:], strict=True)):
+        weights, h, seen = tensors[:n], x, []
+        rates = rates or [None] * n
+        for k, (weight, bias) in enumerate(zip(weights, tensors[n:], strict=True)):
             assert weight is not None
-            if k and inside is not None:
-                weight = weight * inside[k - 1]
-            if k and rates is not None and bias is not None:
-                bias = bias * rates[k]
             z = F.linear(h, weight, bias)
-            if k == 0 and rates is not None:  # of many inputs, so that its few outputs are what is cheaper to multiply
-                z.mul_(rates[0])
-            weights.append(weight)
+            if (rate := rates[k]) is not None:
+                z.mul_(rate)
             after, kept = bends[k].forward(z)
             seen.append((h, kept))
-            h = _times(after, factors[k], len(x)) if k < n - 1 else after
+            h = _times(after, factors[k], x.shape[0]) if k < n - 1 else after
         ctx.of = bends, factors, rates, inside, weights, seen, [bias is not None for bias in tensors[n:]]
         return h.detach()  # or it would hold the graph that holds it
 
@@ -65,23 +60,20 @@ class MaskedPass(torch.autograd.Function):
         bends, factors, rates, inside, weights, seen, has_bias = ctx.of
         of_weights: list[torch.Tensor] = []
         of_biases: list[torch.Tensor | None] = []
-        rows = len(seen[0][0])
+        rows = seen[0][0].shape[0]
         for k in reversed(range(len(bends))):
             h, kept = seen[k]
             grad = bends[k].backward(grad, kept)
-            if k == 0 and rates is not None:
-                grad = grad * rates[0]
+            if (rate := rates[k]) is not None:
+                grad = grad * rate
             of_weight = grad.t() @ h
-            of_bias = grad.sum(0) if has_bias[k] else None
             if k and inside is not None:
                 of_weight.mul_(inside[k - 1])
-            if k and rates is not None and of_bias is not None:
-                of_bias.mul_(rates[k])
             of_weights.append(of_weight)
-            of_biases.append(of_bias)
+            of_biases.append(grad.sum(0) if has_bias[k] else None)
             if k:
                 grad = _times(grad @ weights[k], factors[k - 1], rows)
-                if k == 1 and len(grad) > rows:  # the first layer's outputs were the same at every cutoff
+                if k == 1 and grad.shape[0] > rows:  # the first layer's outputs were the same at every cutoff
                     grad = grad.unflatten(0, (-1, rows)).sum(0)
         of_x = grad @ weights[0] if ctx.needs_input_grad[4] else None
         return None, None, None, None, of_x, *of_weights[::-1], *of_biases[::-1]

@@ -253,8 +253,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
     Bands, which are narrow networks of their own, have a larger rate and no weight decay.
     """
-    import torch
-
+    from core.adam import Adam
     from core.elastic import Elastic
 
     table, bands, beside = (
@@ -264,15 +263,15 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     shared = [p for p in model.parameters() if id(p) not in apart]
     decays = [p for p in shared if p.dim() > 1 and p is not table]
     others = [p for p in shared if p.dim() <= 1 or p is table]
-    if beside is not None:  # its rates are in its parameters
-        others += beside.parameters()
     groups: list[dict[str, Any]] = [
         {"params": decays, "weight_decay": decided(recipe.weight_decay)},
         {"params": others, "weight_decay": 0.0},
     ]
+    if beside is not None:  # its rates are in its parameters
+        groups.append({"params": list(beside.parameters()), "weight_decay": 0.0})
     for band, rate in zip(bands, model.rates if isinstance(model, Elastic) else (), strict=False):
         groups.append({"params": list(band.parameters()), "weight_decay": 0.0, "times": rate})
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=decided(recipe.lr), fused=True)
+    return Adam([g for g in groups if g["params"]], lr=decided(recipe.lr))
 
 
 def watch(model: Elastic, data: Dataset) -> dict[str, float]:

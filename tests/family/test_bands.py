@@ -33,12 +33,21 @@ each = pytest.mark.parametrize(("family", "x", "bands"), FAMILIES.values(), ids=
 
 
 def shaken(family: Family, bands, alpha: float = 0.5, tables: bool = True) -> Elastic:
-    """With tables that are not zero."""
+    """With tables that are not zero; what lies between two bands side by side stays 0, as in a training."""
     elastic = Elastic(family, alpha, tables, bands)
+    between = {id(p): p == 0 for p in (elastic.beside.weights if elastic.beside is not None else ())}
     with torch.no_grad():
         for p in elastic.parameters():
             p += 0.1 * torch.randn_like(p)
+            if id(p) in between:
+                p[between[id(p)]] = 0.0
     return elastic
+
+
+def between_bands(elastic: Elastic) -> torch.Tensor:
+    """All weights that lead from one band's features to another's."""
+    inside = [elastic.beside.get_buffer(f"inside_{k}") for k in range(1, len(elastic.beside.weights))]
+    return torch.cat([w[i == 0].flatten() for w, i in zip(list(elastic.beside.weights)[1:], inside, strict=True)])
 
 
 def all_points(family: Family, bands) -> tuple[dict[str, int], ...]:
@@ -101,6 +110,9 @@ def test_a_step_moves_every_band_it_meets_and_faster_the_narrower(name):
         group["lr"] = recipe.lr * group.get("times", 1.0)
     cuts = Cuts(tuple(path_widths(family.layout, top) for _, top in bands), whole_batch=True)
     train_step(elastic, optimizer, x, torch.randint(3, (len(x),)), cuts, torch.nn.functional.cross_entropy)
+    if elastic.beside is not None:
+        among = between_bands(elastic)
+        assert among.numel() and not among.count_nonzero(), "no band learns from another"
     moved = [
         max(float((band.weights[n] - was[n]).detach().abs().max()) for n in was)
         for band, was in zip(elastic.scale.bands, before, strict=True)
