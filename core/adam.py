@@ -61,9 +61,9 @@ class Adam(torch.optim.AdamW):
     def _count(self, group: int, states: Sequence[dict[str, torch.Tensor]], steps: list[torch.Tensor]) -> None:
         """Add 1 to all steps of a group: they are views of one tensor, since each call costs as much as the numbers."""
         known = self._counts.get(group)
-        if known is None or any(step._base is not known for step in steps):  # a state that was loaded has its own
+        if known is None or steps[0]._base is not known:  # a state that was loaded has its own
             known = self._counts[group] = torch.stack(steps)
             steps[:] = known.unbind()
             for state, step in zip(states, steps, strict=True):
                 state["step"] = step
-        known += 1
+        known.add_(1)

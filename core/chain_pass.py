@@ -11,7 +11,6 @@ import itertools
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -95,7 +94,7 @@ class Passes:
         if examples * self._multiplications > len(rows) * MASKED_BELOW.get(entered.device.type, 0.0):
             return False
         follow = [a.stop == b.start for a, b in itertools.pairwise(rows)]
-        return self._maskable and (all(follow) or all([span == rows[0] for span in rows]))
+        return self._maskable and (all(follow) or all(span == rows[0] for span in rows))
 
     def _masked(
         self,
@@ -107,18 +106,16 @@ class Passes:
         """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
         span = slice(rows[0].start, rows[-1].stop)
         lengths = [one.stop - one.start for one in rows]
-        alike = sum(lengths) > span.stop - span.start
-        each = _places(tuple(length * entered.shape[1:-1].numel() for length in lengths), entered.device)
+        alike, each = sum(lengths) > span.stop - span.start, entered.shape[1:-1].numel()
+        masks_of = [
+            self._masks(cutoff, None if alike else length * each, entered)
+            for cutoff, length in zip(cutoffs, lengths, strict=True)
+        ]
         factors: list[torch.Tensor] = []
         before: tuple[torch.Tensor, ...] = ()
-        for of_layer in zip(*(self._masks(cutoff, entered) for cutoff in cutoffs), strict=True):
-            if factors and all(map(operator.is_, of_layer, before)):
-                factors.append(factors[-1])
-            elif len(rows) == 1:
-                factors.append(of_layer[0])
-            else:
-                of_each = torch.stack(of_layer)
-                factors.append(of_each[:, None] if alike else torch.index_select(of_each, 0, each))
+        for of_layer in zip(*masks_of, strict=True):
+            same = factors and all(map(operator.is_, of_layer, before))
+            factors.append(factors[-1] if same else of_layer[0] if len(rows) == 1 else torch.cat(of_layer))
             before = of_layer
         weights = [full[link.weight] for link in self._links]
         biases = [full[link.bias] if link.bias else None for link in self._links]
@@ -128,15 +125,20 @@ class Passes:
         )
         return output if flat else output.view(-1, *entered.shape[1:-1], output.shape[-1])
 
-    def _masks(self, cutoff: Mapping[str, int], like: torch.Tensor) -> list[torch.Tensor]:
-        key = like.device, like.dtype, *cutoff.values()
+    def _masks(self, cutoff: Mapping[str, int], rows: int | None, like: torch.Tensor) -> list[torch.Tensor]:
+        """Of each hidden layer, for so many rows, (rows, features), or for however many there are, (1, 1, features)."""
+        key = like.device, like.dtype, rows, *cutoff.values()
         if key not in self._known_masks:
             if len(self._known_masks) > MOST_MASKS:
                 self._known_masks.clear()
             found = masks(self._links, self._layout, self._scale, cutoff)
-            made = [torch.tensor(mask, dtype=like.dtype, device=like.device) for mask in found]
-            for k in range(1, len(made)):  # layers of one size and scale share theirs, which makes a step less work
-                made[k] = made[k - 1] if found[k] == found[k - 1] else made[k]
+            made: list[torch.Tensor] = []
+            for k, mask in enumerate(found):
+                if k and mask == found[k - 1]:  # layers of one size and scale share theirs: less to do in a step
+                    made.append(made[-1])
+                else:
+                    row = torch.tensor(mask, dtype=like.dtype, device=like.device)
+                    made.append(row[None, None] if rows is None else row.expand(rows, -1))
             self._known_masks[key] = made
         return self._known_masks[key]
 
@@ -152,12 +154,6 @@ class Passes:
                 tuple(factors.get(link.weight, 1.0) for link in self._links),
             )
         return self._known[key]
-
-
-@lru_cache(maxsize=64)
-def _places(lengths: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Which of some cutoffs each row belongs to, where they follow each other."""
-    return torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(device)
 
 
 class Pass(torch.autograd.Function):
