@@ -42,6 +42,7 @@ SETTINGS = {  # what run.json calls it: what people read
     "least_share": "share of the steps with an end of a range",
     "own_below": "share of full size under which sizes have weights of their own",
     "finer": "fewer sizes that share such weights",
+    "single": "one set of such weights for them all",
     "starts": "times that the smallest sizes are begun",
     "whiten": "inputs evened out for the first layer",
     "widest_share": "share of the large sizes' examples that the widest sees",

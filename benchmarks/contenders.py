@@ -14,8 +14,10 @@ from peers import recipes
 from quality_task import Bench
 from trainings import Outcome, Run, cut_after, modelopt, once, run_dedicated, through_core, triangular
 
-from core.dropout import Paper, Recipe, Stratified
+from core.dropout import Paper
 from core.models import recipe_settings
+from core.recipe import Recipe
+from core.stratified import Stratified
 
 POLISH_EPOCHS = 3
 

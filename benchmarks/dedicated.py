@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import measure  # noqa: F401 (puts the project on the path)
 import numpy as np
 
-from core.dropout import Recipe, decided
+from core.recipe import Recipe, decided
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ import dedicated
 import numpy as np
 from quality_task import Bench, timed
 
-from core.dropout import Recipe, decided
+from core.recipe import Recipe, decided
 
 
 @dataclass
@@ -204,4 +204,4 @@ def _judged(bench: Bench, modules: Mapping[int, Any], found: Outcome) -> Outcome
 
 
 def batch_of(bench: Bench, recipe: Recipe) -> int:
-    return decided(recipe.for_rows(bench.data.train.n, chain=bench.is_chain).batch_size)
+    return decided(recipe.for_rows(bench.data.train.n, chain=bench.is_chain, layout=bench.plain.layout).batch_size)

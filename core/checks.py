@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import files
-from core.dropout import Cuts, Recipe, decided
 from core.errors import UserError
 from core.family import Family
 from core.layout import whole_number
+from core.recipe import Cuts, Recipe, decided
 
 if TYPE_CHECKING:
     import torch

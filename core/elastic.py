@@ -18,11 +18,11 @@ from core.beside import Beside
 from core.chain import Chain, find_chain
 from core.chain_pass import Passes
 from core.cutting import leading, offset
-from core.dropout import Cutoff, Cuts
 from core.family import Family
 from core.joined import Joined
 from core.layout import Axis
 from core.path import Range, narrowest, widths_at
+from core.recipe import Cutoff, Cuts
 from core.scale import Band, Scale, knot_shares, knots, tabled
 from core.whitening import Change, Whitening, rewrite
 

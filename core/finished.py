@@ -11,9 +11,9 @@ import numpy as np
 
 from core import files
 from core.beginning import Beginning
-from core.dropout import Recipe
 from core.errors import RunError
 from core.family import Family
+from core.recipe import Recipe
 from core.record import RunRecord
 from core.run_files import stored
 from core.runs import Run, fingerprint

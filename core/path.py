@@ -36,13 +36,30 @@ def path_range(layout: Layout) -> Range:
     return range_of(layout.widths)
 
 
-def halvings(widths: Mapping[str, Width], below: float, *, finer: bool = False) -> tuple[Range, ...]:
+def halvings(
+    widths: Mapping[str, Width], below: float, *, finer: bool = False, single: bool = False
+) -> tuple[Range, ...]:
     """The points under that share of full size as ranges in which the size at most doubles, from wide to narrow.
 
     Of 256 and an eighth: 16 to 31, 8 to 15, 4 to 7; below `ALONE` each point by itself, 3, 2 and 1. `finer`: a range
-    that begins below 32 is two of about equal ratio (23 to 31, 16 to 22), and one below 8 is its points.
+    that begins below 32 is two of about equal ratio (23 to 31, 16 to 22), and one below 8 is its points. `single`: all
+    of them are one range, 1 to 31.
     """
-    return _halvings(*range_of(widths), below, finer)
+    found = _halvings(*range_of(widths), below, finer and not single)
+    return ((found[-1][0], found[0][1]),) if single and found else found
+
+
+def are_alike(layout: Layout, below: float) -> bool:
+    """Whether the points under that share of full size differ little: parameters grow less than the size's root.
+
+    So it is where most of a model is touched by no width, such as a transformer whose residual stream stays.
+    """
+    found = halvings(layout.widths, below)
+    if not found:
+        return False
+    low, top = found[-1][0], found[0][1]
+    smallest, largest = (layout.params(path_widths(layout, point)) for point in (low, top))
+    return low < top and largest / max(1, smallest) < math.sqrt(top / low)
 
 
 @lru_cache  # asked in every step of a training

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import starts
-from core.dropout import Cuts, Recipe, decided
 from core.errors import UserError
 from core.interrupt import Interrupted
+from core.recipe import Cuts, Recipe, decided
 from core.tasks import task as task_named
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ import numpy as np
 from core import files
 from core.beginning import Beginning, beginning
 from core.checks import check_batch, check_family, check_outputs, check_recipe, checked_seed, device_of
-from core.dropout import Recipe, decided
 from core.dropout import recipe as recipe_named
 from core.errors import RunError, UserError
 from core.family import Family
 from core.finished import finished, write
 from core.interrupt import Interrupted, stop_requests
+from core.recipe import Recipe, decided
 from core.runs import Run
 from core.steps import Diverged, Training, learning_rate, loss_function, make_optimizer, train_step
 from core.store import check_id, check_replaceable
@@ -94,7 +94,8 @@ def train(
     where = device_of(device)
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
     check_family(family, example)
-    chosen = chosen.for_rows(dataset.train.n, chain=find_chain(family.sibling(), family.layout) is not None)
+    chain = find_chain(family.sibling(), family.layout) is not None
+    chosen = chosen.for_rows(dataset.train.n, chain=chain, layout=family.layout)
     begin = beginning(family, dataset, start, order, seed)
     plan = _plan(family, dataset, chosen, seed, where, begin)
     if resume and out.exists() and not (overwrite and checkpoint.exists(out)):

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from core.dropout import Cutoff, Cuts, Recipe, Sandwich
+from core.dropout import Sandwich
 from core.layout import Width
+from core.recipe import Cutoff, Cuts, Recipe
 
 
 def at_share(share: float, widths: Mapping[str, Width]) -> Cutoff:

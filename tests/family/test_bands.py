@@ -8,15 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dropout import Cuts, Stratified
 from core.elastic import Elastic, parts
 from core.errors import RunError
 from core.evaluate import evaluate
 from core.family import Family
 from core.layout import Width
 from core.path import narrowed, path_widths
+from core.recipe import Cuts
 from core.scale import Scale, band_ranges
 from core.small import folded_state, load
+from core.stratified import Stratified
 from tests.helpers_family import Attention, Residual, batch_normed, conv, mlp
 
 VECTORS = torch.randn(12, 5)

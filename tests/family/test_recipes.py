@@ -2,16 +2,23 @@
 
 import dataclasses
 import json
+import math
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from core.dropout import RECIPES, Cuts, Paper, Recipe, Sandwich, Stratified, decided, recipe
+from core import models
+from core.dropout import RECIPES, Paper, Sandwich, recipe
 from core.errors import UserError
+from core.family import Family
 from core.layout import Width
-from core.path import halvings, range_of, widths_at
+from core.path import are_alike, halvings, path_widths, range_of, widths_at
+from core.recipe import Cuts, Recipe, decided
+from core.stratified import Stratified
 
 ONE = {"hidden": Width(12, lower=3)}
 TWO = {"h1": Width(12, lower=3), "h2": Width(20)}
@@ -166,6 +173,44 @@ def test_bands_lie_side_by_side_from_the_lower_bound_up(widths, below, finer):
     if found:
         assert found[-1][0] == low
         assert found[0][1] < below * full + 1
+    whole = halvings(widths, below, finer=finer, single=True)
+    assert whole == (((low, halvings(widths, below)[0][1]),) if found else ())
+
+
+def stream(hidden: int, fixed: int) -> nn.Module:
+    """A stream of that many numbers that no width touches, and two layers beside it that one does."""
+    return nn.Sequential(nn.Linear(4, fixed), nn.Linear(fixed, hidden), nn.ReLU(), nn.Linear(hidden, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(2, 200), st.floats(0, 0.5))
+def test_sizes_are_alike_where_most_parameters_are_touched_by_no_width(fixed, full, below):
+    layout = Family(partial(stream, fixed=fixed), hidden=full).layout
+    own = [point for low, top in halvings(layout.widths, below) for point in (low, top)]
+    smallest, largest = (5 * fixed + size * (fixed + 1) + 3 * size + 3 for size in (min(own or [1]), max(own or [1])))
+    expected = len(set(own)) > 1 and largest / smallest < math.sqrt(max(own) / min(own))
+    assert are_alike(layout, below) is expected
+
+
+def test_a_transformers_small_sizes_share_one_band():
+    """Its residual stream has the same numbers at every size."""
+    layout = models.family("vit", classes=10, size=28).layout
+    small, large = (layout.params(path_widths(layout, point)) for point in (1, 15))
+    assert large < 2 * small
+    found = Stratified().for_rows(55_000, layout=layout)
+    assert found.single
+    assert found.bands(layout.widths) == ((1, 15),)
+    drawn = {found.draw(np.random.default_rng(seed), layout.widths).cutoffs[-1]["hidden"] for seed in range(400)}
+    assert drawn == set(range(1, 16))
+    asked = Stratified(single=False).for_rows(55_000, layout=layout)
+    assert asked.bands(layout.widths) == ((8, 15), (4, 7), (3, 3), (2, 2), (1, 1))
+
+
+@pytest.mark.parametrize("name", ["mlp", "convnet"])
+def test_other_networks_small_sizes_do_not(name):
+    data = {"mlp": {"inputs": 64, "outputs": 10}, "convnet": {"classes": 10, "size": 28}}[name]
+    layout = models.family(name, **data).layout
+    assert Stratified().for_rows(55_000, layout=layout).single is False
 
 
 @pytest.mark.parametrize("share", [0.0, 1 / 3, 1.0])
@@ -243,7 +288,7 @@ def test_what_was_chosen_stays():
     assert Stratified(finer=False).for_rows(1_000, chain=True).finer is False
     assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0
     own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
-    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62, finer=False, turns=False)
+    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62, finer=False, turns=False, single=False)
     with pytest.raises(TypeError, match="for_rows"):
         decided(Stratified().lr)
 
@@ -297,7 +342,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
 
 WHOLE = ["epochs", "batch_size", "strata", "between", "starts"]
 SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share", "least_share", "own_below"]
-FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer", "turns"]
+FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer", "turns", "single"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 
 

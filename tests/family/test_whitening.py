@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core.chain import find_chain
-from core.dropout import Cuts
 from core.elastic import Elastic
 from core.family import Family
 from core.path import path_widths
+from core.recipe import Cuts
 from core.whitening import FLOOR, WhitenedLayer, Whitening
 from tests.helpers_family import conv, mlp
 
