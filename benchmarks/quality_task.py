@@ -137,11 +137,13 @@ class Bench:
     def epochs_in(self, budget: float, cost: Callable[[int], float]) -> int:
         """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
         few = max(1, self.epochs // 10)
-        # five times as many, since what a training costs besides differs by as much as an epoch
-        once, more = (_median(lambda n=epochs: cost(n)) for epochs in (few, 5 * few))
+        # some times as many, since what a training costs besides differs by as much as an epoch; of a chain both are
+        # so long that as large a share of either as of the whole training has several starts (`core.starts`)
+        short, long = (5 * few, 10 * few) if self.is_chain else (few, 5 * few)
+        once, more = (_median(lambda n=epochs: cost(n)) for epochs in (short, long))
         least = self.dense_seconds / self.epochs / MOST_EPOCHS
-        an_epoch = max((more - once) / (4 * few), least)
-        fixed = max(0.0, once - few * an_epoch)
+        an_epoch = max((more - once) / (long - short), least)
+        fixed = max(0.0, once - short * an_epoch)
         return max(1, int((budget * self.dense_seconds - fixed) / an_epoch))
 
 

@@ -59,7 +59,8 @@ MODELS: dict[str, Model] = {
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
         meaning="PointNet, for clouds of points",
         # nearly all its parameters are touched by no width, and small sizes do not learn to use theirs alone
-        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False, "own_below": 0.0},
+        recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False, "own_below": 0.0,
+                "widest_share": 0.6},
     ),
     "coordinates": Model(
         family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
