@@ -45,7 +45,7 @@ SOURCES = (*(f"core/{name}.py" for name in TRAINS), "benchmarks/trainings.py", "
            "benchmarks/dedicated.py")  # fmt: skip
 
 
-def measured(name: str, where: tuple[str, str | None, bool], seed: int, known: dict[str, float], chosen: Any) -> dict:
+def measured(name: str, where: tuple[str, str | None, bool], seed: int, known: dict[str, Any], chosen: Any) -> dict:
     """One contender and one seed, as the parquet file has it but for the width; run in a process of its own."""
     import torch
 
@@ -153,7 +153,9 @@ class Results:
         self.rows = new
 
 
-def run(names: list[str], where: tuple[str, str | None, bool], seeds: int, results: Results) -> list[str]:
+def run(
+    names: list[str], where: tuple[str, str | None, bool], seeds: int, results: Results, epochs: int | None = None
+) -> list[str]:
     """All that is not there yet; each (contender, seed) is written as it ends. Returns what was left out and why."""
     task, _, quick = where
     skipped = [reason for name in names if (reason := left_out(name, task))]
@@ -171,7 +173,9 @@ def run(names: list[str], where: tuple[str, str | None, bool], seeds: int, resul
         for name in wanted:
             key, needs, like = _key(where, name), CONTENDERS[name].needs, CONTENDERS[name].like
             chosen = _chosen(results, name, key) or (_chosen(results, like, _key(where, like)) if like else {})
-            known = {"lr": lr, "dense_seconds": unit["seconds"]}
+            if epochs is not None and "epochs" in chosen:
+                chosen |= {"epochs": epochs}
+            known = {"lr": lr, "dense_seconds": unit["seconds"], "asked_epochs": epochs}
             try:
                 found = in_fresh_process(measured, name, where, seed, known, chosen or None)
             except Interrupted:
@@ -221,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--contender", action="append", choices=CONTENDERS, help="only this one; may be repeated")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="of one training for all widths, in place of as many as fit")
     parser.add_argument("--data-dir", help="a folder with the data's IDX files, as mnist-mlp wants")
     parser.add_argument("--quick", action="store_true", help="a tenth of the epochs on few rows, nothing tuned")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
@@ -229,7 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = Path(a.out or f"quality-{a.task}{'-quick' if a.quick else ''}.parquet")
     try:
         results = Results(out, a.fresh)
-        skipped = run(a.contender or list(CONTENDERS), (a.task, a.data_dir, a.quick), a.seeds, results)
+        where = a.task, a.data_dir, a.quick
+        skipped = run(a.contender or list(CONTENDERS), where, a.seeds, results, a.epochs)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -77,6 +77,7 @@ class Bench:
     quick: bool = False
     lr: float = 1e-2  # that validation chose for the dense training
     dense_seconds: float = 1.0  # CPU seconds of one dense training in this very invocation
+    asked_epochs: int | None = None  # in place of as many as fit into a budget
 
     @property
     def epochs(self) -> int:
@@ -136,6 +137,8 @@ class Bench:
 
     def epochs_in(self, budget: float, cost: Callable[[int], float]) -> int:
         """How many epochs fit into `budget` dense trainings, if `cost` tells the CPU seconds of so many."""
+        if self.asked_epochs is not None:
+            return self.asked_epochs
         few = max(1, self.epochs // 10)
         # some times as many, since what a training costs besides differs by as much as an epoch; of a chain both are
         # so long that as large a share of either as of the whole training has several starts (`core.starts`)
@@ -154,7 +157,7 @@ def _median(cost: Callable[[], float], least: int = 1) -> float:
     return statistics.median([first, *(cost() for _ in range(more))])
 
 
-def load(name: str, data_dir: str | None = None, *, quick: bool = False, **known: float) -> Bench:
+def load(name: str, data_dir: str | None = None, *, quick: bool = False, **known: Any) -> Bench:
     """A task's bench. Raises UserError where its data can't be had."""
     data = data_sets.load(TASKS[name].data, data_dir=data_dir)
     if quick:

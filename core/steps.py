@@ -201,8 +201,8 @@ def train_step(
         found = model(x, cuts, entered=entered, joined=True)
         outputs, wanted = [part.output for part in found], [part.target(y) for part in found]
         loss = loss_of(*((outputs[0], wanted[0]) if len(found) == 1 else (torch.cat(outputs), torch.cat(wanted))))
-    if model.penalty is not None:
-        loss = loss + model.penalty
+    if (penalty := model.penalty) is not None:
+        loss = loss + penalty
     loss.backward()
     optimizer.step()
     return loss.detach()

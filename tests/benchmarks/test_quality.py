@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pandas as pd
@@ -198,3 +199,5 @@ def test_epochs_are_what_fits_into_the_budget():
     assert bench.epochs_in(2.0, lambda epochs: 4.0 * epochs) == 30
     assert bench.epochs_in(1.0, lambda epochs: 500.0 * epochs) == 1
     assert bench.epochs_in(1.0, lambda epochs: 0.0) <= 20 * bench.epochs
+    asked = dataclasses.replace(bench, asked_epochs=7)
+    assert asked.epochs_in(1.0, lambda epochs: 1 / 0) == 7, "nothing is tried"
