@@ -69,7 +69,9 @@ MODELS: dict[str, Model] = {
     ),
     "liif": Model(
         family=f.liif_family, module="core.models.liif", call=f.liif_call, fit=f.liif_fit,
-        meaning="a local implicit image function, for super-resolution", recipe={"weight_decay": 0.0, "lr": 2e-3},
+        meaning="a local implicit image function, for super-resolution",
+        # from 8 features up small sizes lose 0.9 dB where they share a band with those below, which learn little
+        recipe={"weight_decay": 0.0, "lr": 2e-3, "single": False},
     ),
 }  # fmt: skip
 SUITED = ("pointnet", "coordinates", "liif")  # made for one kind of data, and so first choice for it
