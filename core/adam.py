@@ -18,6 +18,11 @@ class Adam(torch.optim.AdamW):
         super().__init__(groups, lr=lr, fused=True)
         self._counts: dict[int, torch.Tensor] = {}  # of each group, the steps of all its parameters
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As torch does for a copy and for a state that is loaded."""
+        super().__setstate__(state)
+        self._counts = {}
+
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no loss is asked for
         """One step of all parameters that have a gradient."""
         with torch.no_grad():

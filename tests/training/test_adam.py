@@ -72,3 +72,16 @@ def test_a_state_that_was_loaded_goes_on(whole: bool) -> None:
                 kept = copy.deepcopy((second if optimizer is first else first).state_dict())
                 optimizer.load_state_dict(kept)
     same(theirs, first, ours, second)
+
+
+def test_a_copy_goes_on_by_itself() -> None:
+    theirs, first, ours, second = pair()
+    for parameters, optimizer in ((theirs, first), (ours, second)):
+        give(parameters, [True] * len(SHAPES), 0)
+        optimizer.step()
+    copied = copy.deepcopy(second)
+    for optimizer in (first, copied):
+        give([p for group in optimizer.param_groups for p in group["params"]], [True] * len(SHAPES), 1)
+        optimizer.step()
+    same(theirs, first, [p for group in copied.param_groups for p in group["params"]], copied)
+    assert all(second.state[p]["step"] == 1 for p in ours), "the one it was made of stays where it was"
