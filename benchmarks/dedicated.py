@@ -58,11 +58,10 @@ def plain_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """What `core.steps.make_optimizer` makes, as a plain training in PyTorch has it."""
     import torch
 
-    groups = [
-        {"params": [p for p in module.parameters() if p.dim() > 1], "weight_decay": decided(recipe.weight_decay)},
-        {"params": [p for p in module.parameters() if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=decided(recipe.lr), fused=True)
+    from core.adam import groups
+
+    parts = groups(module.parameters(), decided(recipe.weight_decay))
+    return torch.optim.AdamW(parts, lr=decided(recipe.lr), fused=True)
 
 
 def plain_recipe(epochs: int, lr: float) -> Recipe:

@@ -173,8 +173,6 @@ def run(
         for name in wanted:
             key, needs, like = _key(where, name), CONTENDERS[name].needs, CONTENDERS[name].like
             chosen = _chosen(results, name, key) or (_chosen(results, like, _key(where, like)) if like else {})
-            if epochs is not None and "epochs" in chosen:
-                chosen |= {"epochs": epochs}
             known = {"lr": lr, "dense_seconds": unit["seconds"], "asked_epochs": epochs}
             try:
                 found = in_fresh_process(measured, name, where, seed, known, chosen or None)
@@ -225,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--contender", action="append", choices=CONTENDERS, help="only this one; may be repeated")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="of one training for all widths, in place of as many as fit")
+    parser.add_argument("--epochs", type=int, help="that a first seed gets in place of as many as fit")
     parser.add_argument("--data-dir", help="a folder with the data's IDX files, as mnist-mlp wants")
     parser.add_argument("--quick", action="store_true", help="a tenth of the epochs on few rows, nothing tuned")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from dedicated import plain_optimizer
 from measure import finish, in_fresh_process, in_turns, peak_memory
+
+if TYPE_CHECKING:
+    from core.recipe import Cuts
 
 BLOCK = 12  # steps that are timed together
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
@@ -114,13 +118,16 @@ def _step(
     with torch.no_grad():
         entered = model.enter(x)  # as a training does it: once for all rows
     elastic_optimizer, loss_of = make_optimizer(model, recipe), loss_function("classification")
-    rng, numbers, drawn = np.random.default_rng(0), itertools.count(), []
+    rng = np.random.default_rng(0)
+
+    def draws() -> Iterator[Cuts]:
+        for first in itertools.count(step=BLOCK):  # several at once, as a training draws those of an epoch
+            yield from [recipe.draw(rng, model.layout.widths, first + k) for k in range(BLOCK)]
+
+    cuts = draws()
 
     def step() -> None:
-        if not drawn:  # several at once, as a training draws those of an epoch
-            drawn.extend(recipe.draw(rng, model.layout.widths, next(numbers)) for _ in range(BLOCK))
-            drawn.reverse()
-        train_step(model, elastic_optimizer, entered, y, drawn.pop(), loss_of, entered=True)
+        train_step(model, elastic_optimizer, entered, y, next(cuts), loss_of, entered=True)
 
     return step
 

@@ -52,6 +52,8 @@ class Beside(nn.Module):
         rates = [rate for rate, n in zip(rates, times, strict=True) for _ in range(n)]
         self._chain, self._ranges = chain, tuple(ranges)
         self._bends = [Bend(link.after) for link in chain.links]
+        #: Of each layer, whether its rates are in what is multiplied behind its function anyway.
+        self._in_factors = [*(bend.homogeneous for bend in self._bends[:-1]), False]
         self._known: dict[tuple[Any, ...], list[torch.Tensor]] = {}  # factors of each layer at some cutoffs
         self._layouts = [family.narrowed(low, top).layout for low, top in ranges]
         self._scale = Scale(alpha, chain.scaled_weights())
@@ -76,7 +78,7 @@ class Beside(nn.Module):
         The outputs of an example for all starts of all bands are side by side.
         """
         kept, biases, layers = self._buffers, self.biases._parameters, range(len(self._chain.links))
-        rates = [None if self._in_factors(k) else kept[f"rate_{k}"] for k in layers]
+        rates = [None if folded else kept[f"rate_{k}"] for k, folded in enumerate(self._in_factors)]
         inside = [kept[f"inside_{k}"] for k in layers[1:]]
         factors, flat = self._factors(cutoffs, entered), entered.dim() == 2
         output: torch.Tensor = MaskedPass.apply(
@@ -186,10 +188,6 @@ class Beside(nn.Module):
         rate: torch.Tensor = getattr(self, f"rate_{k}")
         return rate
 
-    def _in_factors(self, k: int) -> bool:
-        """Whether a layer's rates are in what is multiplied behind its function anyway."""
-        return k < len(self._bends) - 1 and self._bends[k].homogeneous
-
     def _factors(self, cutoffs: Sequence[Mapping[str, int]], like: torch.Tensor) -> list[torch.Tensor]:
         """What each hidden layer's features are multiplied by: 0 for those dropped, else the scale at the cutoff.
 
@@ -208,7 +206,7 @@ class Beside(nn.Module):
             layers = [list(itertools.chain(*of_layer)) for of_layer in zip(*each, strict=True)]
             whole = torch.tensor([*itertools.chain(*layers)], dtype=like.dtype, device=like.device)
             found = self._known[key] = [
-                factor * self._rate(k) if self._in_factors(k) else factor
+                factor * self._rate(k) if self._in_factors[k] else factor
                 for k, factor in enumerate(whole.split([len(of_layer) for of_layer in layers]))
             ]
         return found

@@ -65,10 +65,7 @@ class Passes:
         differ by more than their length, one for each cutoff.
         """
         if not vectors and self._is_small(entered, rows):
-            output = self._masked(entered, cutoffs, rows, full)
-            return [
-                Joined(slice(rows[0].start, rows[-1].stop), numbers, output, [one.stop - one.start for one in rows])
-            ]
+            return [self._masked(entered, numbers, cutoffs, rows, full)]
         biases: list[torch.Tensor] = []
         places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
         for link in self._links:
@@ -99,10 +96,11 @@ class Passes:
     def _masked(
         self,
         entered: torch.Tensor,
+        numbers: Sequence[int],
         cutoffs: Sequence[Mapping[str, int]],
         rows: Sequence[slice],
         full: Mapping[str, torch.Tensor],
-    ) -> torch.Tensor:
+    ) -> Joined:
         """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
         span = slice(rows[0].start, rows[-1].stop)
         lengths = [one.stop - one.start for one in rows]
@@ -123,7 +121,8 @@ class Passes:
         output: torch.Tensor = MaskedPass.apply(
             self._bends, factors, None, None, x if flat else x.flatten(0, -2), *weights, *biases
         )
-        return output if flat else output.view(-1, *entered.shape[1:-1], output.shape[-1])
+        output = output if flat else output.view(-1, *entered.shape[1:-1], output.shape[-1])
+        return Joined(span, numbers, output, lengths)
 
     def _masks(self, cutoff: Mapping[str, int], rows: int | None, like: torch.Tensor) -> list[torch.Tensor]:
         """Of each hidden layer, for so many rows, (rows, features), or for however many there are, (1, 1, features)."""

@@ -11,7 +11,7 @@ from core import files
 from core.errors import UserError
 from core.family import Family
 from core.layout import whole_number
-from core.recipe import Cuts, Recipe, decided
+from core.recipe import Cuts, Recipe, decided, parts
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,6 @@ def check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None:
 def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
     """Whether every cutoff of a step has examples enough to be normalised over."""
     from core.batch_norm import tracked
-    from core.elastic import parts
 
     if not tracked(model.full):
         return

@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from core.family import Family
 from core.joined import Joined
 from core.layout import Axis
 from core.path import Range, narrowest, widths_at
-from core.recipe import Cutoff, Cuts
+from core.recipe import Cutoff, Cuts, parts
 from core.scale import Band, Scale, knot_shares, knots, tabled
 from core.whitening import Change, Whitening, rewrite
 
@@ -298,20 +297,3 @@ def _place(module: nn.Module, name: str) -> tuple[str, Any, str]:
 
 def _single(axis: Axis) -> bool:
     return len(axis) == 1 and axis[0].width is not None
-
-
-def parts(n: int, cuts: Cuts) -> Sequence[slice]:
-    """The rows of a batch of `n` that each cutoff runs on."""
-    k = len(cuts.cutoffs)
-    return [slice(0, n)] * k if cuts.whole_batch else _parts(n, k, cuts.spans)
-
-
-@lru_cache  # every step of a kind asks for the same
-def _parts(n: int, k: int, spans: tuple[tuple[float, float], ...] | None) -> tuple[slice, ...]:
-    # edges are even, since a backward pass of torch 2.13 in two threads can crash on an odd number of pictures
-    found = tuple(
-        slice(*(n if share > 1 - 1e-9 else 2 * round(n * share / 2) for share in span)) for span in spans or ()
-    )
-    if not found or any(span.start >= span.stop for span in found):  # of a few rows, some would have none
-        return tuple(slice(i * n // k, (i + 1) * n // k) for i in range(k))
-    return found

@@ -45,7 +45,7 @@ def halvings(
     that begins below 32 is two of about equal ratio (23 to 31, 16 to 22), and one below 8 is its points. `single`: all
     of them are one range, 1 to 31.
     """
-    found = _halvings(*range_of(widths), below, finer and not single)
+    found = _halvings(*range_of(widths), below, finer)
     return ((found[-1][0], found[0][1]),) if single and found else found
 
 
@@ -54,10 +54,10 @@ def are_alike(layout: Layout, below: float) -> bool:
 
     So it is where most of a model is touched by no width, such as a transformer whose residual stream stays.
     """
-    found = halvings(layout.widths, below)
+    found = halvings(layout.widths, below, single=True)
     if not found:
         return False
-    low, top = found[-1][0], found[0][1]
+    ((low, top),) = found
     smallest, largest = (layout.params(path_widths(layout, point)) for point in (low, top))
     return low < top and largest / max(1, smallest) < math.sqrt(top / low)
 

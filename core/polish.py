@@ -175,15 +175,11 @@ def _copied(module: nn.Module) -> dict[str, Any]:
 
 
 def _optimizer(module: nn.Module, settings: Polish) -> torch.optim.Optimizer:
-    """AdamW, with decay on matrices alone, as in training."""
-    import torch
+    """As in training."""
+    from core.adam import Adam, groups
 
-    free = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in free if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in free if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr or 0.0, fused=True)
+    free = (p for p in module.parameters() if p.requires_grad)
+    return Adam(groups(free, settings.weight_decay), lr=settings.lr or 0.0)
 
 
 def _loss(begun: Slice, settings: Polish) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

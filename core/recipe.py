@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -28,6 +29,23 @@ class Cuts:
     teacher: int | None = None  # cutoff whose output the others learn from, if any
     #: Of the batch, from where to where each cutoff sees it, as shares; None: equal parts, one after the other.
     spans: tuple[tuple[float, float], ...] | None = None
+
+
+def parts(n: int, cuts: Cuts) -> Sequence[slice]:
+    """The rows of a batch of `n` that each cutoff runs on."""
+    k = len(cuts.cutoffs)
+    return [slice(0, n)] * k if cuts.whole_batch else _parts(n, k, cuts.spans)
+
+
+@lru_cache  # every step of a kind asks for the same
+def _parts(n: int, k: int, spans: tuple[tuple[float, float], ...] | None) -> tuple[slice, ...]:
+    # edges are even, since a backward pass of torch 2.13 in two threads can crash on an odd number of pictures
+    found = tuple(
+        slice(*(n if share > 1 - 1e-9 else 2 * round(n * share / 2) for share in span)) for span in spans or ()
+    )
+    if not found or any(span.start >= span.stop for span in found):  # of a few rows, some would have none
+        return tuple(slice(i * n // k, (i + 1) * n // k) for i in range(k))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

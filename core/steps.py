@@ -249,11 +249,11 @@ def _probabilities(output: torch.Tensor) -> torch.Tensor:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay on matrices alone: shrinking a bias or a gain only shifts a feature.
+    """Adam with decoupled weight decay on matrices alone.
 
     Bands, which are narrow networks of their own, have a larger rate and no weight decay.
     """
-    from core.adam import Adam
+    from core.adam import Adam, groups
     from core.elastic import Elastic
 
     table, bands, beside = (
@@ -261,17 +261,12 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
     apart = {id(p) for part in (*bands, beside) if part is not None for p in part.parameters()}
     shared = [p for p in model.parameters() if id(p) not in apart]
-    decays = [p for p in shared if p.dim() > 1 and p is not table]
-    others = [p for p in shared if p.dim() <= 1 or p is table]
-    groups: list[dict[str, Any]] = [
-        {"params": decays, "weight_decay": decided(recipe.weight_decay)},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    found = groups(shared, decided(recipe.weight_decay), spared=table)
     if beside is not None:  # its rates are in its parameters
-        groups.append({"params": list(beside.parameters()), "weight_decay": 0.0})
+        found.append({"params": list(beside.parameters()), "weight_decay": 0.0})
     for band, rate in zip(bands, model.rates if isinstance(model, Elastic) else (), strict=False):
-        groups.append({"params": list(band.parameters()), "weight_decay": 0.0, "times": rate})
-    return Adam([g for g in groups if g["params"]], lr=decided(recipe.lr))
+        found.append({"params": list(band.parameters()), "weight_decay": 0.0, "times": rate})
+    return Adam(found, lr=decided(recipe.lr))
 
 
 def watch(model: Elastic, data: Dataset) -> dict[str, float]:

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.elastic import Elastic, parts
+from core.elastic import Elastic
 from core.errors import RunError
 from core.evaluate import evaluate
 from core.family import Family
 from core.layout import Width
 from core.path import narrowed, path_widths
-from core.recipe import Cuts
+from core.recipe import Cuts, parts
 from core.scale import Scale, band_ranges
 from core.small import folded_state, load
 from core.stratified import Stratified

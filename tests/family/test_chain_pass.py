@@ -14,10 +14,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from core.bend import Bend
-from core.elastic import Elastic, parts
+from core.elastic import Elastic
 from core.family import Family
 from core.path import path_widths
-from core.recipe import Cuts
+from core.recipe import Cuts, parts
 from core.scale import Scale
 from tests.helpers_family import mlp
 

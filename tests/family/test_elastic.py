@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from core.elastic import Elastic, parts
+from core.elastic import Elastic
 from core.family import Family
 from core.layout import Width
-from core.recipe import Cuts
+from core.recipe import Cuts, parts
 from core.scale import Scale
 from core.small import folded_state, load
 from tests.helpers_family import (

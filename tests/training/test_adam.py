@@ -85,3 +85,20 @@ def test_a_copy_goes_on_by_itself() -> None:
         optimizer.step()
     same(theirs, first, [p for group in copied.param_groups for p in group["params"]], copied)
     assert all(second.state[p]["step"] == 1 for p in ours), "the one it was made of stays where it was"
+
+
+def test_steps_that_are_parts_of_something_else_leave_it_alone() -> None:
+    """As tensors out of one file may be."""
+    theirs, first, ours, second = pair()
+    file = torch.zeros(100)
+    for parameters, optimizer in ((theirs, first), (ours, second)):
+        give(parameters, [True] * len(SHAPES), 0)
+        optimizer.step()
+    for place, parameter in enumerate(ours):
+        file[place] = second.state[parameter]["step"]
+        second.state[parameter]["step"] = file[place]
+    for parameters, optimizer in ((theirs, first), (ours, second)):
+        give(parameters, [True] * len(SHAPES), 1)
+        optimizer.step()
+    same(theirs, first, ours, second)
+    assert not file[len(SHAPES) :].count_nonzero()
