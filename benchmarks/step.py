@@ -17,7 +17,7 @@ from measure import finish, in_fresh_process, in_turns, peak_memory
 if TYPE_CHECKING:
     from core.recipe import Cuts
 
-BLOCK = 12  # steps that are timed together
+BLOCK = 60  # steps that are timed together: a training takes no turns, which leave a step's code and data cold
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
 SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
     "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
@@ -207,7 +207,7 @@ def _residual(channels: int, inner: int | None = None):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=300, help="steps of each kind (default 300)")
+    parser.add_argument("--repeats", type=int, default=600, help="steps of each kind (default 600)")
     parser.add_argument("--deep", type=int, default=60, help="steps of the 20-layer residual net (default 60)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     arguments = parser.parse_args()

@@ -64,8 +64,9 @@ class Passes:
         numbers: what the cutoffs are called by in the result; full: the full weights by name; vectors: those that
         differ by more than their length, one for each cutoff.
         """
-        if not vectors and self._is_small(entered, rows):
-            return [self._masked(entered, numbers, cutoffs, rows, full)]
+        lengths = [span.stop - span.start for span in rows]
+        if not vectors and self._is_small(entered, rows, sum(lengths)):
+            return [self._masked(entered, numbers, cutoffs, rows, lengths, full)]
         biases: list[torch.Tensor] = []
         places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
         for link in self._links:
@@ -85,13 +86,12 @@ class Passes:
         each = zip(numbers, rows, outputs, strict=True)
         return [Joined(span, [number], output) for number, span, output in each]
 
-    def _is_small(self, entered: torch.Tensor, rows: Sequence[slice]) -> bool:
+    def _is_small(self, entered: torch.Tensor, rows: Sequence[slice], examples: int) -> bool:
         """Whether what a mask multiplies in vain costs less than the calls it saves."""
-        examples = sum([span.stop - span.start for span in rows]) * entered.shape[1:-1].numel()
-        if examples * self._multiplications > len(rows) * MASKED_BELOW.get(entered.device.type, 0.0):
+        numbers = examples * entered.shape[1:-1].numel() * self._multiplications
+        if not self._maskable or numbers > len(rows) * MASKED_BELOW.get(entered.device.type, 0.0):
             return False
-        follow = [a.stop == b.start for a, b in itertools.pairwise(rows)]
-        return self._maskable and (all(follow) or all(span == rows[0] for span in rows))
+        return all(a.stop == b.start for a, b in itertools.pairwise(rows)) or all(span == rows[0] for span in rows)
 
     def _masked(
         self,
@@ -99,11 +99,11 @@ class Passes:
         numbers: Sequence[int],
         cutoffs: Sequence[Mapping[str, int]],
         rows: Sequence[slice],
+        lengths: Sequence[int],
         full: Mapping[str, torch.Tensor],
     ) -> Joined:
         """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
         span = slice(rows[0].start, rows[-1].stop)
-        lengths = [one.stop - one.start for one in rows]
         alike, each = sum(lengths) > span.stop - span.start, entered.shape[1:-1].numel()
         masks_of = [
             self._masks(cutoff, None if alike else length * each, entered)

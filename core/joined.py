@@ -25,7 +25,7 @@ class Joined(NamedTuple):
         if times == 1:
             return wanted
         if self.side_by_side:
-            return wanted[:, None].expand(-1, times, *wanted.shape[1:]).flatten(0, 1)
+            return wanted.repeat_interleave(times, 0)
         return wanted.repeat(times, *[1] * (wanted.dim() - 1))
 
     def parted(self) -> list[torch.Tensor]:

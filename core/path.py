@@ -16,6 +16,9 @@ FINER_ALONE, FINER_BELOW = 8, 32  # the same where bands run side by side; from 
 
 def widths_at(widths: Mapping[str, Width], point: int) -> dict[str, int]:
     """All named widths at one point of a sweep: the widest is `point`, the others keep their share of it."""
+    if len(widths) == 1:  # as most often, and each step of a training asks for a dozen
+        ((name, w),) = widths.items()
+        return {name: max(w.lower, min(w.full, point))}
     largest = max(w.full for w in widths.values())
     return {name: max(w.lower, min(w.full, -(-point * w.full // largest))) for name, w in widths.items()}
 
