@@ -17,7 +17,7 @@ from measure import finish, in_fresh_process, in_turns, peak_memory
 if TYPE_CHECKING:
     from core.recipe import Cuts
 
-BLOCK = 60  # steps that are timed together: a training takes no turns, which leave a step's code and data cold
+BLOCK = 12  # steps that are timed together
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
 SHAPES = {  # name: inputs, hidden size, hidden layers, outputs, batch
     "784-256-256-10, batch 500": (784, 256, 2, 10, 500),
@@ -44,27 +44,29 @@ def measure(inputs: int, hidden: int, layers: int, outputs: int, batch: int, rep
 def _times(
     inputs: int, hidden: int, layers: int, outputs: int, batch: int, repeats: int, threads: int
 ) -> dict[str, float]:
+    from core import starts
     from core.dropout import RECIPES
 
-    steps = {"dense": "dense", **{name: name for name in RECIPES}}
-    functions = {name: _block(name, inputs, hidden, layers, outputs, batch, threads) for name in steps}
-    found = in_turns(functions, max(1, repeats // BLOCK), warm_up=2)
+    shape = inputs, hidden, layers, outputs, batch, threads
+    kinds = {name: _block(name, *shape, begun=False) for name in ("dense", *RECIPES)}
+    several = [name for name in RECIPES if RECIPES[name]().begun > 1]
+    kinds |= {f"{name}, begun": _block(name, *shape, begun=True) for name in several}  # as it is first in a training
+    found = in_turns(kinds, max(1, repeats // BLOCK), warm_up=2)
+    for name in several:
+        found[name] += starts.END * (found.pop(f"{name}, begun") - found[name])
     return {name: seconds / BLOCK for name, seconds in found.items()}
 
 
-def _block(name: str, *shape: int) -> Callable[[], None]:
+def _block(name: str, *shape: int, begun: bool) -> Callable[[], None]:
     """Some steps in a row: a training pays for those of every kind, in the shares that it has them in.
 
     What one costs depends on its cutoffs, on whose turn it is, and on whether the smallest bands have several starts.
     """
-    from core import starts
-
-    begun = round(starts.END * BLOCK)
-    early, late = _step(name, *shape), _step(name, *shape, begun=False)
+    step = _step(name, *shape, begun=begun)
 
     def run() -> None:
-        for k in range(BLOCK):
-            (early if k < begun else late)()
+        for _ in range(BLOCK):
+            step()
 
     return run
 
@@ -207,7 +209,7 @@ def _residual(channels: int, inner: int | None = None):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=600, help="steps of each kind (default 600)")
+    parser.add_argument("--repeats", type=int, default=300, help="steps of each kind (default 300)")
     parser.add_argument("--deep", type=int, default=60, help="steps of the 20-layer residual net (default 60)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     arguments = parser.parse_args()

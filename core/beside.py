@@ -17,7 +17,7 @@ from torch import nn
 from core.bend import Bend
 from core.chain import Chain
 from core.family import Family
-from core.masked_pass import MaskedPass, masks
+from core.masked_pass import masks, run
 from core.path import Range
 from core.scale import Band, Scale
 from core.whitening import Change
@@ -77,11 +77,17 @@ class Beside(nn.Module):
 
         The outputs of an example for all starts of all bands are side by side.
         """
+        return self.run(entered, cutoffs)[0]
+
+    def run(
+        self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]], by_hand: bool = False
+    ) -> tuple[torch.Tensor, Callable[[], None] | None]:
+        """`forward`, and what hands the gradient on if that is to be done `by_hand` (`core.masked_pass.run`)."""
         kept, biases, layers = self._buffers, self.biases._parameters, range(len(self._chain.links))
         rates = [None if folded else kept[f"rate_{k}"] for k, folded in enumerate(self._in_factors)]
         inside = [kept[f"inside_{k}"] for k in layers[1:]]
         factors, flat = self._factors(cutoffs, entered), entered.dim() == 2
-        output: torch.Tensor = MaskedPass.apply(
+        output, hand_on = run(
             self._bends,
             factors,
             rates,
@@ -89,11 +95,12 @@ class Beside(nn.Module):
             entered if flat else entered.flatten(0, -2),
             *self.weights._parameters.values(),  # the list itself looks each one up by its number's name
             *(biases.get(str(k)) for k in layers),
+            by_hand=by_hand,
         )
         starts = len(self._ranges)
         if flat:  # each further view would be a node of autograd
-            return output.view(entered.shape[0] * starts, -1)
-        return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1)
+            return output.view(entered.shape[0] * starts, -1), hand_on
+        return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1), hand_on
 
     @property
     def starts(self) -> list[int]:

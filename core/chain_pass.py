@@ -20,7 +20,7 @@ from core.bend import Bend
 from core.chain import Chain
 from core.joined import Joined
 from core.layout import Layout
-from core.masked_pass import MaskedPass, masks
+from core.masked_pass import masks, run
 from core.scale import Scale
 
 MOST_KNOWN, MOST_MASKS = 10_000, 500  # cutoffs whose sizes and whose masks are remembered
@@ -58,15 +58,16 @@ class Passes:
         rows: Sequence[slice],
         full: Mapping[str, torch.Tensor],
         vectors: Mapping[str, Sequence[torch.Tensor]],
+        by_hand: bool = False,
     ) -> list[Joined]:
         """The output at each cutoff on its rows of `entered`, (batch, ..., inputs), which the first layer takes.
 
         numbers: what the cutoffs are called by in the result; full: the full weights by name; vectors: those that
-        differ by more than their length, one for each cutoff.
+        differ by more than their length, one for each cutoff; by_hand: whether `Joined.hand_on` may be asked for.
         """
         lengths = [span.stop - span.start for span in rows]
         if not vectors and self._is_small(entered, rows, sum(lengths)):
-            return [self._masked(entered, numbers, cutoffs, rows, lengths, full)]
+            return [self._masked(entered, numbers, cutoffs, rows, lengths, full, by_hand)]
         biases: list[torch.Tensor] = []
         places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
         for link in self._links:
@@ -101,6 +102,7 @@ class Passes:
         rows: Sequence[slice],
         lengths: Sequence[int],
         full: Mapping[str, torch.Tensor],
+        by_hand: bool,
     ) -> Joined:
         """All cutoffs in one pass through the whole weights; their rows are the same, or follow each other."""
         span = slice(rows[0].start, rows[-1].stop)
@@ -118,11 +120,10 @@ class Passes:
         weights = [full[link.weight] for link in self._links]
         biases = [full[link.bias] if link.bias else None for link in self._links]
         x, flat = entered if span == slice(0, entered.shape[0]) else entered[span], entered.dim() == 2
-        output: torch.Tensor = MaskedPass.apply(
-            self._bends, factors, None, None, x if flat else x.flatten(0, -2), *weights, *biases
-        )
+        arguments = self._bends, factors, None, None, x if flat else x.flatten(0, -2), *weights, *biases
+        output, hand_on = run(*arguments, by_hand=by_hand)
         output = output if flat else output.view(-1, *entered.shape[1:-1], output.shape[-1])
-        return Joined(span, numbers, output, lengths)
+        return Joined(span, numbers, output, lengths, hand_on=hand_on)
 
     def _masks(self, cutoff: Mapping[str, int], rows: int | None, like: torch.Tensor) -> list[torch.Tensor]:
         """Of each hidden layer, for so many rows, (rows, features), or for however many there are, (1, 1, features)."""

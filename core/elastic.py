@@ -144,32 +144,34 @@ class Elastic(nn.Module):
         return entered if self.whitening is None else self.whitening(entered)
 
     def forward(
-        self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False, joined: bool = False
+        self, x: torch.Tensor, cuts: Cuts, *, entered: bool = False, joined: bool = False, by_hand: bool = False
     ) -> list[torch.Tensor] | list[Joined]:
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
         In training, that of a band with several starts has so many times the rows, an example's side by side
-        (`core.beside`). `joined`: the same outputs, those together that were computed together. `penalty` is then what
-        the model itself set under that name, if it does.
+        (`core.beside`). `joined`: the same outputs, those together that were computed together; `by_hand`: some of
+        these may end autograd's graph, and want to be told once they have their gradient (`Joined.hand_on`), of which
+        hooks of the weights learn nothing. `penalty` is then what the model itself set under that name, if it does.
         """
         # plain lists and few calls: of a tiny network a step costs these as much as its numbers
         self._penalties.clear()
         rows = parts(x.shape[0], cuts)
         if self.chain is not None and not entered:
             x = self.enter(x)
+        by_hand = by_hand and torch.is_grad_enabled() and not x.requires_grad
         found: list[Joined] = []
         places = self._by_band(cuts.cutoffs)
         if self.chain is not None and self.ranges:
             shared = places.pop(None, None)
             if places:
-                found += self._run_beside(self.chain, x, cuts.cutoffs, rows, places)
+                found += self._run_beside(self.chain, x, cuts.cutoffs, rows, places, by_hand)
             places = {None: shared} if shared else {}
         for band, numbers in places.items():
             source: Any = self if band is None else self.bands[band]
             cutoffs, spans = [cuts.cutoffs[k] for k in numbers], [rows[k] for k in numbers]
             if self._passes is not None:
                 state = self._state()
-                found += self._passes(x, numbers, cutoffs, spans, state, self._vectors(cutoffs, state))
+                found += self._passes(x, numbers, cutoffs, spans, state, self._vectors(cutoffs, state), by_hand)
             else:
                 outputs = source._run_each(x, cutoffs, spans, self._penalties)
                 found += [Joined(rows[k], [k], output) for k, output in zip(numbers, outputs, strict=True)]
@@ -198,6 +200,7 @@ class Elastic(nn.Module):
         cutoffs: Sequence[Cutoff],
         rows: Sequence[slice],
         places: Mapping[Any, list[int]],
+        by_hand: bool,
     ) -> list[Joined]:
         """Outputs of bands: all in one pass where each has one cutoff on the same rows, as in a step."""
         beside = self.beside
@@ -206,7 +209,8 @@ class Elastic(nn.Module):
         alike = len(each) == sum(map(len, places.values())) == len(self.ranges)
         if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
             span = rows[each[0]]
-            return [Joined(span, each, beside(x[span], [cutoffs[k] for k in each]), beside.starts, side_by_side=True)]
+            output, hand_on = beside.run(x[span], [cutoffs[k] for k in each], by_hand)
+            return [Joined(span, each, output, beside.starts, side_by_side=True, hand_on=hand_on)]
         state = self._state()
         bands = {place: beside.band(place, state) for place in places}
         return [

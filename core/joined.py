@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ class Joined(NamedTuple):
     output: torch.Tensor  # (rows * times, ..., outputs)
     lengths: Sequence[int] = ()  # of several, each one's outputs: of every example where `side_by_side`, else of all
     side_by_side: bool = False  # an example's outputs follow each other, else a cutoff's
+    hand_on: Callable[[], None] | None = None  # to be called after a backward pass, if that ends at the output
 
     def target(self, y: torch.Tensor) -> torch.Tensor:
         """What each row of the output should be, of what each example of the batch should: (batch, ...)."""

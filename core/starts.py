@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from core.elastic import Elastic
 
-END, LEAST = 1 / 3, 150  # share of the steps after which the best goes on, and how many they are at least
+END, LEAST = 1 / 4, 150  # share of the steps after which the best goes on, and how many they are at least
 JUDGED_ROWS = 8000  # training rows by which it is chosen
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.checkpoint import Progress
     from core.data import Dataset
     from core.elastic import Elastic
+    from core.joined import Joined
 
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -189,21 +190,28 @@ def train_step(
     """
     import torch
 
+    from core.elastic import Elastic
+
     for group in optimizer.param_groups:  # `zero_grad`, whose own account of each call a tiny step would feel
         for parameter in group["params"]:
             parameter.grad = None
+    found: list[Joined] = []
     if cuts.teacher is not None:
         outputs = model(x, cuts, entered=entered)
         taught = (soften or _probabilities)(outputs[cuts.teacher].detach())
         losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
         loss = torch.stack(losses).mean()
     else:
-        found = model(x, cuts, entered=entered, joined=True)
+        # one that is wrapped, such as by DistributedDataParallel, may watch its weights' gradients
+        found = model(x, cuts, entered=entered, joined=True, by_hand=type(model) is Elastic)
         outputs, wanted = [part.output for part in found], [part.target(y) for part in found]
         loss = loss_of(*((outputs[0], wanted[0]) if len(found) == 1 else (torch.cat(outputs), torch.cat(wanted))))
     if (penalty := model.penalty) is not None:
         loss = loss + penalty
     loss.backward()
+    for part in found:
+        if part.hand_on is not None:
+            part.hand_on()
     optimizer.step()
     return loss.detach()
 

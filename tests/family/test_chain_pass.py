@@ -19,6 +19,7 @@ from core.family import Family
 from core.path import path_widths
 from core.recipe import Cuts, parts
 from core.scale import Scale
+from core.steps import train_step
 from tests.helpers_family import mlp
 
 BENT = {
@@ -125,6 +126,65 @@ def test_what_is_joined_for_the_loss_is_each_cutoff_with_its_targets(turn, most)
             for row, of in zip(output.detach(), y[rows].repeat_interleave(times), strict=True)
         }
         assert pairs == single
+
+
+class Wrapped(nn.Module):
+    """As DistributedDataParallel has a model: what it learns of gradients, autograd's hooks tell it."""
+
+    def __init__(self, module: Elastic) -> None:
+        super().__init__()
+        self.module = module
+        self.told: set[str] = set()
+        for name, parameter in module.named_parameters():
+            parameter.register_post_accumulate_grad_hook(lambda _, name=name: self.told.add(name))
+
+    @property
+    def penalty(self) -> None:
+        return None
+
+    def forward(self, *inputs, **settings):
+        return self.module(*inputs, **settings)
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+@pytest.mark.parametrize("turn", ["shared", "bands", "both"])
+@pytest.mark.parametrize("shape", [(12, 5), (4, 3, 5)], ids=["rows", "more dimensions"])
+def test_a_step_by_hand_is_one_through_autograd(build, turn, shape):
+    x, y = X.view(shape), torch.randn(*shape[:-1], 3, generator=torch.Generator().manual_seed(5))
+    sizes = {"shared": (8, 5), "bands": (2, 1), "both": (8, 2, 1)}[turn]
+    cuts = Cuts(tuple({"h": h} for h in sizes), whole_batch=True)
+    steps = []
+    for wrap in (lambda elastic: elastic, Wrapped):
+        torch.manual_seed(6)
+        elastic = Elastic(Family(build, h=8), 0.4, False, ((2, 2), (1, 1)), starts=3)
+        model, optimizer = wrap(elastic), torch.optim.SGD(elastic.parameters(), 0.1)
+        losses = [train_step(model, optimizer, x, y, cuts, F.mse_loss) for _ in range(3)]
+        grads = {name: p.grad for name, p in elastic.named_parameters() if p.grad is not None}
+        steps.append((losses, grads))
+    assert model.told == set(grads)
+    assert any(bool(grad.any()) for grad in grads.values())
+    (losses, by_hand), (other_losses, through) = steps
+    assert losses == other_losses
+    assert len(set(losses)) == 3
+    assert by_hand.keys() == through.keys()
+    assert all(torch.equal(grad, through[name]) for name, grad in by_hand.items())
+
+
+def test_a_gradient_handed_on_adds_to_what_is_there_and_leaves_frozen_weights_alone():
+    torch.manual_seed(6)
+    elastic = Elastic(Family(stack(nn.ReLU()), h=8), 0.4)
+    first, second, *_ = elastic.parameters()
+    second.requires_grad_(False)
+    for _ in range(2):
+        (part,) = elastic(X, Cuts(({"h": 5},), whole_batch=True), joined=True, by_hand=True)
+        assert part.output.is_leaf
+        part.output.square().sum().backward()
+        if first.grad is not None:
+            once = first.grad
+        part.hand_on()
+    torch.testing.assert_close(first.grad, 2 * once)
+    assert bool(once.any())
+    assert second.grad is None
 
 
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
