@@ -244,7 +244,7 @@ def _classes_first(output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     """For the same loss in less time: torch's softmax on a CPU is slow over few numbers that lie side by side."""
     if output.dim() != 2 or output.shape[1] > FEW_CLASSES or output.device.type != "cpu":
         return output, target
-    return output.t()[None], target.t()[None]
+    return output.t().unsqueeze(0), target.t().unsqueeze(0)
 
 
 def soft_targets(task: str) -> Callable[[torch.Tensor], torch.Tensor]:
