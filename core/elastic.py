@@ -158,7 +158,7 @@ class Elastic(nn.Module):
         rows = parts(x.shape[0], cuts)
         if self.chain is not None and not entered:
             x = self.enter(x)
-        by_hand = by_hand and torch.is_grad_enabled() and not x.requires_grad
+        by_hand = joined and by_hand and torch.is_grad_enabled() and not x.requires_grad
         found: list[Joined] = []
         places = self._by_band(cuts.cutoffs)
         if self.chain is not None and self.ranges:

@@ -30,7 +30,7 @@ class Stratified(Recipe):
     Below, every halving has weights of its own (a band) and one cutoff in each step, drawn likewise: in a share
     `least_share` of the steps the band's narrowest, in as many its widest. In a fully-connected chain, whose bands run
     side by side, they are `finer`, and those of the smallest sizes, which end now here and now there, are begun
-    `starts` times; after a third of the steps the best of these on training examples goes on alone (`core.starts`).
+    `starts` times; after a quarter of the steps the best of these on training examples goes on alone (`core.starts`).
     Where these sizes have nearly as many parameters as each other (`core.path.are_alike`), a `single` band holds them
     all.
 
