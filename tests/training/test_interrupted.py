@@ -17,7 +17,7 @@ from core.dropout import recipe
 from tests.helpers_training import left_in, weights_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-EPOCHS = 12
+EPOCHS = 80  # for some seconds: a signal must find it at work
 
 
 def command(out: Path, *more: str) -> subprocess.Popen[str]:
