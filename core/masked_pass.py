@@ -18,6 +18,8 @@ from core.chain import Link
 from core.layout import Layout
 from core.scale import Scale
 
+AHEAD = 5  # arguments of a pass before its weights and biases
+
 
 class MaskedPass(torch.autograd.Function):
     """(rows, inputs) to (rows, outputs), or to the outputs of several cutoffs of those rows one after the other.
@@ -82,7 +84,7 @@ class MaskedPass(torch.autograd.Function):
 def run(*arguments: Any, by_hand: bool) -> tuple[torch.Tensor, Callable[[], None] | None]:
     """What `MaskedPass.apply` gives; `by_hand`: as a tensor of its own, and what hands its gradient on to the weights.
 
-    With autograd for no more than the loss a small network's step takes 0.04 less.
+    With autograd for no more than the loss a step of 64-128-128-10 takes 0.04 of a dense one less.
     """
     if not by_hand:
         return MaskedPass.apply(*arguments), None
@@ -92,7 +94,7 @@ def run(*arguments: Any, by_hand: bool) -> tuple[torch.Tensor, Callable[[], None
     def hand_on() -> None:
         if output.grad is None:
             return
-        for tensor, grad in zip(arguments[5:], MaskedPass.backward(of, output.grad)[5:], strict=True):
+        for tensor, grad in zip(arguments[AHEAD:], MaskedPass.backward(of, output.grad)[AHEAD:], strict=True):
             if tensor is not None and tensor.requires_grad:
                 tensor.grad = grad if tensor.grad is None else tensor.grad + grad
 
@@ -103,7 +105,7 @@ class _Saved:
     """What a pass by hand has of a node of autograd."""
 
     of: Any
-    needs_input_grad = (False,) * 5  # nothing ahead of the pass learns
+    needs_input_grad = (False,) * AHEAD  # nothing ahead of the pass learns
 
 
 def masks(links: Sequence[Link], layout: Layout, scale: Scale, cutoff: Mapping[str, int]) -> list[list[float]]:
