@@ -25,8 +25,9 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int 
     """
     import torch
 
+    from core.losses import loss_function
     from core.models import fit_inputs
-    from core.steps import learning_rate, loss_function
+    from core.steps import learning_rate
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)

@@ -93,7 +93,8 @@ def _step(
     from core import models
     from core.dropout import recipe as recipe_named
     from core.elastic import Elastic
-    from core.steps import loss_function, make_optimizer, train_step
+    from core.losses import loss_function
+    from core.steps import make_optimizer, train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

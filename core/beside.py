@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from core.bend import Bend
+from core.by_hand import HandOn, run
 from core.chain import Chain
 from core.family import Family
-from core.masked_pass import masks, run
+from core.masked_pass import MaskedPass, masks
 from core.path import Range
 from core.scale import Band, Scale
 from core.whitening import Change
@@ -55,6 +56,7 @@ class Beside(nn.Module):
         #: Of each layer, whether its rates are in what is multiplied behind its function anyway.
         self._in_factors = [*(bend.homogeneous for bend in self._bends[:-1]), False]
         self._known: dict[tuple[Any, ...], list[torch.Tensor]] = {}  # factors of each layer at some cutoffs
+        self._known_bands: dict[tuple[Any, ...], list[torch.Tensor]] = {}  # of one band at one cutoff
         self._layouts = [family.narrowed(low, top).layout for low, top in ranges]
         self._scale = Scale(alpha, chain.scaled_weights())
         states = [family.build(**layout.full).state_dict() for layout in self._layouts]
@@ -81,26 +83,25 @@ class Beside(nn.Module):
 
     def run(
         self, entered: torch.Tensor, cutoffs: Sequence[Mapping[str, int]], by_hand: bool = False
-    ) -> tuple[torch.Tensor, Callable[[], None] | None]:
-        """`forward`, and what hands the gradient on if that is to be done `by_hand` (`core.masked_pass.run`)."""
+    ) -> tuple[torch.Tensor, HandOn | None]:
+        """`forward`, or `by_hand`: of (batch, features), (batch, starts, outputs) and what hands its gradient on."""
         kept, biases, layers = self._buffers, self.biases._parameters, range(len(self._chain.links))
         rates = [None if folded else kept[f"rate_{k}"] for k, folded in enumerate(self._in_factors)]
         inside = [kept[f"inside_{k}"] for k in layers[1:]]
         factors, flat = self._factors(cutoffs, entered), entered.dim() == 2
         output, hand_on = run(
-            self._bends,
-            factors,
-            rates,
-            inside,
-            entered if flat else entered.flatten(0, -2),
-            *self.weights._parameters.values(),  # the list itself looks each one up by its number's name
-            *(biases.get(str(k)) for k in layers),
-            by_hand=by_hand,
+            MaskedPass,
+            (self._bends, factors, rates, inside, by_hand, entered if flat else entered.flatten(0, -2)),
+            # the list itself looks each one up by its number's name
+            [*self.weights._parameters.values(), *(biases.get(str(k)) for k in layers)],
+            by_hand,
         )
         starts = len(self._ranges)
+        if hand_on is not None:
+            return output.unflatten(1, (starts, -1)), lambda grad: hand_on(grad.flatten(1))
         if flat:  # each further view would be a node of autograd
-            return output.view(entered.shape[0] * starts, -1), hand_on
-        return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1), hand_on
+            return output.view(entered.shape[0] * starts, -1), None
+        return output.view(*entered.shape[:-1], starts, -1).movedim(-2, 1).flatten(0, 1), None
 
     @property
     def starts(self) -> list[int]:
@@ -146,6 +147,7 @@ class Beside(nn.Module):
         self._kept = list(range(len(self._kept)))
         self._starts = [[number] for number in self._kept]
         self._known.clear()
+        self._known_bands.clear()
         return cuts
 
     def bands(self, rest: Mapping[str, torch.Tensor]) -> tuple[Band, ...]:
@@ -205,17 +207,22 @@ class Beside(nn.Module):
         if found is None:  # bands have few sizes, so that steps ask for the same ones again
             if len(self._known) > MOST_KNOWN:
                 self._known.clear()
-            each = [
-                masks(self._chain.links, self._layouts[number], self._scale, cutoff)
-                for starts, cutoff in zip(self._starts, cutoffs, strict=True)
-                for number in starts
-            ]
-            layers = [list(itertools.chain(*of_layer)) for of_layer in zip(*each, strict=True)]
-            whole = torch.tensor([*itertools.chain(*layers)], dtype=like.dtype, device=like.device)
-            found = self._known[key] = [
-                factor * self._rate(k) if self._in_factors[k] else factor
-                for k, factor in enumerate(whole.split([len(of_layer) for of_layer in layers]))
-            ]
+            of_bands = [self._of_band(place, cutoff, like) for place, cutoff in enumerate(cutoffs)]
+            found = self._known[key] = [torch.cat(of_layer) for of_layer in zip(*of_bands, strict=True)]
+        return found
+
+    def _of_band(self, place: int, cutoff: Mapping[str, int], like: torch.Tensor) -> list[torch.Tensor]:
+        """One band's part of `_factors`, (its features in all its starts,)."""
+        key = like.device, like.dtype, place, *cutoff.items()
+        found = self._known_bands.get(key)
+        if found is None:
+            numbers = self._starts[place]
+            blocks = list(self._blocks(numbers[0]))
+            found = self._known_bands[key] = []
+            for k, mask in enumerate(masks(self._chain.links, self._layouts[numbers[0]], self._scale, cutoff, like)):
+                # a band's starts are of one size and rate, one after the other
+                factor = mask * self._rate(k)[blocks[k][0]] if self._in_factors[k] else mask
+                found.append(factor.repeat(len(numbers)))
         return found
 
 

@@ -17,10 +17,11 @@ import torch
 from torch.nn import functional as F
 
 from core.bend import Bend
+from core.by_hand import run
 from core.chain import Chain
 from core.joined import Joined
 from core.layout import Layout
-from core.masked_pass import masks, run
+from core.masked_pass import MaskedPass, masks
 from core.scale import Scale
 
 MOST_KNOWN, MOST_MASKS = 10_000, 500  # cutoffs whose sizes and whose masks are remembered
@@ -66,7 +67,8 @@ class Passes:
         differ by more than their length, one for each cutoff; by_hand: whether `Joined.hand_on` may be asked for.
         """
         lengths = [span.stop - span.start for span in rows]
-        if not vectors and self._is_small(entered, rows, sum(lengths)):
+        joinable = not vectors and _alike_or_in_a_row(rows)
+        if joinable and self._is_small(entered, len(rows), sum(lengths)):
             return [self._masked(entered, numbers, cutoffs, rows, lengths, full, by_hand)]
         biases: list[torch.Tensor] = []
         places: list[Sequence[int | None]] = []  # of each layer, each cutoff's bias among all of them
@@ -81,18 +83,22 @@ class Passes:
             for cutoff, span, found in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
         ]
         weights = [full[link.weight] for link in self._links]
-        outputs: Sequence[torch.Tensor] = Pass.apply(cuts, self._bends, entered.flatten(0, -2), *weights, *biases)
+        outputs, hand_on = run(
+            Pass, (cuts, self._bends, entered.flatten(0, -2)), [*weights, *biases], by_hand and joinable
+        )
+        if hand_on is not None:
+            together, span = torch.cat([output.t() for output in outputs], 1).t(), slice(rows[0].start, rows[-1].stop)
+            split = lambda grad: hand_on(*grad.squeeze(1).split(lengths))  # noqa: E731
+            return [Joined(span, numbers, together.unsqueeze(1), lengths, hand_on=split)]
         if entered.dim() > 2:  # else a view would be one more node of autograd
             outputs = [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
         each = zip(numbers, rows, outputs, strict=True)
         return [Joined(span, [number], output) for number, span, output in each]
 
-    def _is_small(self, entered: torch.Tensor, rows: Sequence[slice], examples: int) -> bool:
+    def _is_small(self, entered: torch.Tensor, cutoffs: int, examples: int) -> bool:
         """Whether what a mask multiplies in vain costs less than the calls it saves."""
         numbers = examples * entered.shape[1:-1].numel() * self._multiplications
-        if not self._maskable or numbers > len(rows) * MASKED_BELOW.get(entered.device.type, 0.0):
-            return False
-        return all(a.stop == b.start for a, b in itertools.pairwise(rows)) or all(span == rows[0] for span in rows)
+        return self._maskable and numbers <= cutoffs * MASKED_BELOW.get(entered.device.type, 0.0)
 
     def _masked(
         self,
@@ -120,10 +126,12 @@ class Passes:
         weights = [full[link.weight] for link in self._links]
         biases = [full[link.bias] if link.bias else None for link in self._links]
         x, flat = entered if span == slice(0, entered.shape[0]) else entered[span], entered.dim() == 2
-        arguments = self._bends, factors, None, None, x if flat else x.flatten(0, -2), *weights, *biases
-        output, hand_on = run(*arguments, by_hand=by_hand)
+        ahead = self._bends, factors, None, None, by_hand, x if flat else x.flatten(0, -2)
+        output, hand_on = run(MaskedPass, ahead, [*weights, *biases], by_hand)
+        if hand_on is not None:
+            return Joined(span, numbers, output.unsqueeze(1), lengths, hand_on=lambda grad: hand_on(grad.squeeze(1)))
         output = output if flat else output.view(-1, *entered.shape[1:-1], output.shape[-1])
-        return Joined(span, numbers, output, lengths, hand_on=hand_on)
+        return Joined(span, numbers, output, lengths)
 
     def _masks(self, cutoff: Mapping[str, int], rows: int | None, like: torch.Tensor) -> list[torch.Tensor]:
         """Of each hidden layer, for so many rows, (rows, features), or for however many there are, (1, 1, features)."""
@@ -131,15 +139,9 @@ class Passes:
         if key not in self._known_masks:
             if len(self._known_masks) > MOST_MASKS:
                 self._known_masks.clear()
-            found = masks(self._links, self._layout, self._scale, cutoff)
-            made: list[torch.Tensor] = []
-            for k, mask in enumerate(found):
-                if k and mask == found[k - 1]:  # layers of one size and scale share theirs: less to do in a step
-                    made.append(made[-1])
-                else:
-                    row = torch.tensor(mask, dtype=like.dtype, device=like.device)
-                    made.append(row[None, None] if rows is None else row.expand(rows, -1))
-            self._known_masks[key] = made
+            found = masks(self._links, self._layout, self._scale, cutoff, like)
+            made = {id(m): m[None, None] if rows is None else m.expand(rows, -1) for m in found}
+            self._known_masks[key] = [made[id(mask)] for mask in found]
         return self._known_masks[key]
 
     def _sizes(self, cutoff: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -246,6 +248,11 @@ class _Gradients:
                 return
             whole = self.found[k] = torch.zeros_like(self._weights[k])
         _part(whole, *shape).addmm_(grad.t(), h, alpha=times)
+
+
+def _alike_or_in_a_row(rows: Sequence[slice]) -> bool:
+    """Whether cutoffs have the same rows, or each those that follow the one's before."""
+    return all(a.stop == b.start for a, b in itertools.pairwise(rows)) or all(span == rows[0] for span in rows)
 
 
 def _add_bias(found: list[torch.Tensor | None], sizes: Sequence[int], place: int | None, grad: torch.Tensor) -> None:

@@ -149,16 +149,16 @@ class Elastic(nn.Module):
         """Output at each cutoff: of the whole batch, or of its k-th of K parts (`parts`); `entered`: x is of `enter`.
 
         In training, that of a band with several starts has so many times the rows, an example's side by side
-        (`core.beside`). `joined`: the same outputs, those together that were computed together; `by_hand`: some of
-        these may end autograd's graph, and want to be told once they have their gradient (`Joined.hand_on`), of which
-        hooks of the weights learn nothing. `penalty` is then what the model itself set under that name, if it does.
+        (`core.beside`). `joined`: the same outputs, those together that were computed together; `by_hand`: a
+        chain's may have no graph of autograd behind them and want to be given their gradient (`Joined.hand_on`), of
+        which hooks of the weights learn nothing. `penalty` is then what the model itself set under that name, if any.
         """
         # plain lists and few calls: of a tiny network a step costs these as much as its numbers
         self._penalties.clear()
         rows = parts(x.shape[0], cuts)
         if self.chain is not None and not entered:
             x = self.enter(x)
-        by_hand = joined and by_hand and torch.is_grad_enabled() and not x.requires_grad
+        by_hand = joined and by_hand and x.dim() == 2 and torch.is_grad_enabled() and not x.requires_grad
         found: list[Joined] = []
         places = self._by_band(cuts.cutoffs)
         if self.chain is not None and self.ranges:

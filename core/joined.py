@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+
+from core.by_hand import HandOn
 
 
 class Joined(NamedTuple):
@@ -13,10 +15,10 @@ class Joined(NamedTuple):
 
     rows: slice
     cutoffs: Sequence[int]  # their numbers in the step
-    output: torch.Tensor  # (rows * times, ..., outputs)
+    output: torch.Tensor  # (rows * times, ..., outputs); with `hand_on` (rows, times, outputs)
     lengths: Sequence[int] = ()  # of several, each one's outputs: of every example where `side_by_side`, else of all
     side_by_side: bool = False  # an example's outputs follow each other, else a cutoff's
-    hand_on: Callable[[], None] | None = None  # to be called after a backward pass, if that ends at the output
+    hand_on: HandOn | None = None  # takes the output's gradient, where no graph of autograd is behind it
 
     def target(self, y: torch.Tensor) -> torch.Tensor:
         """What each row of the output should be, of what each example of the batch should: (batch, ...)."""

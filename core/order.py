@@ -15,7 +15,7 @@ import torch
 
 from core.errors import UserError
 from core.factory import reason
-from core.steps import loss_function
+from core.losses import loss_function
 from core.tasks import task as task_named
 
 if TYPE_CHECKING:

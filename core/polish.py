@@ -19,9 +19,10 @@ from core.checks import checked_seed
 from core.errors import UserError
 from core.family import Family
 from core.interrupt import Interrupted, stop_requests
+from core.losses import loss_function
 from core.runs import Run
 from core.slice_in_training import Judged, Slice, slice_of
-from core.steps import Diverged, loss_function
+from core.steps import Diverged
 
 if TYPE_CHECKING:
     import torch

@@ -143,7 +143,7 @@ def _judge(run: Run, module: nn.Module, data: Dataset, name: str) -> Judged:
     import torch
 
     from core.evaluate import Scores
-    from core.steps import loss_function
+    from core.losses import loss_function
 
     part, task = data.part(name), run.task
     loss_of = loss_function(run.record.task, torch.from_numpy(data.target_statistics()[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from core import starts
 from core.errors import UserError
 from core.interrupt import Interrupted
+from core.losses import Loss, loss_function, probabilities, soft_targets
 from core.recipe import Cuts, Recipe, decided
 from core.tasks import task as task_named
 
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from core.elastic import Elastic
     from core.joined import Joined
 
-    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    AnyLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 FLOAT_BYTES, MOST_ENTERED, ENTERED_ROWS = 4, 2**29, 4096  # of inputs that are kept as the first layer takes them
 WATCHED_ROWS, WATCHED_STEPS = 2000, 50  # validation rows behind the accuracies of the progress bar; steps between
-FEW_CLASSES = 32
 CHECK_EVERY = {"cpu": 1, "cuda": 25}  # steps between looks at the loss; a look stalls a GPU
 
 
@@ -179,7 +179,7 @@ def train_step(
     x: torch.Tensor,
     y: torch.Tensor,
     cuts: Cuts,
-    loss_of: Loss,
+    loss_of: AnyLoss,
     soften: Callable[[torch.Tensor], torch.Tensor] | None = None,
     entered: bool = False,
 ) -> torch.Tensor:
@@ -195,25 +195,49 @@ def train_step(
     for group in optimizer.param_groups:  # `zero_grad`, whose own account of each call a tiny step would feel
         for parameter in group["params"]:
             parameter.grad = None
-    found: list[Joined] = []
     if cuts.teacher is not None:
         outputs = model(x, cuts, entered=entered)
-        taught = (soften or _probabilities)(outputs[cuts.teacher].detach())
+        taught = (soften or probabilities)(outputs[cuts.teacher].detach())
         losses = [loss_of(o, y if k == cuts.teacher else taught) for k, o in enumerate(outputs)]
         loss = torch.stack(losses).mean()
+        if (penalty := model.penalty) is not None:
+            loss = loss + penalty
+        loss.backward()
     else:
         # one that is wrapped, such as by DistributedDataParallel, may watch its weights' gradients
-        found = model(x, cuts, entered=entered, joined=True, by_hand=type(model) is Elastic)
-        outputs, wanted = [part.output for part in found], [part.target(y) for part in found]
-        loss = loss_of(*((outputs[0], wanted[0]) if len(found) == 1 else (torch.cat(outputs), torch.cat(wanted))))
-    if (penalty := model.penalty) is not None:
-        loss = loss + penalty
-    loss.backward()
-    for part in found:
-        if part.hand_on is not None:
-            part.hand_on()
+        by_hand = type(model) is Elastic and isinstance(loss_of, Loss) and loss_of.is_derived_for(y)
+        found = model(x, cuts, entered=entered, joined=True, by_hand=by_hand)
+        loss = _joined_loss(found, y, loss_of, model.penalty)
     optimizer.step()
     return loss.detach()
+
+
+def _joined_loss(
+    found: Sequence[Joined], y: torch.Tensor, loss_of: AnyLoss, penalty: torch.Tensor | None
+) -> torch.Tensor:
+    """The mean loss over all outputs, (), whose gradient has gone into the weights."""
+    import torch
+
+    rows = [part.output.shape[0] * (1 if part.hand_on is None else part.output.shape[1]) for part in found]
+    losses, graphs = [], []
+    for part, n in zip(found, rows, strict=True):
+        if part.hand_on is None:
+            graphs.append((part.output, part.target(y), n))
+        else:
+            assert isinstance(loss_of, Loss)
+            loss, gradient = loss_of.derived(part.output, part.target(y), sum(rows))
+            part.hand_on(gradient)
+            losses.append(loss)
+    if graphs:
+        outputs, wanted, own = zip(*graphs, strict=True)
+        loss = loss_of(*((outputs[0], wanted[0]) if len(graphs) == 1 else (torch.cat(outputs), torch.cat(wanted))))
+        if losses:  # some of the outputs have no graph
+            loss = loss * (sum(own) / sum(rows))
+        if penalty is not None:
+            loss = loss + penalty
+        loss.backward()
+        losses.append(loss.detach())
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
@@ -222,38 +246,6 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     if step < warm:
         return decided(recipe.lr) * (step + 1) / warm
     return decided(recipe.lr) * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-
-def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
-    """The task's loss, as torch.nn.functional names it.
-
-    Numbers that are predicted are compared in units of their `deviation`, (outputs,), so that the learning rate does
-    not depend on what they are counted in.
-    """
-    from torch.nn import functional as F
-
-    found: Loss = getattr(F, task_named(task).loss)
-    if task_named(task).classes:
-        return lambda output, target: found(*_classes_first(output, target))
-    if deviation is None:
-        return found
-    return lambda output, target: found(output / deviation, target / deviation)
-
-
-def _classes_first(output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For the same loss in less time: torch's softmax on a CPU is slow over few numbers that lie side by side."""
-    if output.dim() != 2 or output.shape[1] > FEW_CLASSES or output.device.type != "cpu":
-        return output, target
-    return output.t().unsqueeze(0), target.t().unsqueeze(0)
-
-
-def soft_targets(task: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What another width's output is as a target: probabilities of the classes, or the numbers themselves."""
-    return _probabilities if task_named(task).classes else lambda output: output
-
-
-def _probabilities(output: torch.Tensor) -> torch.Tensor:
-    return output.softmax(-1)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -19,9 +19,10 @@ from core.errors import RunError, UserError
 from core.family import Family
 from core.finished import finished, write
 from core.interrupt import Interrupted, stop_requests
+from core.losses import loss_function
 from core.recipe import Recipe, decided
 from core.runs import Run
-from core.steps import Diverged, Training, learning_rate, loss_function, make_optimizer, train_step
+from core.steps import Diverged, Training, learning_rate, make_optimizer, train_step
 from core.store import check_id, check_replaceable
 
 if TYPE_CHECKING:

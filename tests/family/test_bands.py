@@ -196,7 +196,8 @@ def test_what_goes_on_alone_is_as_it_was_to_the_optimiser_too(name):
 
 
 def test_a_step_teaches_every_start_its_own_rows():
-    from core.steps import loss_function, train_step
+    from core.losses import loss_function
+    from core.steps import train_step
 
     family, x, bands = FAMILIES["chain"]
     torch.manual_seed(4)

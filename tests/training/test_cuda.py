@@ -14,8 +14,9 @@ from core.elastic import Elastic
 from core.export import export
 from core.export_graph import run_onnx
 from core.interrupt import Interrupted
+from core.losses import loss_function, soft_targets
 from core.polish import polish
-from core.steps import loss_function, make_optimizer, soft_targets, train_step
+from core.steps import make_optimizer, train_step
 from tests.helpers_training import RECIPES, clusters, small_data, small_family
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import Family, Width, steps, sweep, train
+from core import Family, Width, losses, steps, sweep, train
 from core.data import from_arrays
 from core.dropout import recipe
 from core.elastic import Elastic
@@ -134,7 +134,7 @@ def test_each_cutoff_reaches_its_own_weights():
         optimizer = steps.make_optimizer(model, recipe("paper"))
         cuts = steps.Cuts(({"first": cut, "second": 8},), whole_batch=True)
         x, y = torch.randn(16, 6), torch.randint(0, 3, (16,))
-        steps.train_step(model, optimizer, x, y, cuts, steps.loss_function("classification"))
+        steps.train_step(model, optimizer, x, y, cuts, losses.loss_function("classification"))
         changed = (dict(model.named_parameters())["full.0.bias"] != before["full.0.bias"]).nonzero().flatten().tolist()
         assert set(changed) <= set(range(cut))
         assert changed

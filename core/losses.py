@@ -1,0 +1,95 @@
+"""The loss of a task, and its gradient where that takes a few calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from core.tasks import Task
+from core.tasks import task as task_named
+
+if TYPE_CHECKING:
+    import torch
+
+FEW_CLASSES = 32
+LEAST = 1e-38  # probability that counts, of which the logarithm is finite; the gradient is exact below it too
+
+
+class Loss:
+    """The loss that a task is trained by, as torch.nn.functional names it.
+
+    Numbers that are predicted are compared in units of their `deviation`, (outputs,), so that the learning rate does
+    not depend on what they are counted in.
+    """
+
+    def __init__(self, task: Task, deviation: torch.Tensor | None = None) -> None:
+        from torch.nn import functional as F
+
+        self._classes, self._name, self._deviation = task.classes, task.loss, deviation
+        self._loss: Callable[..., torch.Tensor] = getattr(F, task.loss)
+
+    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The mean over outputs, (n, ..., classes) or (n, outputs), and what they should be."""
+        if self._classes:
+            if _few_classes(output):  # torch's softmax on a CPU is slow over few numbers that lie side by side
+                output, target = output.t().unsqueeze(0), target.t().unsqueeze(0)
+            return self._loss(output, target)
+        if self._deviation is None:
+            return self._loss(output, target)
+        return self._loss(output / self._deviation, target / self._deviation)
+
+    def is_derived_for(self, target: torch.Tensor) -> bool:
+        """Whether `derived` knows what to do with such targets."""
+        return target.dim() == {"cross_entropy": 1, "mse_loss": 2}.get(self._name)
+
+    def derived(self, output: torch.Tensor, target: torch.Tensor, of: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss and its gradient by the output, without autograd, which takes 120 us more: as long as a small pass.
+
+        output: (n, times, outputs), of several models for each example; target: (n,) or (n, outputs). They are a part
+        of the `of` rows that the loss is the mean over.
+        """
+        import torch
+
+        with torch.no_grad():
+            if self._classes:
+                return _cross_entropy(output, target, of)
+            return _squared_error(output, target, self._deviation, of)
+
+
+def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
+    """The loss of the task of that name; deviation: see `Loss`."""
+    return Loss(task_named(task), deviation)
+
+
+def soft_targets(task: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What another width's output is as a target: probabilities of the classes, or the numbers themselves."""
+    return probabilities if task_named(task).classes else lambda output: output
+
+
+def probabilities(output: torch.Tensor) -> torch.Tensor:
+    """Of the classes, (..., classes)."""
+    return output.softmax(-1)
+
+
+def _few_classes(output: torch.Tensor) -> bool:
+    return output.dim() == 2 and output.shape[1] <= FEW_CLASSES and output.device.type == "cpu"
+
+
+def _cross_entropy(output: torch.Tensor, target: torch.Tensor, of: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is predicted less what is right is the gradient of an example's loss."""
+    found = output.permute(1, 2, 0).softmax(1)  # (times, classes, n): see `Loss.__call__`
+    place = target.expand(found.shape[0], 1, -1)
+    right = found.gather(1, place)
+    loss = right.clamp(min=LEAST).log_().sum().div_(-of)
+    return loss, found.scatter_(1, place, right.sub_(1.0)).div_(of).permute(2, 0, 1)
+
+
+def _squared_error(
+    output: torch.Tensor, target: torch.Tensor, deviation: torch.Tensor | None, of: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    error, numbers = output - target.unsqueeze(1), of * output.shape[2]
+    if deviation is not None:
+        error.div_(deviation)
+    loss = error.square().sum().div_(numbers)
+    error.mul_(2.0 / numbers)
+    return loss, error if deviation is None else error.div_(deviation)
