@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 SHORT_SECONDS = 30.0  # of a dense training
 PACKAGES = {"torch_pruning": "torch-pruning", "modelopt": "nvidia-modelopt"}  # by the name under which it is imported
 TRAINS = ("adam", "recipe", "stratified", "dropout", "elastic", "beside", "starts", "chain", "chain_pass",
-          "masked_pass", "bend", "joined", "cutting", "whitening", "path", "scale", "steps", "polish")  # fmt: skip
+          "masked_pass", "by_hand", "bend", "joined", "cutting", "whitening", "path", "scale", "steps", "losses",
+          "polish")  # fmt: skip
 SOURCES = (*(f"core/{name}.py" for name in TRAINS), "benchmarks/trainings.py", "benchmarks/quality_task.py",
            "benchmarks/dedicated.py")  # fmt: skip
 
