@@ -15,7 +15,11 @@ from core.path import Range, are_alike, halvings, range_of, widths_at
 from core.recipe import LARGEST_BATCH, Cutoff, Cuts, Recipe
 
 LEAST_STEPS = 320  # of a training whose epochs and batch are left to the data
-OWN, OWN_IN_TURN = 0.25, 0.5  # of a shared batch, what bands see: together with the others, and in a step of their own
+# Of a batch, what bands see beside the others, and of the rest the widest cutoff. The sizes of a single band are nearly
+# the whole model, so that they want more rows, at a fraction of the cost of the widest's, which is soon learned.
+OWN, WIDEST = 1 / 4, 1 / 3
+OWN_SINGLE, WIDEST_SINGLE = 1 / 2, 1 / 5
+OWN_IN_TURN = 1 / 2  # in a step of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class Stratified(Recipe):
     Where these sizes have nearly as many parameters as each other (`core.path.are_alike`), a `single` band holds them
     all.
 
-    The batch is shared: bands get a quarter of it together, and of the rest the widest cutoff gets `widest_share` and
+    The batch is shared: bands get `own_share` of it together, and of the rest the widest cutoff gets `widest_share` and
     the others equal parts. Where they take `turns`, as in a chain, even steps are those of shared weights and odd ones
     those of bands, which have no weights in common: such a step costs half the calls, and sees more rows for them (the
     bands half of the batch). Of data too few for sixteen batches of 500 each cutoff sees the whole batch, which is then
@@ -46,6 +50,7 @@ class Stratified(Recipe):
         "strata": (int, 1, 64),
         "full_share": (float, 0.0, 1.0),
         "widest_share": (float, 0.01, 0.99),
+        "own_share": (float, 0.01, 0.99),
         "whole_batch": (bool, 0, 1),
         "least_share": (float, 0.0, 1.0),
         "own_below": (float, 0.0, 0.5),
@@ -63,7 +68,8 @@ class Stratified(Recipe):
     strata: int = 2
     full_share: float = 0.5
     least_share: float = 0.25
-    widest_share: float = 1 / 3  # of what cutoffs of shared weights see
+    widest_share: float | None = None  # of what cutoffs of shared weights see; 1/3, or 1/5 beside a single band
+    own_share: float | None = None  # of a batch, what bands see beside the others; 1/4, or 1/2 if it is a single one
     whole_batch: bool | None = None
     own_below: float = 1 / 8
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
@@ -92,6 +98,7 @@ class Stratified(Recipe):
         whole = small if self.whole_batch is None else self.whole_batch
         finer, turns = (chain if asked is None else asked for asked in (self.finer, self.turns))
         alike = layout is not None and not chain and are_alike(layout, self.own_below)
+        single = alike if self.single is None else self.single
         rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (8 if whole and not turns else 16))))
         least = 1 if self.batch_size else math.ceil(LEAST_STEPS / (n // rows))  # of very few rows each is seen often
         return replace(
@@ -99,7 +106,9 @@ class Stratified(Recipe):
             whole_batch=whole,
             finer=finer,
             turns=turns,
-            single=alike if self.single is None else self.single,
+            single=single,
+            widest_share=self.widest_share or (WIDEST_SINGLE if single else WIDEST),
+            own_share=self.own_share or (OWN_SINGLE if single else OWN),
             batch_size=rows,
             epochs=self.epochs or max(least, 40 if small else 20 if turns else 12),
             lr=self.lr or (3e-2 if whole else 8e-3),
@@ -118,8 +127,8 @@ class Stratified(Recipe):
             return Cuts(cutoffs, whole_batch=True)
         if not shared:
             return Cuts(cutoffs, spans=((0.0, OWN_IN_TURN),) * len(cutoffs))
-        left = 1.0 - (OWN if of_bands else 0.0)
-        widest = left * (self.widest_share if self.strata > 1 else 1.0)
+        left = 1.0 - ((self.own_share or OWN) if of_bands else 0.0)
+        widest = left * ((self.widest_share or WIDEST) if self.strata > 1 else 1.0)
         part = (left - widest) / max(1, self.strata - 1)
         ends = [0.0, *(widest + part * k for k in range(self.strata))]
         return Cuts(cutoffs, spans=(*itertools.pairwise(ends), *[(left, 1.0)] * len(of_bands)))

@@ -202,7 +202,9 @@ def test_a_transformers_small_sizes_share_one_band():
     assert found.bands(layout.widths) == ((1, 15),)
     drawn = {found.draw(np.random.default_rng(seed), layout.widths).cutoffs[-1]["hidden"] for seed in range(400)}
     assert drawn == set(range(1, 16))
+    assert np.allclose(draws(found, layout.widths, 1)[0].spans, [(0, 0.1), (0.1, 0.5), (0.5, 1)])
     asked = Stratified(single=False).for_rows(55_000, layout=layout)
+    assert np.allclose(draws(asked, layout.widths, 1)[0].spans[:2], [(0, 0.25), (0.25, 0.75)])
     assert asked.bands(layout.widths) == ((8, 15), (4, 7), (3, 3), (2, 2), (1, 1))
 
 
@@ -288,7 +290,10 @@ def test_what_was_chosen_stays():
     assert Stratified(finer=False).for_rows(1_000, chain=True).finer is False
     assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0
     own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
-    assert own.for_rows(1_000) == dataclasses.replace(own, batch_size=62, finer=False, turns=False, single=False)
+    decided_on = {"batch_size": 62, "finer": False, "turns": False, "single": False, "widest_share": 1 / 3}
+    assert own.for_rows(1_000) == dataclasses.replace(own, **decided_on, own_share=0.25)
+    shares = Stratified(single=True, widest_share=0.3, own_share=0.1).for_rows(1_000)
+    assert (shares.widest_share, shares.own_share) == (0.3, 0.1)
     with pytest.raises(TypeError, match="for_rows"):
         decided(Stratified().lr)
 
@@ -341,7 +346,8 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
 
 
 WHOLE = ["epochs", "batch_size", "strata", "between", "starts"]
-SHARES = ["lr", "warmup", "weight_decay", "alpha", "p", "full_share", "widest_share", "least_share", "own_below"]
+SHARES = ["lr", "warmup", "weight_decay", "alpha", "p"]
+SHARES += ["full_share", "widest_share", "least_share", "own_below", "own_share"]
 FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer", "turns", "single"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 
