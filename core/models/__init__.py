@@ -53,7 +53,7 @@ MODELS: dict[str, Model] = {
     ),
     "vit": Model(
         family=f.vit_family, module="core.models.vit", call=f.vit_call, fit=f.picture_fit,
-        meaning="a vision transformer, for pictures", recipe={"lr": 5e-3, "epochs": 16},
+        meaning="a vision transformer, for pictures", recipe={"lr": 5e-3, "epochs": 20},
     ),
     "pointnet": Model(
         family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
