@@ -41,6 +41,7 @@ SETTINGS = {  # what run.json calls it: what people read
     "full_share": "share of the steps with full size",
     "least_share": "share of the steps with an end of a range",
     "own_below": "share of full size under which sizes have weights of their own",
+    "smoothing": "share of a label that every answer has alike, for large sizes (label smoothing)",
     "own_share": "share of the examples that these sizes see",
     "finer": "fewer sizes that share such weights",
     "single": "one set of such weights for them all",

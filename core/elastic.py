@@ -174,7 +174,8 @@ class Elastic(nn.Module):
                 found += self._passes(x, numbers, cutoffs, spans, state, self._vectors(cutoffs, state), by_hand)
             else:
                 outputs = source._run_each(x, cutoffs, spans, self._penalties)
-                found += [Joined(rows[k], [k], output) for k, output in zip(numbers, outputs, strict=True)]
+                own = band is not None
+                found += [Joined(rows[k], [k], output, own=own) for k, output in zip(numbers, outputs, strict=True)]
         if joined:
             return found
         by_number = {k: output for part in found for k, output in zip(part.cutoffs, part.parted(), strict=True)}
@@ -210,11 +211,11 @@ class Elastic(nn.Module):
         if self.training and alike and all(rows[k] == rows[each[0]] for k in each):
             span = rows[each[0]]
             output, hand_on = beside.run(x[span], [cutoffs[k] for k in each], by_hand)
-            return [Joined(span, each, output, beside.starts, side_by_side=True, hand_on=hand_on)]
+            return [Joined(span, each, output, beside.starts, side_by_side=True, own=True, hand_on=hand_on)]
         state = self._state()
         bands = {place: beside.band(place, state) for place in places}
         return [
-            Joined(rows[k], [k], chain.run(x[rows[k]], bands[place].fold(cutoffs[k])))
+            Joined(rows[k], [k], chain.run(x[rows[k]], bands[place].fold(cutoffs[k])), own=True)
             for place, numbers in places.items()
             for k in numbers
         ]

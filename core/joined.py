@@ -18,6 +18,7 @@ class Joined(NamedTuple):
     output: torch.Tensor  # (rows * times, ..., outputs); with `hand_on` (rows, times, outputs)
     lengths: Sequence[int] = ()  # of several, each one's outputs: of every example where `side_by_side`, else of all
     side_by_side: bool = False  # an example's outputs follow each other, else a cutoff's
+    own: bool = False  # whether they are of a band, which has weights of its own
     hand_on: HandOn | None = None  # takes the output's gradient, where no graph of autograd is behind it
 
     def target(self, y: torch.Tensor) -> torch.Tensor:

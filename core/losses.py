@@ -28,12 +28,15 @@ class Loss:
         self._classes, self._name, self._deviation = task.classes, task.loss, deviation
         self._loss: Callable[..., torch.Tensor] = getattr(F, task.loss)
 
-    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The mean over outputs, (n, ..., classes) or (n, outputs), and what they should be."""
+    def __call__(self, output: torch.Tensor, target: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+        """The mean over outputs, (n, ..., classes) or (n, outputs), and what they should be.
+
+        smoothing: of labels, the share of an example that is every class alike.
+        """
         if self._classes:
             if _few_classes(output):  # torch's softmax on a CPU is slow over few numbers that lie side by side
                 output, target = output.t().unsqueeze(0), target.t().unsqueeze(0)
-            return self._loss(output, target)
+            return self._loss(output, target, label_smoothing=smoothing)
         if self._deviation is None:
             return self._loss(output, target)
         return self._loss(output / self._deviation, target / self._deviation)
@@ -42,7 +45,9 @@ class Loss:
         """Whether `derived` knows what to do with such targets."""
         return target.dim() == {"cross_entropy": 1, "mse_loss": 2}.get(self._name)
 
-    def derived(self, output: torch.Tensor, target: torch.Tensor, of: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def derived(
+        self, output: torch.Tensor, target: torch.Tensor, of: int, smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss and its gradient by the output, without autograd, which takes 120 us more: as long as a small pass.
 
         output: (n, times, outputs), of several models for each example; target: (n,) or (n, outputs). They are a part
@@ -52,7 +57,7 @@ class Loss:
 
         with torch.no_grad():
             if self._classes:
-                return _cross_entropy(output, target, of)
+                return _cross_entropy(output, target, of, smoothing)
             return _squared_error(output, target, self._deviation, of)
 
 
@@ -75,13 +80,20 @@ def _few_classes(output: torch.Tensor) -> bool:
     return output.dim() == 2 and output.shape[1] <= FEW_CLASSES and output.device.type == "cpu"
 
 
-def _cross_entropy(output: torch.Tensor, target: torch.Tensor, of: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _cross_entropy(
+    output: torch.Tensor, target: torch.Tensor, of: int, smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What is predicted less what is right is the gradient of an example's loss."""
     found = output.permute(1, 2, 0).softmax(1)  # (times, classes, n): see `Loss.__call__`
     place = target.expand(found.shape[0], 1, -1)
-    right = found.gather(1, place)
-    loss = right.clamp(min=LEAST).log_().sum().div_(-of)
-    return loss, found.scatter_(1, place, right.sub_(1.0)).div_(of).permute(2, 0, 1)
+    right, each = found.gather(1, place), smoothing / found.shape[1]
+    loss = right.clamp(min=LEAST).log_().sum().mul_(smoothing - 1.0)
+    if smoothing:
+        loss -= found.clamp(min=LEAST).log_().sum().mul_(each)
+    found.scatter_(1, place, right.add_(smoothing - 1.0))
+    if smoothing:
+        found -= each
+    return loss.div_(of), found.div_(of).permute(2, 0, 1)
 
 
 def _squared_error(

@@ -29,6 +29,7 @@ class Cuts:
     teacher: int | None = None  # cutoff whose output the others learn from, if any
     #: Of the batch, from where to where each cutoff sees it, as shares; None: equal parts, one after the other.
     spans: tuple[tuple[float, float], ...] | None = None
+    smoothing: float = 0.0  # of the labels that cutoffs of shared weights learn (Szegedy et al., 2016)
 
 
 def parts(n: int, cuts: Cuts) -> Sequence[slice]:

@@ -207,36 +207,51 @@ def train_step(
         # one that is wrapped, such as by DistributedDataParallel, may watch its weights' gradients
         by_hand = type(model) is Elastic and isinstance(loss_of, Loss) and loss_of.is_derived_for(y)
         found = model(x, cuts, entered=entered, joined=True, by_hand=by_hand)
-        loss = _joined_loss(found, y, loss_of, model.penalty)
+        loss = _joined_loss(found, y, loss_of, cuts.smoothing, model.penalty)
     optimizer.step()
     return loss.detach()
 
 
 def _joined_loss(
-    found: Sequence[Joined], y: torch.Tensor, loss_of: AnyLoss, penalty: torch.Tensor | None
+    found: Sequence[Joined], y: torch.Tensor, loss_of: AnyLoss, smoothing: float, penalty: torch.Tensor | None
 ) -> torch.Tensor:
     """The mean loss over all outputs, (), whose gradient has gone into the weights."""
-    import torch
-
     rows = [part.output.shape[0] * (1 if part.hand_on is None else part.output.shape[1]) for part in found]
-    losses, graphs = [], []
+    losses: list[torch.Tensor] = []
+    graphs: dict[float, list[tuple[torch.Tensor, torch.Tensor, int]]] = {}  # by smoothing: output, target, rows
     for part, n in zip(found, rows, strict=True):
+        smooth = 0.0 if part.own else smoothing
         if part.hand_on is None:
-            graphs.append((part.output, part.target(y), n))
+            graphs.setdefault(smooth, []).append((part.output, part.target(y), n))
         else:
             assert isinstance(loss_of, Loss)
-            loss, gradient = loss_of.derived(part.output, part.target(y), sum(rows))
+            loss, gradient = loss_of.derived(part.output, part.target(y), sum(rows), smooth)
             part.hand_on(gradient)
             losses.append(loss)
     if graphs:
-        outputs, wanted, own = zip(*graphs, strict=True)
-        loss = loss_of(*((outputs[0], wanted[0]) if len(graphs) == 1 else (torch.cat(outputs), torch.cat(wanted))))
-        if losses:  # some of the outputs have no graph
-            loss = loss * (sum(own) / sum(rows))
+        loss = _sum([_of_graphs(same, loss_of, smooth, sum(rows)) for smooth, same in graphs.items()])
         if penalty is not None:
             loss = loss + penalty
         loss.backward()
         losses.append(loss.detach())
+    return _sum(losses)
+
+
+def _of_graphs(
+    found: Sequence[tuple[torch.Tensor, torch.Tensor, int]], loss_of: AnyLoss, smoothing: float, of: int
+) -> torch.Tensor:
+    """What some outputs, their targets and their rows add to the mean loss `of` so many rows."""
+    import torch
+
+    outputs, wanted, rows = zip(*found, strict=True)
+    output, target = (x[0] if len(x) == 1 else torch.cat(x) for x in (outputs, wanted))
+    loss = loss_of(output, target, smoothing) if isinstance(loss_of, Loss) else loss_of(output, target)
+    return loss if sum(rows) == of else loss * (sum(rows) / of)
+
+
+def _sum(losses: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+
     return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 

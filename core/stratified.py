@@ -51,6 +51,7 @@ class Stratified(Recipe):
         "full_share": (float, 0.0, 1.0),
         "widest_share": (float, 0.01, 0.99),
         "own_share": (float, 0.01, 0.99),
+        "smoothing": (float, 0.0, 0.9),
         "whole_batch": (bool, 0, 1),
         "least_share": (float, 0.0, 1.0),
         "own_below": (float, 0.0, 0.5),
@@ -75,6 +76,7 @@ class Stratified(Recipe):
     finer: bool | None = None  # for a fully-connected chain; other models run their bands one after the other
     turns: bool | None = None  # likewise
     single: bool | None = None  # for other models whose sizes below `own_below` have nearly as many parameters
+    smoothing: float = 0.05  # of the labels, for shared weights alone: a narrow network can't learn by heart
     starts: int = 6
     whiten: bool = True
 
@@ -124,14 +126,15 @@ class Stratified(Recipe):
         of_bands = [] if in_turn and not step % 2 else self._of_bands(rng, widths, bands)
         cutoffs = (*shared, *of_bands)
         if len(cutoffs) == 1 or self.whole_batch:
-            return Cuts(cutoffs, whole_batch=True)
+            return Cuts(cutoffs, whole_batch=True, smoothing=self.smoothing)
         if not shared:
             return Cuts(cutoffs, spans=((0.0, OWN_IN_TURN),) * len(cutoffs))
         left = 1.0 - ((self.own_share or OWN) if of_bands else 0.0)
         widest = left * ((self.widest_share or WIDEST) if self.strata > 1 else 1.0)
         part = (left - widest) / max(1, self.strata - 1)
         ends = [0.0, *(widest + part * k for k in range(self.strata))]
-        return Cuts(cutoffs, spans=(*itertools.pairwise(ends), *[(left, 1.0)] * len(of_bands)))
+        spans = *itertools.pairwise(ends), *[(left, 1.0)] * len(of_bands)
+        return Cuts(cutoffs, spans=spans, smoothing=self.smoothing)
 
     def _shared(self, rng: np.random.Generator, widths: Mapping[str, Width], least: Cutoff) -> list[Cutoff]:
         # plain numbers, few calls: a draw is part of every step

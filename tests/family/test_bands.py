@@ -122,6 +122,25 @@ def test_a_step_moves_every_band_it_meets_and_faster_the_narrower(name):
     assert moved == pytest.approx([recipe.lr * rate for rate in elastic.rates], rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["chain", "residual"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_labels_are_smoothed_for_shared_weights_alone(name, smoothing):
+    from core.losses import loss_function
+    from core.steps import train_step
+
+    family, x, bands = FAMILIES[name]
+    torch.manual_seed(5)
+    elastic, y = Elastic(family, 0.0, False, bands), torch.arange(len(x)) % 3
+    sizes = [path_widths(family.layout, point) for point in (bands[0][1] + 1, bands[0][1], bands[-1][0])]
+    cuts = Cuts(tuple(sizes), whole_batch=True, smoothing=smoothing)
+    with torch.no_grad():
+        shared, *own = elastic(x, cuts)
+    each = [torch.nn.functional.cross_entropy(shared, y, label_smoothing=smoothing)]
+    each += [torch.nn.functional.cross_entropy(output, y) for output in own]
+    found = train_step(elastic, torch.optim.SGD(elastic.parameters(), 0.1), x, y, cuts, loss_function("classification"))
+    torch.testing.assert_close(found, torch.stack(each).mean())
+
+
 @pytest.mark.parametrize("name", ["chain", "chain of two", "one layer"])
 def test_starts_of_a_band_learn_apart_and_the_best_is_kept(name):
     """Each start is a network of its own: its outputs are those it has alone."""

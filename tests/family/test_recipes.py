@@ -242,6 +242,14 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     assert draws(Stratified(strata=1), ONE, 1)[0].whole_batch
 
 
+@pytest.mark.parametrize("settings", [{}, {"turns": True}, {"whole_batch": True}, {"strata": 1}])
+def test_stratified_smooths_labels_as_it_is_told(settings):
+    wide = {"hidden": Width(40)}
+    assert draws(Stratified(**settings), wide, 1, bands=False)[0].smoothing == 0.05
+    assert draws(Stratified(smoothing=0.2, **settings), wide, 1, bands=False)[0].smoothing == 0.2
+    assert draws(recipe("paper"), wide, 1)[0].smoothing == 0.0
+
+
 def test_in_turn_a_step_is_of_shared_weights_or_of_bands():
     chosen, wide = Stratified(turns=True), {"hidden": Width(20)}
     shared, bands = (draws(chosen, wide, 50, bands=bands) for bands in (False, True))
@@ -347,7 +355,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
 
 WHOLE = ["epochs", "batch_size", "strata", "between", "starts"]
 SHARES = ["lr", "warmup", "weight_decay", "alpha", "p"]
-SHARES += ["full_share", "widest_share", "least_share", "own_below", "own_share"]
+SHARES += ["full_share", "widest_share", "least_share", "own_below", "own_share", "smoothing"]
 FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer", "turns", "single"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 

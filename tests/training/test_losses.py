@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from core.losses import FEW_CLASSES, loss_function, soft_targets
 
 
-def through_autograd(loss_of, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def through_autograd(loss_of, output: torch.Tensor, *target) -> tuple[torch.Tensor, torch.Tensor]:
     output = output.clone().requires_grad_()
-    loss = loss_of(output, target)
+    loss = loss_of(output, *target)
     return loss.detach(), torch.autograd.grad(loss, output)[0]
 
 
@@ -26,6 +26,7 @@ def test_cross_entropy(examples, times, classes, large, seed):
     target = torch.randint(classes, (examples,), generator=torch.Generator().manual_seed(seed))
     assert loss_function("classification").is_derived_for(target)
     check("classification", None, output, target)
+    check("classification", None, output, target, smoothing=0.2)
 
 
 def test_cross_entropy_of_outputs_that_are_far_apart():
@@ -49,16 +50,17 @@ def test_squared_error(task, shape, deviation):
     check(task, deviation, output, target)
 
 
-def check(task: str, deviation, output: torch.Tensor, target: torch.Tensor) -> None:
+def check(task: str, deviation, output: torch.Tensor, target: torch.Tensor, smoothing: float = 0.0) -> None:
     """Of all rows at once, and of two parts of them; what is given stays as it is."""
     loss_of, kept = loss_function(task, deviation), (output.clone(), target.clone())
-    loss, gradient = loss_of.derived(output, target, output.shape[0] * output.shape[1])
+    loss, gradient = loss_of.derived(output, target, output.shape[0] * output.shape[1], smoothing)
     assert all(map(torch.equal, (output, target), kept))
-    right = through_autograd(loss_of, output.flatten(0, 1), target.repeat_interleave(output.shape[1], 0))
+    wanted = target.repeat_interleave(output.shape[1], 0)
+    right = through_autograd(loss_of, output.flatten(0, 1), wanted, smoothing)
     torch.testing.assert_close((loss, gradient), (right[0], right[1].view(output.shape)), rtol=1e-4, atol=1e-6)
     half = len(output) // 2
     parts = [
-        loss_of.derived(output[rows], target[rows], output.shape[0] * output.shape[1])
+        loss_of.derived(output[rows], target[rows], output.shape[0] * output.shape[1], smoothing)
         for rows in (slice(half), slice(half, None))
     ]
     torch.testing.assert_close(parts[0][0] + parts[1][0], loss, rtol=1e-4, atol=1e-6)
@@ -71,6 +73,14 @@ def test_what_only_autograd_knows():
     assert not classes.is_derived_for(torch.zeros(5, 2, dtype=torch.long))
     assert not numbers.is_derived_for(random(5))
     assert not numbers.is_derived_for(random(5, 2, 2))
+
+
+def test_smoothing_is_of_labels_alone():
+    output, target = random(6, 3), torch.arange(6) % 3
+    smoothed = loss_function("classification")(output, target, 0.1)
+    torch.testing.assert_close(smoothed, F.cross_entropy(output, target, label_smoothing=0.1))
+    numbers, wanted = loss_function("regression"), random(6, 3, seed=1)
+    torch.testing.assert_close(numbers(output, wanted, 0.1), F.mse_loss(output, wanted))
 
 
 @pytest.mark.parametrize("classes", [3, FEW_CLASSES + 1])
