@@ -83,13 +83,19 @@ class Passes:
             for cutoff, span, found in zip(cutoffs, rows, zip(*places, strict=True), strict=True)
         ]
         weights = [full[link.weight] for link in self._links]
-        outputs, hand_on = run(
-            Pass, (cuts, self._bends, entered.flatten(0, -2)), [*weights, *biases], by_hand and joinable
-        )
+        ahead = cuts, self._bends, entered.flatten(0, -2)
+        outputs, hand_on = run(Pass, ahead, [*weights, *biases], by_hand and joinable)
         if hand_on is not None:
-            together, span = torch.cat([output.t() for output in outputs], 1).t(), slice(rows[0].start, rows[-1].stop)
-            split = lambda grad: hand_on(*grad.squeeze(1).split(lengths))  # noqa: E731
-            return [Joined(span, numbers, together.unsqueeze(1), lengths, hand_on=split)]
+            together = torch.cat([output.t() for output in outputs], 1).t()  # as `MaskedPass` has them, across
+            return [
+                Joined(
+                    slice(rows[0].start, rows[-1].stop),
+                    numbers,
+                    together.unsqueeze(1),
+                    lengths,
+                    hand_on=lambda grad: hand_on(*grad.squeeze(1).split(lengths)),
+                )
+            ]
         if entered.dim() > 2:  # else a view would be one more node of autograd
             outputs = [output.view(-1, *entered.shape[1:-1], output.shape[-1]) for output in outputs]
         each = zip(numbers, rows, outputs, strict=True)
