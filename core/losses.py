@@ -1,8 +1,8 @@
-"""The loss of a task, and its gradient where that takes a few calls."""
+"""The loss of a task and of a step, and its gradient where that takes a few calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from core.tasks import Task
@@ -10,6 +10,10 @@ from core.tasks import task as task_named
 
 if TYPE_CHECKING:
     import torch
+
+    from core.joined import Joined
+
+    AnyLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 FEW_CLASSES = 32
 LEAST = 1e-38  # probability that counts, of which the logarithm is finite; the gradient is exact below it too
@@ -64,6 +68,49 @@ class Loss:
 def loss_function(task: str, deviation: torch.Tensor | None = None) -> Loss:
     """The loss of the task of that name; deviation: see `Loss`."""
     return Loss(task_named(task), deviation)
+
+
+def learn(
+    found: Sequence[Joined], y: torch.Tensor, loss_of: AnyLoss, smoothing: float, penalty: torch.Tensor | None
+) -> torch.Tensor:
+    """The mean loss over all outputs, (), whose gradient has gone into the weights."""
+    rows = [part.output.shape[0] * (1 if part.hand_on is None else part.output.shape[1]) for part in found]
+    losses: list[torch.Tensor] = []
+    graphs: dict[float, list[tuple[torch.Tensor, torch.Tensor, int]]] = {}  # by smoothing: output, target, rows
+    for part, n in zip(found, rows, strict=True):
+        smooth = 0.0 if part.own else smoothing
+        if part.hand_on is None:
+            graphs.setdefault(smooth, []).append((part.output, part.target(y), n))
+        else:
+            assert isinstance(loss_of, Loss)
+            loss, gradient = loss_of.derived(part.output, part.target(y), sum(rows), smooth)
+            part.hand_on(gradient)
+            losses.append(loss)
+    if graphs:
+        loss = _sum([_of_graphs(same, loss_of, smooth, sum(rows)) for smooth, same in graphs.items()])
+        if penalty is not None:
+            loss = loss + penalty
+        loss.backward()
+        losses.append(loss.detach())
+    return _sum(losses)
+
+
+def _of_graphs(
+    found: Sequence[tuple[torch.Tensor, torch.Tensor, int]], loss_of: AnyLoss, smoothing: float, of: int
+) -> torch.Tensor:
+    """What some outputs, their targets and their rows add to the mean loss `of` so many rows."""
+    import torch
+
+    outputs, wanted, rows = zip(*found, strict=True)
+    output, target = (x[0] if len(x) == 1 else torch.cat(x) for x in (outputs, wanted))
+    loss = loss_of(output, target, smoothing) if isinstance(loss_of, Loss) else loss_of(output, target)
+    return loss if sum(rows) == of else loss * (sum(rows) / of)
+
+
+def _sum(losses: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
 def soft_targets(task: str) -> Callable[[torch.Tensor], torch.Tensor]:

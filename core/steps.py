@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from core import starts
 from core.errors import UserError
 from core.interrupt import Interrupted
-from core.losses import Loss, loss_function, probabilities, soft_targets
+from core.losses import Loss, learn, loss_function, probabilities, soft_targets
 from core.recipe import Cuts, Recipe, decided
 from core.tasks import task as task_named
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from core.checkpoint import Progress
     from core.data import Dataset
     from core.elastic import Elastic
-    from core.joined import Joined
-
-    AnyLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost to a kill
 FLOAT_BYTES, MOST_ENTERED, ENTERED_ROWS = 4, 2**29, 4096  # of inputs that are kept as the first layer takes them
@@ -179,7 +176,7 @@ def train_step(
     x: torch.Tensor,
     y: torch.Tensor,
     cuts: Cuts,
-    loss_of: AnyLoss,
+    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     soften: Callable[[torch.Tensor], torch.Tensor] | None = None,
     entered: bool = False,
 ) -> torch.Tensor:
@@ -207,52 +204,9 @@ def train_step(
         # one that is wrapped, such as by DistributedDataParallel, may watch its weights' gradients
         by_hand = type(model) is Elastic and isinstance(loss_of, Loss) and loss_of.is_derived_for(y)
         found = model(x, cuts, entered=entered, joined=True, by_hand=by_hand)
-        loss = _joined_loss(found, y, loss_of, cuts.smoothing, model.penalty)
+        loss = learn(found, y, loss_of, cuts.smoothing, model.penalty)
     optimizer.step()
     return loss.detach()
-
-
-def _joined_loss(
-    found: Sequence[Joined], y: torch.Tensor, loss_of: AnyLoss, smoothing: float, penalty: torch.Tensor | None
-) -> torch.Tensor:
-    """The mean loss over all outputs, (), whose gradient has gone into the weights."""
-    rows = [part.output.shape[0] * (1 if part.hand_on is None else part.output.shape[1]) for part in found]
-    losses: list[torch.Tensor] = []
-    graphs: dict[float, list[tuple[torch.Tensor, torch.Tensor, int]]] = {}  # by smoothing: output, target, rows
-    for part, n in zip(found, rows, strict=True):
-        smooth = 0.0 if part.own else smoothing
-        if part.hand_on is None:
-            graphs.setdefault(smooth, []).append((part.output, part.target(y), n))
-        else:
-            assert isinstance(loss_of, Loss)
-            loss, gradient = loss_of.derived(part.output, part.target(y), sum(rows), smooth)
-            part.hand_on(gradient)
-            losses.append(loss)
-    if graphs:
-        loss = _sum([_of_graphs(same, loss_of, smooth, sum(rows)) for smooth, same in graphs.items()])
-        if penalty is not None:
-            loss = loss + penalty
-        loss.backward()
-        losses.append(loss.detach())
-    return _sum(losses)
-
-
-def _of_graphs(
-    found: Sequence[tuple[torch.Tensor, torch.Tensor, int]], loss_of: AnyLoss, smoothing: float, of: int
-) -> torch.Tensor:
-    """What some outputs, their targets and their rows add to the mean loss `of` so many rows."""
-    import torch
-
-    outputs, wanted, rows = zip(*found, strict=True)
-    output, target = (x[0] if len(x) == 1 else torch.cat(x) for x in (outputs, wanted))
-    loss = loss_of(output, target, smoothing) if isinstance(loss_of, Loss) else loss_of(output, target)
-    return loss if sum(rows) == of else loss * (sum(rows) / of)
-
-
-def _sum(losses: list[torch.Tensor]) -> torch.Tensor:
-    import torch
-
-    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
