@@ -101,6 +101,7 @@ class Stratified(Recipe):
         finer, turns = (chain if asked is None else asked for asked in (self.finer, self.turns))
         alike = layout is not None and not chain and are_alike(layout, self.own_below)
         single = alike if self.single is None else self.single
+        own, widest = self._shares(single)
         rows = min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // (8 if whole and not turns else 16))))
         least = 1 if self.batch_size else math.ceil(LEAST_STEPS / (n // rows))  # of very few rows each is seen often
         return replace(
@@ -109,8 +110,8 @@ class Stratified(Recipe):
             finer=finer,
             turns=turns,
             single=single,
-            widest_share=self.widest_share or (WIDEST_SINGLE if single else WIDEST),
-            own_share=self.own_share or (OWN_SINGLE if single else OWN),
+            own_share=own,
+            widest_share=widest,
             batch_size=rows,
             epochs=self.epochs or max(least, 40 if small else 20 if turns else 12),
             lr=self.lr or (3e-2 if whole else 8e-3),
@@ -129,12 +130,18 @@ class Stratified(Recipe):
             return Cuts(cutoffs, whole_batch=True, smoothing=self.smoothing)
         if not shared:
             return Cuts(cutoffs, spans=((0.0, OWN_IN_TURN),) * len(cutoffs))
-        left = 1.0 - ((self.own_share or OWN) if of_bands else 0.0)
-        widest = left * ((self.widest_share or WIDEST) if self.strata > 1 else 1.0)
+        own, of_widest = self._shares(bool(self.single))
+        left = 1.0 - (own if of_bands else 0.0)
+        widest = left * (of_widest if self.strata > 1 else 1.0)
         part = (left - widest) / max(1, self.strata - 1)
         ends = [0.0, *(widest + part * k for k in range(self.strata))]
         spans = *itertools.pairwise(ends), *[(left, 1.0)] * len(of_bands)
         return Cuts(cutoffs, spans=spans, smoothing=self.smoothing)
+
+    def _shares(self, single: bool) -> tuple[float, float]:
+        """What bands see of a batch, and the widest cutoff of the rest."""
+        own, widest = (OWN_SINGLE, WIDEST_SINGLE) if single else (OWN, WIDEST)
+        return self.own_share or own, self.widest_share or widest
 
     def _shared(self, rng: np.random.Generator, widths: Mapping[str, Width], least: Cutoff) -> list[Cutoff]:
         # plain numbers, few calls: a draw is part of every step
