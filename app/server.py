@@ -24,8 +24,8 @@ if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, 
 # The pages in the router's order, so that no two threads wait for each other; then what Streamlit, and the files of a
 # run, want only once something is drawn.
 WANTED = (
-    "app.compare", "app.links", "app.my_runs", "app.pick", "app.help", "app.notices", "app.theme", "pyarrow.parquet",
-    "safetensors", "core.layout_json", "plotly.tools", "PIL.Image", "streamlit.material_icon_names",
+    "app.compare.page", "app.url_state", "app.my_runs.page", "app.pick.page", "app.help.page", "app.widgets.notices", "app.components.theme", "pyarrow.parquet",
+    "safetensors", "core.runs.layout_json", "plotly.tools", "PIL.Image", "streamlit.material_icon_names",
 )  # fmt: skip
 _LOG = logging.getLogger(__name__)
 
@@ -39,19 +39,20 @@ def warm() -> None:
     with _told_later():
         for name in WANTED:
             importlib.import_module(name)
-        from app import picked, store
+        from app.pick import selected
+        from app.store import cache
 
-        runs, _ = store.entries()
+        runs, _ = cache.entries()
         if runs:
-            picked.read_ahead(store.opening(runs))
+            selected.read_ahead(cache.opening(runs))
 
 
 def read_all() -> None:
     """Read the lines of My runs."""
-    from app import store
+    from app.store import cache
 
     with _told_later():
-        store.summaries(float("inf"))
+        cache.summaries(float("inf"))
 
 
 @contextmanager
@@ -89,7 +90,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
 def files() -> Route:
     """The address that hands over a model's file, beside the page's own."""
-    from app.take_file import PATH
+    from app.components.take_file import PATH
 
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return Route("/" + "/".join(filter(None, (base, PATH))), hand_over)
@@ -97,7 +98,7 @@ def files() -> Route:
 
 async def hand_over(request: Request) -> Response:
     """Answer a request for a file."""
-    from app.made_file import respond  # once the pages are imported, which has what it needs
+    from app.store.downloads import respond  # once the pages are imported, which has what it needs
 
     return await respond(request)
 

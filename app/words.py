@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from core.frontier import log_spaced
-from core.record import RunRecord
-from core.report import kilobytes, milliseconds, printable
-from core.runs import Run
-from core.tasks import Metric, task
+from core.runs.record import RunRecord
+from core.runs.run import Run
+from core.sweep.budget import log_spaced
+from core.sweep.report import kilobytes, milliseconds, printable
+from core.tasks.registry import Metric, task
 
 JOINER = "\u2060"  # no width, no break
 GLUE = "\u00a0"  # a space at which no line breaks

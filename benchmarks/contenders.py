@@ -14,10 +14,10 @@ from peers import recipes
 from quality_task import Bench
 from trainings import Outcome, Run, cut_after, modelopt, once, run_dedicated, through_core, triangular
 
-from core.dropout import Paper
+from core.elastic.recipes.base import Recipe
+from core.elastic.recipes.registry import Paper
+from core.elastic.recipes.stratified import Stratified
 from core.models import recipe_settings
-from core.recipe import Recipe
-from core.stratified import Stratified
 
 POLISH_EPOCHS = 3
 

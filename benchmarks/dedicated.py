@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import measure  # noqa: F401 (puts the project on the path)
 import numpy as np
 
-from core.recipe import Recipe, decided
+from core.elastic.recipes.base import Recipe, decided
 
 if TYPE_CHECKING:
     import torch
@@ -19,15 +19,15 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2)  # an untuned line would flatter everyone
 
 
 def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int | None = None) -> nn.Module:
-    """Train a plain module with torch's Adam and a recipe's batch and schedule; all else is as in `core.train`.
+    """Train a plain module with torch's Adam and a recipe's batch and schedule; all else is as in `core.train.training`.
 
     `steps` of the optimiser in place of the recipe's epochs, where they are given.
     """
     import torch
 
-    from core.losses import loss_function
     from core.models import fit_inputs
-    from core.steps import learning_rate
+    from core.tasks.losses import loss_function
+    from core.train.loop import learning_rate
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
@@ -56,10 +56,10 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int 
 
 
 def plain_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """What `core.steps.make_optimizer` makes, as a plain training in PyTorch has it."""
+    """What `core.train.loop.make_optimizer` makes, as a plain training in PyTorch has it."""
     import torch
 
-    from core.adam import groups
+    from core.train.optimizer import groups
 
     parts = groups(module.parameters(), decided(recipe.weight_decay))
     return torch.optim.AdamW(parts, lr=decided(recipe.lr), fused=True)

@@ -72,7 +72,7 @@ def finish(name: str, figures: dict[str, Any]) -> None:
     """The last line: all figures as JSON, with the machine they hold for."""
     import torch
 
-    from core.latency import machine_name
+    from core.sweep.latency import machine_name
 
     about = {"benchmark": name, "machine": machine_name(), "threads": torch.get_num_threads()}
     print(json.dumps(about | {"torch": torch.__version__} | figures))

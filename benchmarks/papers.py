@@ -23,10 +23,10 @@ from measure import finish, in_fresh_process, peak_memory
 
 from core import data as data_sets
 from core import models
-from core.dropout import recipe as recipe_named
-from core.frontier import log_spaced
-from core.path import path_range, path_widths
-from core.tasks import Metric, task
+from core.elastic.recipes.registry import recipe as recipe_named
+from core.elastic.size_grid import path_range, path_widths
+from core.sweep.budget import log_spaced
+from core.tasks.registry import Metric, task
 
 EXPERIMENTS = {  # data, model, its settings, recipes
     "mnist": ("mnist", "mlp", {"hidden": 256, "layers": 2}, ("stratified", "paper")),

@@ -29,8 +29,8 @@ from quality_task import TASKS, load
 from trainings import batch_of
 
 from core.errors import UserError
-from core.interrupt import Interrupted
-from core.tables import read_table, write_table
+from core.utils.parquet import read_table, write_table
+from core.utils.signals import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,7 +206,7 @@ def _chosen(results: Results, name: str, key: str) -> dict[str, Any]:
 
 
 def _machine() -> str:
-    from core.latency import machine_name
+    from core.sweep.latency import machine_name
 
     return machine_name()
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from core import data as data_sets
 from core import models
-from core.chain import find_chain
 from core.data.dataset import Split
-from core.frontier import log_spaced
-from core.path import path_range, path_widths
+from core.elastic.fast_mlp.chain import find_chain
+from core.elastic.size_grid import path_range, path_widths
+from core.sweep.budget import log_spaced
 
 if TYPE_CHECKING:
     from torch import nn
 
     from core.data import Dataset
-    from core.family import Family
+    from core.elastic.family import Family
 
 T = TypeVar("T")
 SHARES = 16  # a convolutional net or a transformer is judged at 1/16, 1/8, ... of its width
@@ -141,7 +141,7 @@ class Bench:
             return self.asked_epochs
         few = max(1, self.epochs // 10)
         # some times as many, since what a training costs besides differs by as much as an epoch; of a chain both are
-        # so long that as large a share of either as of the whole training has several starts (`core.starts`)
+        # so long that as large a share of either as of the whole training has several starts (`core.elastic.fast_mlp.restarts`)
         short, long = (5 * few, 10 * few) if self.is_chain else (few, 5 * few)
         once, more = (_median(lambda n=epochs: cost(n)) for epochs in (short, long))
         least = self.dense_seconds / self.epochs / MOST_EPOCHS

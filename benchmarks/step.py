@@ -1,7 +1,7 @@
 """A training step of each recipe against a step of the plain network: python benchmarks/step.py
 
 Both have the same batch and full-size weights, and take turns in one process. The plain step is as PyTorch's own
-`torch.optim.AdamW(fused=True)` takes it; the recipes' is `core.adam`, which does the same in fewer calls.
+`torch.optim.AdamW(fused=True)` takes it; the recipes' is `core.train.optimizer`, which does the same in fewer calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dedicated import plain_optimizer
 from measure import finish, in_fresh_process, in_turns, peak_memory
 
 if TYPE_CHECKING:
-    from core.recipe import Cuts
+    from core.elastic.recipes.base import Cuts
 
 BLOCK = 12  # steps that are timed together
 LARGE = 60_000  # examples to train on: of so many, the cutoffs of a stratified step share the batch
@@ -44,8 +44,8 @@ def measure(inputs: int, hidden: int, layers: int, outputs: int, batch: int, rep
 def _times(
     inputs: int, hidden: int, layers: int, outputs: int, batch: int, repeats: int, threads: int
 ) -> dict[str, float]:
-    from core import starts
-    from core.dropout import RECIPES
+    from core.elastic.fast_mlp import restarts
+    from core.elastic.recipes.registry import RECIPES
 
     shape = inputs, hidden, layers, outputs, batch, threads
     kinds = {name: _block(name, *shape, begun=False) for name in ("dense", *RECIPES)}
@@ -53,7 +53,7 @@ def _times(
     kinds |= {f"{name}, begun": _block(name, *shape, begun=True) for name in several}  # as it is first in a training
     found = in_turns(kinds, max(1, repeats // BLOCK), warm_up=2)
     for name in several:
-        found[name] += starts.END * (found.pop(f"{name}, begun") - found[name])
+        found[name] += restarts.END * (found.pop(f"{name}, begun") - found[name])
     return {name: seconds / BLOCK for name, seconds in found.items()}
 
 
@@ -91,10 +91,10 @@ def _step(
     from torch.nn import functional as F
 
     from core import models
-    from core.dropout import recipe as recipe_named
-    from core.elastic import Elastic
-    from core.losses import loss_function
-    from core.steps import make_optimizer, train_step
+    from core.elastic.module import Elastic
+    from core.elastic.recipes.registry import recipe as recipe_named
+    from core.tasks.losses import loss_function
+    from core.train.loop import make_optimizer, train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -149,10 +149,10 @@ def building(widths: dict[str, int], steps: int, threads: int) -> dict[str, floa
     import torch
     from torch.nn import functional as F
 
-    from core.dropout import recipe as recipe_named
-    from core.elastic import Elastic
-    from core.family import Family
-    from core.steps import make_optimizer, train_step
+    from core.elastic.family import Family
+    from core.elastic.module import Elastic
+    from core.elastic.recipes.registry import recipe as recipe_named
+    from core.train.loop import make_optimizer, train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ def _family_and_data(rows: int, hidden: int, layers: int, threads: int):
     import torch
 
     from core import models
-    from core.elastic import Elastic
+    from core.elastic.module import Elastic
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def _family_and_data(rows: int, hidden: int, layers: int, threads: int):
 def _compare(rows: int, hidden: int, layers: int, repeats: int, threads: int) -> dict:
     import torch
 
-    from core.evaluate import evaluate
+    from core.sweep.evaluator import evaluate
 
     family, scale, weights, x, y = _family_and_data(rows, hidden, layers, threads)
     widths = list(range(1, hidden + 1))
@@ -71,7 +71,7 @@ def _memory(rows: int, hidden: int, layers: int, threads: int) -> float:
 
     from core import models, sweep, train
     from core.data import from_arrays
-    from core.dropout import recipe
+    from core.elastic.recipes.registry import recipe
 
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)

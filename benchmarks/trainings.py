@@ -16,7 +16,7 @@ import dedicated
 import numpy as np
 from quality_task import Bench, timed
 
-from core.recipe import Recipe, decided
+from core.elastic.recipes.base import Recipe, decided
 
 
 @dataclass
@@ -104,7 +104,7 @@ def once(
 
 def _tried(train: Train, bench: Bench, recipe: Recipe, seed: int) -> Outcome:
     """What came of one candidate; one that diverges is the worst there is."""
-    from core.steps import Diverged
+    from core.train.loop import Diverged
 
     try:
         return train(bench, recipe, seed)
@@ -113,9 +113,9 @@ def _tried(train: Train, bench: Bench, recipe: Recipe, seed: int) -> Outcome:
 
 
 def through_core(bench: Bench, recipe: Recipe, seed: int, polish_epochs: int = 0) -> Outcome:
-    """A training by `core.train`, its widths judged by `core.sweep`; polished one by one if so wished."""
+    """A training by `core.train.training`, its widths judged by `core.sweep.sweep`; polished one by one if so wished."""
     from core import sweep, train
-    from core.polish import polish
+    from core.finetune.polish import polish
 
     family = bench.family(each_layer=recipe.independent)
     with tempfile.TemporaryDirectory() as folder:
@@ -146,9 +146,9 @@ def triangular(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
     """A plain training under a triangle of masks; the widths are its leading slices."""
     from peers.triangular import Triangular
 
-    from core.path import path_widths
-    from core.scale import Scale
-    from core.small import load
+    from core.elastic.scale import Scale
+    from core.elastic.size_grid import path_widths
+    from core.elastic.subnet import load
 
     full, family = bench.widths[-1], bench.plain
     stack: Any = bench.build(full, seed)

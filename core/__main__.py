@@ -11,7 +11,7 @@ import typer
 
 from core.cli import app
 from core.errors import UserError
-from core.report import printable
+from core.sweep.report import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

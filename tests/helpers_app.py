@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
-from app.made_file import respond
-from app.take_file import PATH
+from app.components.take_file import PATH
+from app.store.downloads import respond
 from app.words import GLUE, JOINER
 
 ROOT = Path(__file__).resolve().parents[1]

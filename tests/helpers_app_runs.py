@@ -14,7 +14,7 @@ PICTURE = (12, 20)  # height and width
 def trained(out: Path, data: Any, family: Any, **settings: Any) -> Path:
     """A swept run after a pass or a few over little data."""
     from core import sweep, train
-    from core.dropout import recipe
+    from core.elastic.recipes.registry import recipe
 
     how = recipe("stratified", **{"epochs": 1, "batch_size": 32, "lr": 0.02, **settings})
     run = train(family, data, out=out, recipe=how, progress=False)

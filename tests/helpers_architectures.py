@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from core import Family, LayoutError, Run, sweep, train
-from core.dropout import recipe
-from core.export import export
-from core.export_graph import run_onnx
-from core.layout import Layout
-from core.small import load
-from core.symmetry import TOLERANCE, Probe
+from core.elastic.discovery.symmetry import TOLERANCE, Probe
+from core.elastic.layout import Layout
+from core.elastic.recipes.registry import recipe
+from core.elastic.subnet import load
+from core.export.formats import export
+from core.export.program import run_onnx
 from tests.helpers_family import randomise
 
 N, CLASSES = 96, 3

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Response, WebSocket, expect
 
-from app.store import VARIABLE
+from app.store.cache import VARIABLE
 from app.words import GLUE
 from tests.helpers_app import ROOT
 

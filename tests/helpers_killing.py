@@ -54,7 +54,7 @@ def at_call(owner: Any, name: str, n: int, *, after: bool = False) -> None:
 
 def in_the_middle_of_a_write(n: int) -> None:
     """Die when the `n`-th file that this project opens to write has got half of its bytes."""
-    from core import files
+    from core.utils import files
 
     opened = []
 
@@ -151,9 +151,9 @@ def main(work: str, folder: str, seed: int, deaths: int) -> None:
     data = small_data(n=600 if work == "sweep" else 160)
 
     def work_once() -> None:
-        sys.modules["core.steps"].CHECKPOINT_SECONDS = 0.0  # type: ignore[attr-defined]
-        sys.modules["core.partial"].SAVE_SECONDS = 0.0  # type: ignore[attr-defined]
-        sys.modules["core.evaluate"].CHUNK_ROWS = 4  # type: ignore[attr-defined]
+        sys.modules["core.train.loop"].CHECKPOINT_SECONDS = 0.0  # type: ignore[attr-defined]
+        sys.modules["core.sweep.progress"].SAVE_SECONDS = 0.0  # type: ignore[attr-defined]
+        sys.modules["core.sweep.evaluator"].CHUNK_ROWS = 4  # type: ignore[attr-defined]
         if work == "train":
             train(small_family(dropout=True), data, resume=True, **{**settings, "recipe": LONG})
         elif work == "sweep":
@@ -161,7 +161,14 @@ def main(work: str, folder: str, seed: int, deaths: int) -> None:
         else:
             train(small_family(), data, seed=1, overwrite=True, **settings)
 
-    for slow in ("torch._dynamo", "pandas", "pyarrow.parquet", "core.elastic", "core.models", "core.symmetry"):
+    for slow in (
+        "torch._dynamo",
+        "pandas",
+        "pyarrow.parquet",
+        "core.elastic.module",
+        "core.models",
+        "core.elastic.discovery.symmetry",
+    ):
         importlib.import_module(slow)  # once, not in every life
     for life in range(deaths + 1):
         last = moment(work, draw, late=life >= 7)

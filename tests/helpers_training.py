@@ -10,8 +10,8 @@ import numpy as np
 
 from core import Family, Run, sweep, train
 from core.data import Dataset, from_arrays
-from core.dropout import recipe
-from core.recipe import Recipe
+from core.elastic.recipes.base import Recipe
+from core.elastic.recipes.registry import recipe
 
 SETTINGS = {"epochs": 3, "batch_size": 24, "lr": 0.02}
 RECIPES = {

@@ -88,7 +88,15 @@ def test_app_imports_no_torch_at_the_top(path):
 def test_importing_core_and_app_imports_no_torch():
     modules = [name_of(path) for path in CORE + APP if "torch" not in at_the_top(path)]
     modules.remove("app.main")  # Streamlit runs it; it imports only what is tried here
-    for needed in ("core", "core.runs", "core.report", "core.export", "core.bundle", "core.__main__", "app.download"):
+    for needed in (
+        "core",
+        "core.runs.run",
+        "core.sweep.report",
+        "core.export.formats",
+        "core.export.bundle",
+        "core.__main__",
+        "app.pick.download",
+    ):
         assert needed in modules
     answer = fresh(
         f"import sys, importlib\nfor m in {modules}: importlib.import_module(m)\nprint('torch' in sys.modules)"
@@ -123,10 +131,10 @@ def test_a_bundle_of_a_measured_size_is_made_and_read_again_without_torch():
     code = f"""
 import sys
 from core import Run
-from core.delivered import check
-from core.export import export
+from core.export.verify import check
+from core.export.formats import export
 from core.models import MODELS
-from core.store import RunStore
+from core.runs.store import RunStore
 kinds = {{run.record.family["name"]: run for run in RunStore({str(SAMPLE.parent)!r}).list() if isinstance(run, Run)}}
 assert set(kinds) == set(MODELS)
 for run in kinds.values():

@@ -13,10 +13,10 @@ import pytest
 from core import Run
 from core.__main__ import main
 from core.data import SOURCES
-from core.dropout import RECIPES
-from core.export import FORMATS
-from core.export_graph import run_onnx
-from core.runs import FILES
+from core.elastic.recipes.registry import RECIPES
+from core.export.formats import FORMATS
+from core.export.program import run_onnx
+from core.runs.run import FILES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from quality_task import Bench, timed
 if TYPE_CHECKING:
     from torch import nn
 
-    from core.recipe import Recipe
+    from core.elastic.recipes.base import Recipe
 
 
 def train(bench: Bench, recipe: Recipe, seed: int) -> tuple[nn.Module, float]:

@@ -1,4 +1,4 @@
-"""Methods that differ from ours in how they draw a width, as recipes for `core.train`. None of them scales a slice."""
+"""Methods that differ from ours in how they draw a width, as recipes for `core.train.training`. None of them scales a slice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from core.dropout import Sandwich
-from core.layout import Width
-from core.recipe import Cutoff, Cuts, Recipe
+from core.elastic.layout import Width
+from core.elastic.recipes.base import Cutoff, Cuts, Recipe
+from core.elastic.recipes.registry import Sandwich
 
 
 def at_share(share: float, widths: Mapping[str, Width]) -> Cutoff:

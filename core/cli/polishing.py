@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.cli.shared import Quiet, RunFolder, open_run
-from core.report import printable
+from core.sweep.report import printable
 
 if TYPE_CHECKING:
-    from core.runs import Run
+    from core.runs.run import Run
 
 WidthToPolish = Annotated[int, typer.Option(help="Units kept in each hidden layer.")]
 
@@ -32,7 +32,7 @@ def polish(
     Example:
       python -m core polish runs/digits --width 16 --epochs 3
     """
-    from core.polish import polish as polish_width
+    from core.finetune.polish import polish as polish_width
 
     opened = open_run(run)
     _say(opened, polish_width(opened, width, epochs, lr=lr, batch_size=batch_size, seed=seed, progress=not quiet))
@@ -47,14 +47,14 @@ def refit(run: RunFolder, width: WidthToPolish, quiet: Quiet = False) -> None:
     Example:
       python -m core refit runs/digits --width 16
     """
-    from core.refit import refit as refit_width
+    from core.finetune.refit import refit as refit_width
 
     opened = open_run(run)
     _say(opened, refit_width(opened, width, progress=not quiet))
 
 
 def _say(run: Run, row: dict[str, Any]) -> None:
-    from core.polished import sentence
+    from core.runs.polished import sentence
 
     typer.echo(sentence(run, row))
     typer.echo(printable(f"take it with: python -m core export {run.path} --width {row['width']} --polished --out ."))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RunError, UserError
-from core.files import check_file, first_line
+from core.utils.files import check_file, first_line
 
 if TYPE_CHECKING:
     from core.data import Dataset
-    from core.family import Family
+    from core.elastic.family import Family
 
 DOUBLE = 2  # weights may come as float64
 MORE_HEADER = 10**6  # bytes that a file's header may have beyond ours
@@ -41,7 +41,7 @@ def family_asked(
 
 def start_asked(start: Path | None, order: str | None, family: Family) -> dict[str, Any] | None:
     """The tensors in the file of `--start`, not yet held against the model. Raises UserError."""
-    from core.order import BY
+    from core.elastic.discovery.importance import BY
 
     if order is not None and order not in BY:
         raise UserError(f"features can't be ordered by {order!r}; choose --order {' or '.join(BY)}")

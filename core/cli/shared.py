@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from core.runs import Run
+    from core.runs.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/digits.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data's files; for solids, where they are made.")]
@@ -19,7 +19,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 def open_run(path: Path) -> Run:
     """The run that an argument names. Raises RunError."""
-    from core.runs import Run
+    from core.runs.run import Run
 
     return Run(path if path.name not in ("", "..") else path.resolve())  # `.` is a run with a name too
 

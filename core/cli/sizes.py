@@ -10,7 +10,7 @@ import typer
 
 from core.cli.shared import RunFolder, open_run
 from core.errors import UserError
-from core.report import printable
+from core.sweep.report import printable
 
 
 def show(
@@ -39,8 +39,8 @@ def show(
       python -m core show runs/digits --lose-at-most 0.01
       python -m core show runs/flower --at-least 25
     """
-    from core.polished import sentence
-    from core.report import reply, size_table
+    from core.runs.polished import sentence
+    from core.sweep.report import reply, size_table
 
     opened = open_run(run)
     metrics = opened.metrics()
@@ -71,8 +71,8 @@ def export(
       python -m core export runs/digits --width 16 --out small.zip
       python -m core export runs/digits --width 16 --format onnx --out small.onnx
     """
-    from core import files
-    from core.export import export as export_width
+    from core.export.formats import export as export_width
+    from core.utils import files
 
     opened = open_run(run)
     made = export_width(opened, width, format, polished=polished)
@@ -87,7 +87,7 @@ def export(
 
 def file_to_write(out: str, name: str) -> Path | None:
     """The file that `--out` means, as `cp` understands it; None for what is no file. Raises UserError."""
-    from core.runs import FILES, RECORD
+    from core.runs.run import FILES, RECORD
 
     path = Path(os.path.realpath(out))  # through a link, which stays one
     if path.is_dir() or out.endswith(("/", os.sep)):

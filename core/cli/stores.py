@@ -10,10 +10,10 @@ import typer
 from core.cli.shared import RunFolder, open_run
 from core.cli.sizes import file_to_write
 from core.errors import UserError
-from core.report import printable
+from core.sweep.report import printable
 
 if TYPE_CHECKING:
-    from core.store import RunStore
+    from core.runs.store import RunStore
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder that holds runs.")]
 NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its name in the store, if not the one it brings.")]
@@ -26,7 +26,7 @@ def list_runs(store: Store) -> None:
     Example:
       python -m core list runs
     """
-    from core.report import run_line
+    from core.sweep.report import run_line
 
     found = list(_store(store).list())
     for run in found:
@@ -50,8 +50,8 @@ def import_run(
       python -m core import ~/digits.zip runs
       python -m core import ~/other/digits runs --name digits-2
     """
-    from core.report import run_line
-    from core.run_zip import import_zip
+    from core.runs.archive_zip import import_zip
+    from core.sweep.report import run_line
 
     target = _store(store)
     if source.is_file():
@@ -74,8 +74,8 @@ def pack(
     Example:
       python -m core pack runs/digits --out digits.zip
     """
-    from core import files
-    from core.run_zip import pack as pack_run
+    from core.runs.archive_zip import pack as pack_run
+    from core.utils import files
 
     opened = open_run(run)
     target = file_to_write(out, f"{opened.id}.zip")
@@ -93,7 +93,7 @@ def rename(run: RunFolder, name: Annotated[str, typer.Argument(metavar="NAME", h
     Example:
       python -m core rename runs/digits first-try
     """
-    from core import archive as archives
+    from core.runs import archive as archives
 
     path = _known(run)
     archives.rename(_store(path.parent), path.name, name)
@@ -109,7 +109,7 @@ def archive(run: RunFolder) -> None:
     Example:
       python -m core archive runs/digits
     """
-    from core import archive as archives
+    from core.runs import archive as archives
 
     path = _known(run)
     name = archives.archive(_store(path.parent), path.name)
@@ -129,7 +129,7 @@ def restore(
       python -m core restore runs digits
       python -m core restore runs digits --name digits-old
     """
-    from core import archive as archives
+    from core.runs import archive as archives
 
     if run is not None:
         typer.echo(printable(f"{archives.restore(_store(store), run, name)} is back in {store}"))
@@ -145,8 +145,8 @@ def _known(path: Path) -> Path:
 
 def _store(folder: Path) -> RunStore:
     """The store in a folder. Raises UserError where the folder is a run."""
-    from core.runs import RECORD
-    from core.store import RunStore
+    from core.runs.run import RECORD
+    from core.runs.store import RunStore
 
     if (folder / RECORD).is_file():
         raise UserError(f"{folder} is a run, not a folder of runs; see it with: python -m core show {folder}")

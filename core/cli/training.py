@@ -11,10 +11,10 @@ from core.cli.settings import family_asked, refuse_what_cannot_fit, start_asked,
 from core.cli.shared import DataDir, Quiet, RunFolder, open_run, stop_says
 from core.cli.sizes import show
 from core.data import NAMES
-from core.dropout import RECIPES
+from core.elastic.recipes.registry import RECIPES
 from core.errors import UserError
 from core.models import MODELS
-from core.report import printable
+from core.sweep.report import printable
 
 
 def train(
@@ -75,10 +75,10 @@ def train(
     """
     from core import data as data_sets
     from core import models
-    from core.dropout import recipe as recipe_named
-    from core.runs import UNFINISHED
-    from core.sweep import sweep as sweep_run
-    from core.train import train as train_family
+    from core.elastic.recipes.registry import recipe as recipe_named
+    from core.runs.run import UNFINISHED
+    from core.sweep.sweep import sweep as sweep_run
+    from core.train.training import train as train_family
 
     dataset = data_sets.load(data, data_dir=data_dir)
     name = model or models.suited(dataset)
@@ -112,7 +112,7 @@ def sweep(
       python -m core sweep runs/digits
     """
     from core import data as data_sets
-    from core.sweep import sweep as sweep_run
+    from core.sweep.sweep import sweep as sweep_run
 
     opened = open_run(run)
     name = str(opened.record.data.get("name"))

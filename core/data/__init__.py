@@ -23,7 +23,7 @@ FASHION_LABELS = (
 
 
 def _digits(data_dir: Path | None) -> Dataset:
-    from core.data.sklearn_sets import digits
+    from core.data.sklearn_data import digits
 
     return digits()
 
@@ -54,7 +54,7 @@ def _mnist(data_dir: Path | None) -> Dataset:
 
 
 def _solids(data_dir: Path | None) -> Dataset:
-    from core.data.off import meshes_dataset
+    from core.data.meshes import meshes_dataset
     from core.data.solids import write_solids
 
     folder = (data_dir or cache_folder()) / f"solids-{SOLIDS['train']}-{SOLIDS['test']}"
@@ -71,7 +71,7 @@ def _solids(data_dir: Path | None) -> Dataset:
 
 
 def _modelnet(data_dir: Path | None) -> Dataset:
-    from core.data.off import meshes_dataset
+    from core.data.meshes import meshes_dataset
 
     if data_dir is None:
         raise UserError(
@@ -100,7 +100,7 @@ def _super_resolution(data_dir: Path | None) -> Dataset:
 
 
 def _diabetes(data_dir: Path | None) -> Dataset:
-    from core.data.sklearn_sets import diabetes
+    from core.data.sklearn_data import diabetes
 
     return diabetes()
 
@@ -140,7 +140,7 @@ def load(name: str, *, data_dir: Path | str | None = None, data_home: str | None
     where OpenML's tables are kept, by default where scikit-learn keeps them.
     """
     if name.startswith("openml:"):
-        from core.data.sklearn_sets import openml
+        from core.data.sklearn_data import openml
 
         return openml(name.removeprefix("openml:"), data_home)
     if name.startswith("modelnet:"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.data.dataset import Dataset, InputFormat, Split
 from core.errors import UserError
-from core.tasks import task as task_named
+from core.tasks.registry import task as task_named
 
 MOST_CLASSES = 1000
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
-from core.tasks import task
+from core.tasks.registry import task
 
 PARTS = ("train", "validation", "test")
 KINDS = ("image", "table", "array", "points")

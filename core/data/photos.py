@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data.dataset import Dataset, InputFormat, Split
+from core.elastic.layout import whole_number
 from core.errors import UserError
-from core.layout import whole_number
 
 PHOTOS = ("china.jpg", "flower.jpg")
 LARGEST_SCALE = 4.0
@@ -45,7 +45,7 @@ class Picture:
 class SuperResolution:
     """Queries of pixels that a smaller picture lacks.
 
-    `x` (n, 3 * patch * patch + 4) float32 is what `core.models.liif` takes, `y` (n, 3) float32 the true colour in
+    `x` (n, 3 * patch * patch + 4) float32 is what `core.models.liif.net` takes, `y` (n, 3) float32 the true colour in
     [0, 1]. The test part is all of a picture of `height` x `width` pixels in row order, made `scale` times larger;
     `patch` low-resolution pixels a side are seen.
     """

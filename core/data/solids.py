@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from core import files
-from core.data.off import Mesh
+from core.data.meshes import Mesh
+from core.elastic.layout import whole_number
 from core.errors import UserError
-from core.layout import whole_number
+from core.utils import files
 
 ROUGH = 0.01  # deviation of a vertex, where the solid's longest side is 1
 MOST_MESHES = 10_000  # of a class, in each part

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.dropout import RECIPES
+from core.elastic.recipes.registry import RECIPES
 from core.errors import UserError
-from core.models import families as f
+from core.models import base as f
 
 if TYPE_CHECKING:
     from torch import nn
 
     from core.data.dataset import Dataset
-    from core.family import Family
+    from core.elastic.family import Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,33 +42,33 @@ class Model:
 
 MODELS: dict[str, Model] = {
     "mlp": Model(
-        family=f.mlp_family, module="core.models.mlp", call=f.mlp_call, fit=f.mlp_fit,
+        family=f.mlp_family, module="core.models.mlp.net", call=f.mlp_call, fit=f.mlp_fit,
         meaning="a stack of linear layers, for any data",
     ),
     "convnet": Model(
-        family=f.convnet_family, module="core.models.convnet", call=f.convnet_call, fit=f.picture_fit,
+        family=f.convnet_family, module="core.models.convnet.net", call=f.convnet_call, fit=f.picture_fit,
         meaning="a residual convolutional net, for pictures", width="channels",
         # its full size has few channels, of which an eighth would leave no band but of one
         recipe={"lr": 3e-2, "epochs": 6, "own_below": 0.25},
     ),
     "vit": Model(
-        family=f.vit_family, module="core.models.vit", call=f.vit_call, fit=f.picture_fit,
+        family=f.vit_family, module="core.models.vit.net", call=f.vit_call, fit=f.picture_fit,
         meaning="a vision transformer, for pictures", recipe={"lr": 5e-3, "epochs": 20},
     ),
     "pointnet": Model(
-        family=f.pointnet_family, module="core.models.pointnet", call=f.pointnet_call, fit=f.pointnet_fit,
+        family=f.pointnet_family, module="core.models.pointnet.net", call=f.pointnet_call, fit=f.pointnet_fit,
         meaning="PointNet, for clouds of points",
         # a quarter of its small batches would be too few rows to normalise by
         recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False, "widest_share": 0.6,
                 "single": False},
     ),
     "coordinates": Model(
-        family=f.coordinates_family, module="core.models.coordinates", call=f.coordinates_call, fit=f.coordinates_fit,
+        family=f.coordinates_family, module="core.models.coordinates.net", call=f.coordinates_call, fit=f.coordinates_fit,
         meaning="a coordinate network, for one picture",
         recipe={"weight_decay": 0.0, "epochs": 60, "widest_share": 0.6},
     ),
     "liif": Model(
-        family=f.liif_family, module="core.models.liif", call=f.liif_call, fit=f.liif_fit,
+        family=f.liif_family, module="core.models.liif.net", call=f.liif_call, fit=f.liif_fit,
         meaning="a local implicit image function, for super-resolution",
         # from 8 features up small sizes lose 0.9 dB where they share a band with those below, which learn little
         recipe={"weight_decay": 0.0, "lr": 2e-3, "single": False},

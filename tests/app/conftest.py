@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import VARIABLE
+from app.store.cache import VARIABLE
 from tests.helpers_app import DIGITS, copy_run
 from tests.helpers_app_runs import batch_norm_family, classes_run, numbers_run, picture_run
 

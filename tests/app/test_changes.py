@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app import changes, changes_charts
-from app.answers import Answers
-from app.changes import Pair
-from core.runs import Run
-from core.tasks import CLASSIFICATION
+from app.pick.changes import charts as changes_charts
+from app.pick.changes import compute
+from app.pick.changes.compute import Pair
+from app.store.predictions import Answers
+from core.runs.run import Run
+from core.tasks.registry import CLASSIFICATION
 from tests.helpers_app import edit_record, open_page, texts, unfolded, well
 
 Place = Callable[..., Path]
@@ -46,7 +47,7 @@ def pairs(draw: st.DrawFn) -> Pair:
 @given(pairs())
 @settings(deadline=None, max_examples=40)
 def test_labels_add_up_to_the_whole(found: Pair) -> None:
-    part = changes.by_label(found)
+    part = compute.by_label(found)
     assert int(part.n.sum()) == len(found.here.targets)
     assert int(part.lost.sum()) == int(found.lost.sum())
     assert int(part.gained.sum()) == int(found.gained.sum())
@@ -59,7 +60,7 @@ def test_labels_add_up_to_the_whole(found: Pair) -> None:
         mine = found.here.targets == kind
         assert change == pytest.approx(found.here.scores[mine].mean() - found.full.scores[mine].mean())
     go.Figure(changes_charts.label_changes(part, dark=True))
-    assert len(changes.label_table(part)) == len(part.names)
+    assert len(compute.label_table(part)) == len(part.names)
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 5000))
@@ -67,20 +68,20 @@ def test_the_paired_interval(lost: int, gained: int, same: int) -> None:
     n = lost + gained + same
     if not n:
         return
-    low, high = (float(v) for v in changes.paired_interval(np.array(lost), np.array(gained), np.array(n)))
+    low, high = (float(v) for v in compute.paired_interval(np.array(lost), np.array(gained), np.array(n)))
     assert -1 <= low < high <= 1
     assert low - 1e-12 <= (gained - lost) / n <= high + 1e-12
-    back, forth = (float(v) for v in changes.paired_interval(np.array(gained), np.array(lost), np.array(n)))
+    back, forth = (float(v) for v in compute.paired_interval(np.array(gained), np.array(lost), np.array(n)))
     assert (low, high) == pytest.approx((-forth, -back)), "the other way round is the mirror image"
     wide = high - low
-    low, high = (float(v) for v in changes.paired_interval(np.array(4 * lost), np.array(4 * gained), np.array(4 * n)))
+    low, high = (float(v) for v in compute.paired_interval(np.array(4 * lost), np.array(4 * gained), np.array(4 * n)))
     assert high - low < wide, "more examples make it surer"
 
 
 @pytest.mark.parametrize(("n", "lost", "gained"), [(30, 0.15, 0.05), (100, 0.08, 0.02), (1000, 0.05, 0.05)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(n: int, lost: float, gained: float) -> None:
     drawn = np.random.default_rng(0).multinomial(n, [lost, gained, 1 - lost - gained], size=20_000)
-    low, high = changes.paired_interval(drawn[:, 0], drawn[:, 1], np.full(len(drawn), n))
+    low, high = compute.paired_interval(drawn[:, 0], drawn[:, 1], np.full(len(drawn), n))
     held = ((low <= gained - lost) & (gained - lost <= high)).mean()
     assert 0.94 < held < 0.98
 
@@ -92,21 +93,21 @@ def test_mix_ups_are_the_confusions_of_both_sizes(found: Pair) -> None:
     here, full = (np.zeros((count, count), int) for _ in range(2))
     for matrix, side in ((here, found.here), (full, found.full)):
         np.add.at(matrix, (side.targets, side.predicted), 1)
-    part = changes.mix_ups(found)
+    part = compute.mix_ups(found)
     for true, said, mine, theirs in zip(part.true, part.said, part.here, part.full, strict=True):
         assert true != said
         assert (mine, theirs) == (here[true, said], full[true, said])
     assert part.here.sum() == (~found.here.scores).sum()
     assert part.full.sum() == (~found.full.scores).sum()
     assert (np.diff(part.change) <= 0).all()
-    assert len(changes.mix_up_table(part, LABELS)) == len(part.here)
+    assert len(compute.mix_up_table(part, LABELS)) == len(part.here)
     figure = changes_charts.change_map(found, dark=False)
     go.Figure(figure)
     (chart,), kinds = figure["data"], changes_charts.squares(found)
     for i, true in enumerate(kinds):
         for j, said in enumerate(kinds):
             change = int(here[true, said] - full[true, said])
-            assert chart["text"][i][j] == (changes.signed(change) if change else "")
+            assert chart["text"][i][j] == (compute.signed(change) if change else "")
             worse = -change if i == j else change
             assert np.sign(chart["z"][i][j]) == np.sign(worse), "orange is worse, also on the line of right answers"
 
@@ -120,11 +121,11 @@ def test_many_labels_are_cut_to_those_that_change_and_no_table_of_all_pairs_is_m
     found = Pair(
         here=answers(targets.tolist(), said.tolist(), labels), full=answers(targets.tolist(), targets.tolist(), labels)
     )
-    part = changes.mix_ups(found)
+    part = compute.mix_ups(found)
     assert part.here.sum() == (said != targets).sum()
     assert len(changes_charts.squares(found)) == changes_charts.MOST_SQUARES
-    assert len(changes_charts.label_changes(changes.by_label(found), dark=True)["data"][0]["x"]) == 20
-    assert len(changes.mix_up_table(part, labels)) <= changes.MOST_ROWS
+    assert len(changes_charts.label_changes(compute.by_label(found), dark=True)["data"][0]["x"]) == 20
+    assert len(compute.mix_up_table(part, labels)) <= compute.MOST_ROWS
 
 
 def opened(run: str, width: int, tab: str | None = None) -> AppTest:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import charts
-from app.scales import log_ticks, view
-from core.tasks import ACCURACY, wilson_interval
+from app.charts import curves as charts_curves
+from app.charts.axes import log_ticks, view
+from core.tasks.registry import ACCURACY, wilson_interval
 from tests.helpers_app import SAMPLES, metrics_of
 
 SAMPLE_RUNS = ("digits-paper", "digits-stratified", "fashion-paper", "fashion-stratified")
@@ -48,16 +48,16 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 @settings(deadline=None, max_examples=60)
 def test_every_curve_is_valid_and_has_a_place_for_each_size(table: pd.DataFrame, data: st.DataObject) -> None:
     quick = tuple(data.draw(st.lists(st.sampled_from(table["width"].tolist()), max_size=3)))
-    limits = charts.Limits(
+    limits = charts_curves.Limits(
         max_bytes=data.draw(st.none() | st.floats(1, 1e5)),
         at_least=data.draw(st.none() | st.floats(0, 1)),
         quick=quick,
     )
     dark, whole = data.draw(st.booleans()), data.draw(st.booleans())
-    figure = charts.size_curve(table, ACCURACY, limits, dark, whole=whole)
+    figure = charts_curves.size_curve(table, ACCURACY, limits, dark, whole=whole)
     go.Figure(figure)  # raises for anything that Plotly does not know
     (low, high), (left, right) = figure["layout"]["yaxis"]["range"], figure["layout"]["xaxis"]["range"]
-    places = charts.places(table, ACCURACY, whole=whole)
+    places = charts_curves.places(table, ACCURACY, whole=whole)
     assert len(places) == len(table)
     for at, params, value in zip(places, table["params"], 100 * table["accuracy"], strict=True):
         assert left + at.x * (right - left) == pytest.approx(math.log10(params), abs=1e-3)
@@ -74,7 +74,7 @@ def test_every_curve_is_valid_and_has_a_place_for_each_size(table: pd.DataFrame,
 @given(tables(), st.data())
 @settings(deadline=None, max_examples=60)
 def test_no_size_is_left_out_without_a_mark(table: pd.DataFrame, data: st.DataObject) -> None:
-    figure = charts.size_curve(table, ACCURACY, charts.Limits(), dark=False)
+    figure = charts_curves.size_curve(table, ACCURACY, charts_curves.Limits(), dark=False)
     low, high = figure["layout"]["yaxis"]["range"]
     every = next(trace for trace in figure["data"] if trace["name"] == "every size")
     marks = [trace for trace in figure["data"] if trace["name"] == "below this view"]
@@ -108,7 +108,7 @@ def test_where_less_is_better_the_bad_end_is_above() -> None:
     up, down = view([table], ACCURACY, [128]), view([flipped], error, [128])
     assert up.outside == down.outside
     assert (down.low, down.high) == pytest.approx((100 - up.high, 100 - up.low))
-    figure = charts.size_curve(flipped, error, charts.Limits(at_least=0.1), dark=False)
+    figure = charts_curves.size_curve(flipped, error, charts_curves.Limits(at_least=0.1), dark=False)
     go.Figure(figure)
     assert any(trace["name"] == "above this view" for trace in figure["data"]) == up.cropped
     rect = next(shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")
@@ -120,7 +120,7 @@ def test_where_less_is_better_the_bad_end_is_above() -> None:
 def test_every_comparison_is_valid(runs: list[pd.DataFrame], against: str, dark: bool, data: st.DataObject) -> None:
     picked = [data.draw(st.none() | st.sampled_from(table["width"].tolist())) for table in runs]
     names = [(f"run {k}", table) for k, table in enumerate(runs)]
-    figure = charts.comparison(names, ACCURACY, picked, against, dark, whole=data.draw(st.booleans()))
+    figure = charts_curves.comparison(names, ACCURACY, picked, against, dark, whole=data.draw(st.booleans()))
     go.Figure(figure)
     curves = [trace for trace in figure["data"] if trace["mode"] == "lines" and "fill" not in trace]
     assert [trace["name"] for trace in curves] == [name for name, _ in names]
@@ -136,7 +136,7 @@ def test_every_comparison_is_valid(runs: list[pd.DataFrame], against: str, dark:
 @given(st.text(max_size=120))
 @settings(deadline=None)
 def test_names_are_text_to_plotly(name: str) -> None:
-    shown = charts.plain(name)
+    shown = charts_curves.plain(name)
     assert not set("<>{$") & set(shown)
     assert len(html.unescape(shown)) <= 40
     shown.encode()
@@ -163,6 +163,6 @@ def test_lines_have_contrast_with_their_background(dark: bool) -> None:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    for colour in charts.palette(dark):
+    for colour in charts_curves.palette(dark):
         light, deep = sorted((luminance(colour), luminance(background)), reverse=True)
         assert (light + 0.05) / (deep + 0.05) >= 3, colour

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import answers, changes_charts, charts, compare_charts, per_class
-from app import chart_looks as looks
-from app.changes import Pair
-from core.runs import Run
-from core.tasks import ACCURACY
+from app.charts import curves
+from app.charts import style as looks
+from app.compare import charts as compare_charts
+from app.compare import per_class
+from app.pick.changes import charts as changes_charts
+from app.pick.changes.compute import Pair
+from app.store import predictions
+from core.runs.run import Run
+from core.tasks.registry import ACCURACY
 from tests.helpers_app import DIGITS, SAMPLES, metrics_of
 
 # Linear RGB as it is seen without one kind of cone (Machado, Oliveira and Fernandes, 2009, severity 1).
@@ -135,15 +139,15 @@ def without_colour(trace: dict[str, Any]) -> tuple[Any, ...]:
 def figures(dark: bool) -> dict[str, looks.Figure]:
     runs = [Run(SAMPLES / name) for name in DIGITS]
     tables = [metrics_of(SAMPLES / name) for name in DIGITS]
-    said = [found for run in (*runs, *runs) if (found := answers.answers(run, 9))]
+    said = [found for run in (*runs, *runs) if (found := predictions.answers(run, 9))]
     by_class = per_class.by_class(said)
     assert by_class is not None
-    limits = charts.Limits(max_bytes=9000, at_least=0.9, quick=(3, 9))
+    limits = curves.Limits(max_bytes=9000, at_least=0.9, quick=(3, 9))
     four = [(f"run {k}", tables[k % 2]) for k in range(4)]
     best = tables[0].assign(run=[f"run {k % 6}" for k in range(len(tables[0]))])
     return {
-        "one run": charts.size_curve(tables[0], ACCURACY, limits, dark),
-        "four runs": charts.comparison(four, ACCURACY, [9, 9, 9, 9], "bytes", dark),
+        "one run": curves.size_curve(tables[0], ACCURACY, limits, dark),
+        "four runs": curves.comparison(four, ACCURACY, [9, 9, 9, 9], "bytes", dark),
         "label by label": compare_charts.label_by_label(by_class, dark),
         "best of all": compare_charts.best_of_all(best, ACCURACY, 9e3, dark),
     }
@@ -161,7 +165,7 @@ def test_every_line_of_a_chart_is_known_without_colour(dark: bool) -> None:
 
 @BOTH
 def test_changes_are_known_without_colour(dark: bool) -> None:
-    here, full = (answers.answers(Run(SAMPLES / DIGITS[0]), width) for width in (4, 128))
+    here, full = (predictions.answers(Run(SAMPLES / DIGITS[0]), width) for width in (4, 128))
     assert here
     assert full
     found = Pair(here=here, full=full)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.runs import Run
-from core.tasks import ACCURACY, paired_test
+from core.runs.run import Run
+from core.tasks.registry import ACCURACY, paired_test
 from tests.helpers_app import (
     copy_run,
     edit_metrics,

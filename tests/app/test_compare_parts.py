@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import agreement, answers, per_class, store_frontier
-from core.runs import Run
-from core.tasks import ACCURACY, wilson_interval
+from app.compare import agreement, frontier, per_class
+from app.store import predictions as store_predictions
+from core.runs.run import Run
+from core.tasks.registry import ACCURACY, wilson_interval
 from tests.helpers_app import copy_run, edit_metrics, edit_record, metrics_of, open_page, texts, well
 
 PAIR = ("digits-paper", "digits-stratified")
@@ -42,7 +43,7 @@ def test_what_is_closed_computes_nothing(digits: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(per_class, "by_class", forbidden)
     monkeypatch.setattr(agreement, "agreements", forbidden)
-    monkeypatch.setattr(store_frontier, "field", forbidden)
+    monkeypatch.setattr(frontier, "field", forbidden)
     at = opened("")
     assert len(at.get("plotly_chart")) == 1
     assert "open" not in at.query_params
@@ -78,7 +79,9 @@ def test_the_farthest_of_many_labels_is_not_taken_for_sure(digits: Path) -> None
         for _ in range(2):
             right = rng.random(len(targets)) < 0.8
             pair.append(
-                answers.Answers(run=run, width=1, predicted=np.where(right, targets, -1), targets=targets, scores=right)
+                store_predictions.Answers(
+                    run=run, width=1, predicted=np.where(right, targets, -1), targets=targets, scores=right
+                )
             )
         found = per_class.by_class(pair)
         assert found is not None
@@ -87,7 +90,7 @@ def test_the_farthest_of_many_labels_is_not_taken_for_sure(digits: Path) -> None
     right = np.ones(len(targets), bool)
     wrong = right & (targets != 3)
     made = [
-        answers.Answers(run=run, width=1, predicted=np.where(s, targets, -1), targets=targets, scores=s)
+        store_predictions.Answers(run=run, width=1, predicted=np.where(s, targets, -1), targets=targets, scores=s)
         for s in (right, wrong)
     ]
     found = per_class.by_class(made)
@@ -178,18 +181,18 @@ def test_only_comparable_runs_are_looked_through_and_damaged_ones_are_said(
 def test_many_runs_are_read_a_part_at_a_time_and_once(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_run(digits, PAIR[0], "third")
     runs = [Run(path) for path in sorted(digits.iterdir())]
-    found = store_frontier.field(runs, runs[0], seconds=-1.0)
+    found = frontier.field(runs, runs[0], seconds=-1.0)
     assert (found.unread, len(found.runs)) == (3, 0)
-    assert store_frontier.field(runs, runs[0]).unread == 0
-    again = store_frontier.field(runs, runs[0], seconds=-1.0)
+    assert frontier.field(runs, runs[0]).unread == 0
+    again = frontier.field(runs, runs[0], seconds=-1.0)
     assert (again.unread, len(again.runs)) == (0, 3), "what was read once is not read again"
-    looks, whole = [], store_frontier.field
+    looks, whole = [], frontier.field
 
-    def slow(runs: list[Run], like: Run) -> store_frontier.Field:
+    def slow(runs: list[Run], like: Run) -> frontier.Field:
         looks.append(len(looks))
         return whole(runs, like) if len(looks) > 2 else whole(runs, like, seconds=-1.0)
 
-    monkeypatch.setattr(store_frontier, "field", slow)
+    monkeypatch.setattr(frontier, "field", slow)
     at = opened("all")
     assert "the best of 3 runs" in texts(at)
     assert len(looks) == 3, "the page reads on until all are read"
@@ -197,7 +200,7 @@ def test_many_runs_are_read_a_part_at_a_time_and_once(digits: Path, monkeypatch:
 
 def test_the_best_never_gets_worse_with_size(digits: Path) -> None:
     runs = [Run(path) for path in sorted(digits.iterdir())]
-    best = store_frontier.field(runs, runs[0]).best(ACCURACY)
+    best = frontier.field(runs, runs[0]).best(ACCURACY)
     assert best["bytes"].is_monotonic_increasing
     assert best["validation_accuracy"].is_monotonic_increasing
     for row in best.to_dict("records"):

@@ -18,14 +18,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
-from app import download, made_file, server
-from app.made_file import SAID
+from app import server
+from app.pick import download
+from app.store import downloads
+from app.store.downloads import SAID
 from app.words import GLUE, JOINER
-from core.delivered import check
 from core.errors import RunError, UserError
-from core.export import FORMATS, export, size_before
-from core.report import kilobytes
-from core.runs import Run
+from core.export.formats import FORMATS, export, size_before
+from core.export.verify import check
+from core.runs.run import Run
+from core.sweep.report import kilobytes
 from tests.helpers_app import ask_for_file, button, handed_over, link, open_page, slider, texts, well
 
 
@@ -73,7 +75,7 @@ def test_a_failure_is_said_in_plain_words(
 
     address = button(weights(run="digits-paper"))["address"]
     with monkeypatch.context() as patch:
-        patch.setattr(made_file, "export", fail)
+        patch.setattr(downloads, "export", fail)
         answer = ask_for_file(address)
     assert answer.status_code == status
     assert said in json.loads(bytes(answer.body))["problem"]
@@ -117,25 +119,25 @@ def test_an_address_without_anything_in_it(digits: Path) -> None:
 def test_only_so_many_files_are_made_at_once(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     making: list[int] = []
     most: list[int] = []
-    meet = threading.Barrier(made_file.AT_ONCE)
+    meet = threading.Barrier(downloads.AT_ONCE)
 
-    def slowly(query: object) -> made_file.Made:
+    def slowly(query: object) -> downloads.Made:
         making.append(1)
         most.append(len(making))
         meet.wait(30)  # so many do come together
         making.pop()
         raise RunError("made up")
 
-    monkeypatch.setattr(made_file, "asked_for", slowly)
+    monkeypatch.setattr(downloads, "asked_for", slowly)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
 
     async def crowd() -> list[int]:
-        answers = await asyncio.gather(*(made_file.respond(Request(scope)) for _ in range(12)))
+        answers = await asyncio.gather(*(downloads.respond(Request(scope)) for _ in range(12)))
         return [answer.status_code for answer in answers]
 
-    monkeypatch.setattr(made_file, "_TURNS", asyncio.Semaphore(made_file.AT_ONCE))
+    monkeypatch.setattr(downloads, "_TURNS", asyncio.Semaphore(downloads.AT_ONCE))
     assert asyncio.run(crowd()) == [422] * 12
-    assert max(most) == made_file.AT_ONCE
+    assert max(most) == downloads.AT_ONCE
 
 
 def test_the_route_lies_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +149,7 @@ def test_the_route_lies_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("format", ["onnx", "bundle", "pt2"])
 def test_a_program_is_run_again_on_stored_examples(digits: Path, format: str) -> None:
     run = Run(digits / "digits-stratified")
-    said = made_file.made(run, 9, format).said
+    said = downloads.made(run, 9, format).said
     assert f"its answers on {len(run.examples()['x'])} stored examples are those that were measured" in said
     assert ("numbers are those of the trained network" in said) == (format == "bundle")
 

@@ -19,9 +19,9 @@ from PIL import Image
 from safetensors.numpy import load, load_file, save_file
 from streamlit.testing.v1 import AppTest
 
-from app import pictures
-from core.runs import Run
-from core.tasks import CLASSIFICATION, REGRESSION
+from app.charts import images
+from core.runs.run import Run
+from core.tasks.registry import CLASSIFICATION, REGRESSION
 from tests.helpers_app import edit_record, handed_over, live_parts, metrics_of, open_page, slider, texts, well
 from tests.helpers_app_runs import PICTURE
 
@@ -146,10 +146,10 @@ def test_sizes_of_batch_statistics_can_all_be_taken(place: Place) -> None:
 @settings(deadline=None)
 def test_examples_of_every_label_come_before_a_second_of_one(y: list[int], count: int) -> None:
     labels = np.array(y)
-    rows = pictures.spread(CLASSIFICATION, labels, count)
+    rows = images.spread(CLASSIFICATION, labels, count)
     assert len(set(rows.tolist())) == len(rows) == min(count, len(y))
     assert len(set(labels[rows])) == min(count, len(set(y)))
-    rows = pictures.spread(REGRESSION, labels[:, None].astype(np.float32), count)
+    rows = images.spread(REGRESSION, labels[:, None].astype(np.float32), count)
     assert len(set(rows.tolist())) == len(rows) == min(count, len(y))
 
 
@@ -157,7 +157,7 @@ def test_examples_of_every_label_come_before_a_second_of_one(y: list[int], count
 @settings(deadline=None, max_examples=40)
 def test_a_picture_survives_its_address(height: int, width: int, colours: int, longest: int) -> None:
     values = np.random.default_rng(height * width).random((height, width, colours))
-    found = pixels(pictures.data_uri(values, longest))
+    found = pixels(images.data_uri(values, longest))
     step = -(-max(height, width) // longest)
     assert max(found.shape[:2]) <= longest
     wanted = np.round(255 * values[::step, ::step])
@@ -168,29 +168,29 @@ def test_a_picture_survives_its_address(height: int, width: int, colours: int, l
 @pytest.mark.parametrize(("low", "high"), [(None, None), (0.0, 255.0)])
 def test_channels_may_come_first_or_last(shape: tuple[int, ...], low: float | None, high: float | None) -> None:
     x = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
-    found = pictures.as_images(x, low, high)
+    found = images.as_images(x, low, high)
     assert found is not None
     assert found.shape == (4, 5, 6, 3 if 3 in shape else 1)
     assert 0 <= found.min() <= found.max() <= 1
-    assert pictures.as_images(x.reshape(4, -1), low, high) is None
+    assert images.as_images(x.reshape(4, -1), low, high) is None
 
 
 @pytest.mark.parametrize("said", [None, "12x20", [12], [12, 21], [-12, -20], [True, 240], [12.0, 20], [[12], 20]])
 def test_a_record_that_tells_no_picture(kinds: Callable[[str], Path], said: object) -> None:
     record = Run(kinds("picture")).record
-    assert pictures.picture_shape(record, 240) == PICTURE
+    assert images.picture_shape(record, 240) == PICTURE
     record.data["picture"] = said
-    assert pictures.picture_shape(record, 240) is None
+    assert images.picture_shape(record, 240) is None
 
 
 @given(st.text(max_size=80))
 @settings(deadline=None, max_examples=50)
 def test_labels_are_text_wherever_they_stand(label: str) -> None:
-    answers = pictures.said(CLASSIFICATION, (label, "b"), np.array([0, 1, 0]), np.array([0, 0, 1]))
+    answers = images.said(CLASSIFICATION, (label, "b"), np.array([0, 1, 0]), np.array([0, 0, 1]))
     assert [answer.right for answer in answers] == [True, False, False]
-    body = pictures.cards(["data:,"] * 3, answers)
+    body = images.cards(["data:,"] * 3, answers)
     bare = re.sub(r'</?(div|figure|figcaption|b|br)( class="[a-z ]+")?>|<img src="data:," alt="[^"<>]*">', "", body)
     assert not set("<>") & set(bare)
-    chart = pictures.clouds(np.zeros((3, 5, 3), np.float32), answers, dark=True)
+    chart = images.clouds(np.zeros((3, 5, 3), np.float32), answers, dark=True)
     go.Figure(chart)
     assert all(set(re.findall("<[^>]*>", n["text"])) == {"<br>"} for n in chart["layout"]["annotations"])

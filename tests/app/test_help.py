@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from app import answer_box, help_figure, help_words, pick
-from app import help as help_page
+from app.help import figure as help_figure
+from app.help import page as help_page
+from app.help import text as help_text
+from app.pick import answer
+from app.pick import page as pick_page
 from core.__main__ import main
-from core.export import FORMATS
-from core.tasks import TASKS
+from core.export.formats import FORMATS
+from core.tasks.registry import TASKS
 from tests.helpers_app import go, open_page, texts, well
 
 ROOT = Path(help_page.__file__).parent
@@ -27,7 +30,7 @@ def test_help_is_there_without_any_run(store: Path) -> None:
         assert f"{metric.label}: {metric.meaning}" in said
     for file in FORMATS.values():
         assert f"{file.label}: {file.meaning}" in said
-    for lines in (*help_words.CAN_DO.values(), help_words.MEASURED, help_words.LIMITS):
+    for lines in (*help_text.CAN_DO.values(), help_text.MEASURED, help_text.LIMITS):
         for line in lines:
             assert line.replace("**", "") in said
     assert [link.proto.label for link in at.get("page_link")] == ["Pick a size", "Compare runs", "My runs"]
@@ -55,8 +58,8 @@ def test_all_there_is_can_be_looked_up(thing: str, store: Path) -> None:
 
 
 def test_the_command_that_is_named_is_there(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command, _, *options = help_words.TRAIN_ON_COMMAND
-    assert shlex.join(help_words.TRAIN_ON_COMMAND) in texts(open_page("help"))
+    command, _, *options = help_text.TRAIN_ON_COMMAND
+    assert shlex.join(help_text.TRAIN_ON_COMMAND) in texts(open_page("help"))
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(option in shown for option in options if option.startswith("--"))
@@ -68,17 +71,17 @@ def test_a_visit_to_help_loses_nothing(digits: Path) -> None:
     assert "Your choice: 9 units" in texts(at)
 
 
-@pytest.mark.parametrize("word", [word for words in help_words.WORDS for word in words.split(", ")])
+@pytest.mark.parametrize("word", [word for words in help_text.WORDS for word in words.split(", ")])
 def test_words_are_those_that_the_pages_use(word: str) -> None:
     used = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("*.py") if not path.name.startswith("help"))
     assert re.search(re.escape(word), used, re.IGNORECASE), "a word that no page uses needs no explanation"
 
 
 def test_badges_and_presets_are_explained() -> None:
-    explained = ", ".join(help_words.WORDS)
-    for word in [word for word, *_ in answer_box.BADGES.values()] + list(answer_box.MISSED.values()):
+    explained = ", ".join(help_text.WORDS)
+    for word in [word for word, *_ in answer.BADGES.values()] + list(answer.MISSED.values()):
         assert word in explained
-    source = Path(pick.__file__).read_text(encoding="utf-8")
+    source = Path(pick_page.__file__).read_text(encoding="utf-8")
     for preset in ("Recommended", "Smallest that does the job", "Full size"):
         assert preset in source
         assert preset in explained

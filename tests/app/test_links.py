@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import links
+from app import url_state
 from tests.helpers_app import copy_run, figure, go, open_page, slider, texts, well
 from tests.helpers_app import link as link_of
 
@@ -144,7 +144,7 @@ def test_a_broken_part_of_a_link_is_said(digits: Path, query: dict[str, str], sa
 @given(st.text(max_size=12) | NUMBERS, st.integers(0, 50), st.integers(0, 50))
 @settings(deadline=None)
 def test_numbers_in_links_are_in_range_or_nothing(text: str, low: int, more: int) -> None:
-    whole, number = links.whole(text, low, low + more), links.number(text, low, low + more)
+    whole, number = url_state.whole(text, low, low + more), url_state.number(text, low, low + more)
     assert whole is None or (low <= whole <= low + more and int(text) == whole)
     assert number is None or low <= number <= low + more
     assert whole is None or number == whole

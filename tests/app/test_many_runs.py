@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import runs_table
-from app.summary import READY, Summary
+from app.my_runs import table as my_runs_table
+from app.store.summary import READY, Summary
 from tests.helpers_app import edit_record, open_page, well
 
 
@@ -17,16 +17,16 @@ from tests.helpers_app import edit_record, open_page, well
 def test_names_to_choose_from_are_few_and_hold_the_chosen_one(numbers: list[int], data: st.DataObject) -> None:
     runs = [Summary(id=f"run-{number}", state=READY) for number in numbers]
     chosen = data.draw(st.none() | st.sampled_from([run.id for run in runs])) if runs else None
-    names = runs_table.named(runs, chosen)
-    assert len(names) <= runs_table.MOST_NAMES + 1
+    names = my_runs_table.named(runs, chosen)
+    assert len(names) <= my_runs_table.MOST_NAMES + 1
     assert len(set(names)) == len(names)
     assert names == sorted(names, key=str.casefold)
     assert chosen is None or chosen in names
-    assert len(runs) > runs_table.MOST_NAMES or set(names) == {run.id for run in runs}
+    assert len(runs) > my_runs_table.MOST_NAMES or set(names) == {run.id for run in runs}
 
 
 def test_compare_lists_the_newest_runs_and_those_that_are_chosen(digits: Path) -> None:
-    sample, count = digits / "digits-paper", runs_table.MOST_NAMES + 5
+    sample, count = digits / "digits-paper", my_runs_table.MOST_NAMES + 5
     for k in range(count):
         old = digits / f"old-{k:03}"
         old.mkdir()
@@ -38,7 +38,7 @@ def test_compare_lists_the_newest_runs_and_those_that_are_chosen(digits: Path) -
     at = well(open_page("compare", runs="old-000,digits-paper"))
     box = at.multiselect(key="compare-runs")
     assert box.value == ["old-000", "digits-paper"]
-    assert len(box.options) == runs_table.MOST_NAMES + 1
+    assert len(box.options) == my_runs_table.MOST_NAMES + 1
     assert {option.split(" ")[0] for option in box.options} >= {"old-000", "digits-paper", "digits-stratified"}
     assert "the newest are listed" in box.help
     at = well(box.set_value(["old-000", "old-104"]).run())

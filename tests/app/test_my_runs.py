@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import my_runs, runs_table
-from app import store as shown
-from app.run_actions import Packing
-from app.summary import BROKEN, READY, STARTED, UNMEASURED
+from app.my_runs import page as my_runs_page
+from app.my_runs import table as my_runs_table
+from app.my_runs.actions import Packing
+from app.store import cache as shown
+from app.store.summary import BROKEN, READY, STARTED, UNMEASURED
 from core import Run, RunStore
-from core.archive import archived
-from core.notes import NOTES, Notes, read_notes, write_notes
-from core.run_zip import opened, pack
+from core.runs.archive import archived
+from core.runs.archive_zip import opened, pack
+from core.runs.notes import NOTES, Notes, read_notes, write_notes
 from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, texts, unfolded, well
 
 
@@ -90,15 +91,15 @@ def test_search_and_order(digits: Path, place: Callable[..., Path]) -> None:
         assert (f"{found} of 3 runs shown" in texts(at)) == (0 < found < 3)
     assert "No run holds all of these words" in texts(at)
     at = well(at.text_input(key="my-search").set_value("").run())
-    at = well(at.selectbox(key="my-order").select(runs_table.SMALLEST).run())
+    at = well(at.selectbox(key="my-order").select(my_runs_table.SMALLEST).run())
     assert table(at)["File"].is_monotonic_increasing
-    at = well(at.selectbox(key="my-order").select(runs_table.BEST).run())
+    at = well(at.selectbox(key="my-order").select(my_runs_table.BEST).run())
     assert list(table(at)["Run"]) == ["digits-stratified", "digits-paper", "numbers"]
 
 
 def test_figures_as_text_sort_as_numbers() -> None:
     figures = ["9.1 %", "97.1 %", "100.0 %", "0.0004 %", "1079.5 %"]
-    texts_of = [runs_table._sortable(figure) for figure in figures]
+    texts_of = [my_runs_table._sortable(figure) for figure in figures]
     assert [text.strip() for text in sorted(texts_of)] == ["0.0004 %", "9.1 %", "97.1 %", "100.0 %", "1079.5 %"]
 
 
@@ -225,7 +226,7 @@ def test_the_download_is_the_whole_run(digits: Path) -> None:
 
 
 def test_a_store_that_may_not_be_written_is_only_shown(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(my_runs, "writable", lambda store: False)
+    monkeypatch.setattr(my_runs_page, "writable", lambda store: False)
     at = choose(open_page("runs"), "digits-paper")
     assert "can be looked at and taken along but not changed" in texts(at)
     assert len(table(at)) == 2

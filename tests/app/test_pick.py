@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.frontier import as_good_as_full, recommended
-from core.report import kilobytes
-from core.runs import Run
-from core.tasks import ACCURACY
+from core.runs.run import Run
+from core.sweep.budget import as_good_as_full, recommended
+from core.sweep.report import kilobytes
+from core.tasks.registry import ACCURACY
 from tests.helpers_app import (
     button,
     copy_run,

@@ -10,14 +10,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from app import made_file, polished
-from app.scales import view
+from app.charts.axes import view
+from app.pick import polished
+from app.store import downloads
 from app.words import GLUE
-from core.export import export
-from core.report import kilobytes
-from core.run_files import POLISHED
-from core.runs import Run
-from core.tasks import ACCURACY, RMSE
+from core.export.formats import export
+from core.runs.run import Run
+from core.runs.tensors import POLISHED
+from core.sweep.report import kilobytes
+from core.tasks.registry import ACCURACY, RMSE
 from tests.helpers_app import (
     DIGITS,
     button,
@@ -39,8 +40,8 @@ WHICH = "download-alone"
 @pytest.fixture(scope="module")
 def trained_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample run with one size trained on by itself, and another whose last layer was fitted anew."""
-    from core.polish import polish
-    from core.refit import refit
+    from core.finetune.polish import polish
+    from core.finetune.refit import refit
 
     run = copy_run(tmp_path_factory.mktemp("polished"), "digits-paper")
     polish(run, WIDTH, 2, progress=False)
@@ -103,7 +104,7 @@ def test_either_of_the_two_can_be_taken(run: Run, width: int) -> None:
     at = well(at.radio(key=WHICH).set_value(True).run())
     assert f"alone-w{width}-polished.safetensors" in texts(at)
     assert hashlib.sha256(handed_over(at)).hexdigest() == export(run, width, polished=True).sha256
-    said = made_file.made(run, width, "safetensors", alone=True).said
+    said = downloads.made(run, width, "safetensors", alone=True).said
     assert "numbers are those of this size as it was trained on by itself" in said
     other = REFITTED if width == WIDTH else WIDTH
     at.query_params["width"] = str(other)

@@ -8,11 +8,11 @@ from threading import Barrier
 
 import pytest
 
-from app import store as shown
-from app import summary as lines
-from app.summary import READY, UNREAD, Summary, of_run, summary
+from app.store import cache as shown
+from app.store import summary as lines
+from app.store.summary import READY, UNREAD, Summary, of_run, summary
 from core import Run
-from core.notes import Notes, write_notes
+from core.runs.notes import Notes, write_notes
 from tests.helpers_app import copy_run, edit_metrics
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import figures_table, html_report
-from app.answers import Comparison
-from core.runs import Run
+from app.compare import figures_table
+from app.compare import report as compare_report
+from app.store.predictions import Comparison
+from core.runs.run import Run
 from tests.helpers_app import metrics_of, open_page, well
 
 PAIR = ("digits-paper", "digits-stratified")
@@ -62,7 +63,7 @@ def test_nothing_from_a_file_is_a_program(digits: Path, monkeypatch: pytest.Monk
         record["labels"] = [*NASTY, *record["labels"][len(NASTY) :]]
         record["recipe"]["</script>"] = f"{name}</script>"
         (digits / name / "run.json").write_text(json.dumps(record))
-    page = without_plotly(html_report.report(compared(digits)).decode())
+    page = without_plotly(compare_report.report(compared(digits)).decode())
     tags = set(re.findall(r"<([a-zA-Z]+)", page))
     assert "img" not in tags
     assert page.count("<script") == page.count("</script") == 4, "two figures, the library and what draws"
@@ -73,7 +74,7 @@ def test_nothing_from_a_file_is_a_program(digits: Path, monkeypatch: pytest.Monk
 
 
 def test_the_report_asks_nothing_of_the_network_and_says_what_the_page_says(digits: Path) -> None:
-    raw = html_report.report(compared(digits))
+    raw = compare_report.report(compared(digits))
     page = without_plotly(raw.decode())
     assert "default-src 'none'" in page
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
@@ -85,6 +86,6 @@ def test_the_report_asks_nothing_of_the_network_and_says_what_the_page_says(digi
 
 
 def test_where_no_size_fits_it_is_said(digits: Path) -> None:
-    page = without_plotly(html_report.report(compared(digits, row=None)).decode())
+    page = without_plotly(compare_report.report(compared(digits, row=None)).decode())
     assert "Only digits-stratified has a size that fits." in page
     assert "Label by label" not in page

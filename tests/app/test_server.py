@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import app.store
-from app import answer_box, server
-from app.store import VARIABLE
+import app.store.cache
+from app import server
+from app.pick import answer as pick_answer
+from app.store.cache import VARIABLE
 from tests.helpers_app import ROOT, copy_run
 
 FIRST_PAGE = """
@@ -64,14 +65,14 @@ def test_the_server_sees_to_that_and_reads_ahead_before_it_answers(
 ) -> None:
     copy_run(store)
     monkeypatch.setenv(VARIABLE, str(store))
-    run = app.store.entries()[0][0]
-    misses = answer_box.lines.cache_info().misses
+    run = app.store.cache.entries()[0][0]
+    misses = pick_answer.lines.cache_info().misses
 
     async def start() -> None:
         async with server.lifespan(server.app):
-            assert answer_box.lines.cache_info().misses == misses + 1
-            answer_box.lines(run.path, run.stamp)
-            assert answer_box.lines.cache_info().misses == misses + 1, "the first visitor finds it ready"
+            assert pick_answer.lines.cache_info().misses == misses + 1
+            pick_answer.lines(run.path, run.stamp)
+            assert pick_answer.lines.cache_info().misses == misses + 1, "the first visitor finds it ready"
 
     sent: list[str] = []
     monkeypatch.setattr(server, "send_at_once", lambda: sent.append("at once"))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import charts
-from app.store import VARIABLE
+from app.charts import curves
+from app.store.cache import VARIABLE
 from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, readout, slider, sliders, texts, well
 
 PAGES = ("pick", "compare")
@@ -176,7 +176,7 @@ def test_what_nobody_foresaw_is_a_sentence_too(
 
     at = open_page(page)
     with monkeypatch.context() as patch:
-        patch.setattr(charts, "size_curve" if page == "pick" else "comparison", fail)
+        patch.setattr(curves, "size_curve" if page == "pick" else "comparison", fail)
         at = at.run()
     assert not at.exception
     assert "something in it is not as it should be" in texts(at)

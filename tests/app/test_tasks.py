@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app import limits, words
-from app.paired import paired
-from core.runs import Run
-from core.tasks import ACCURACY, CLASSIFICATION, IMAGE, PSNR, REGRESSION, RMSE, Metric
+from app import words
+from app.store.significance import paired
+from app.widgets import limits
+from core.runs.run import Run
+from core.tasks.registry import ACCURACY, CLASSIFICATION, IMAGE, PSNR, REGRESSION, RMSE, Metric
 from tests.helpers_app import figure, metrics_of, open_page, readout, slider, sliders, texts, unfolded, well
 
 Place = Callable[..., Path]

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import own_example, pictures, try_it
-from app.own_example import PAD_SIDE, Habits
+from app.charts import images as charts_images
+from app.pick.try_it import panel as try_it_panel
+from app.pick.try_it import parsing
+from app.pick.try_it.parsing import PAD_SIDE, Habits
 from core.data.dataset import InputFormat
 from core.errors import UserError
-from core.runs import Run
+from core.runs.run import Run
 from tests.helpers_app import SAMPLES, edit_record, open_page, texts, well
 
 Place = Callable[..., Path]
@@ -41,25 +43,25 @@ def on_the_pad(picture: np.ndarray, side: int, top: int, left: int) -> str:
 
 @pytest.mark.parametrize("sample", ["digits-stratified", "mnist"])
 def test_a_digit_drawn_anywhere_in_any_size_is_told_as_it_was(sample: str) -> None:
-    from core.export import export
-    from core.export_graph import run_onnx
+    from core.export.formats import export
+    from core.export.program import run_onnx
 
     run = Run(SAMPLES / sample)
     form, examples = run.record.input, run.examples()
-    images = pictures.as_images(examples["x"], form.low, form.high)
+    images = charts_images.as_images(examples["x"], form.low, form.high)
     assert images is not None
-    usual = own_example.habits(images)
+    usual = parsing.habits(images)
     assert usual
     rng = np.random.default_rng(0)
     again = []
     for image in images[:100]:
         side = int(rng.integers(60, PAD_SIDE))
         top, left = rng.integers(0, PAD_SIDE - side, 2)
-        ink = own_example.drawn(on_the_pad(image[..., 0], side, top, left))
+        ink = parsing.drawn(on_the_pad(image[..., 0], side, top, left))
         assert ink is not None
-        shades = own_example.placed(ink, usual, image.shape[:2])
+        shades = parsing.placed(ink, usual, image.shape[:2])
         assert shades is not None
-        again.append(own_example.as_input(shades[..., None], form, form.low or 0.0, form.high or 1.0))
+        again.append(parsing.as_input(shades[..., None], form, form.low or 0.0, form.high or 1.0))
     scores = run_onnx(export(run, run.layout.full, "onnx").data, np.stack(again))
     same = scores.argmax(1) == run.predicted(max(run.layout.full.values()))[examples["index"][:100]]
     assert same.mean() >= 0.85, "the drawing lies as the run's pictures do"
@@ -69,14 +71,14 @@ def test_a_digit_drawn_anywhere_in_any_size_is_told_as_it_was(sample: str) -> No
 def test_a_drawing_that_is_none_is_refused(text: str) -> None:
     if text:
         with pytest.raises(UserError, match="draw again"):
-            own_example.drawn(text)
+            parsing.drawn(text)
     else:
-        assert own_example.drawn(text) is None
+        assert parsing.drawn(text) is None
 
 
 def test_an_empty_pad_is_no_drawing() -> None:
-    assert own_example.drawn(base64.b64encode(bytes(PAD_SIDE**2)).decode()) is None
-    assert own_example.placed(np.zeros((9, 9), np.float32), Habits(ground=0, longest=5, centre=(2, 2)), (5, 5)) is None
+    assert parsing.drawn(base64.b64encode(bytes(PAD_SIDE**2)).decode()) is None
+    assert parsing.placed(np.zeros((9, 9), np.float32), Habits(ground=0, longest=5, centre=(2, 2)), (5, 5)) is None
 
 
 @given(
@@ -89,7 +91,7 @@ def test_ink_lands_whole_and_in_its_usual_size(
 ) -> None:
     ink = np.zeros((140, 140), np.float32)
     ink[top : top + height, left : left + width] = 1
-    shades = own_example.placed(ink, Habits(ground=ground, longest=longest, centre=(14, 13)), (28, 28))
+    shades = parsing.placed(ink, Habits(ground=ground, longest=longest, centre=(14, 13)), (28, 28))
     assert shades is not None
     assert shades.shape == (28, 28)
     assert 0 <= shades.min() <= shades.max() <= 1
@@ -102,42 +104,42 @@ def test_ink_lands_whole_and_in_its_usual_size(
 @settings(deadline=None)
 def test_files_that_are_no_pictures_are_refused_in_a_sentence(raw: bytes, start: bytes) -> None:
     with pytest.raises(UserError, match=r"^this file is no PNG or JPEG"):
-        own_example.opened(start + raw)
+        parsing.opened(start + raw)
 
 
 def test_a_picture_is_judged_before_it_is_unpacked() -> None:
     good = file_of(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
-    assert own_example.opened(good).shape == (40, 60, 3)
+    assert parsing.opened(good).shape == (40, 60, 3)
     with pytest.raises(UserError, match="no PNG or JPEG"):
-        own_example.opened(good[: len(good) // 2])
+        parsing.opened(good[: len(good) // 2])
     huge = bytearray(good)
     huge[16:24] = (60_000).to_bytes(4, "big") * 2  # what the header says, of a few kB
     with pytest.raises(UserError):
-        own_example.opened(bytes(huge))
+        parsing.opened(bytes(huge))
     bomb = io.BytesIO()
     Image.new("1", (6000, 5000)).save(bomb, "PNG")
     assert len(bomb.getvalue()) < 10_000
     with pytest.raises(UserError, match=r"6,000 x 5,000 pixels; take one of at most 25 million"):
-        own_example.opened(bomb.getvalue())
+        parsing.opened(bomb.getvalue())
     with pytest.raises(UserError, match=r"5\.1 MB; take one of at most 5 MB"):
-        own_example.opened(bytes(5_100_000))
+        parsing.opened(bytes(5_100_000))
     gif = io.BytesIO()
     Image.new("L", (9, 9)).save(gif, "GIF")
     with pytest.raises(UserError, match="no PNG or JPEG"):
-        own_example.opened(gif.getvalue())
+        parsing.opened(gif.getvalue())
 
 
 def test_what_is_transparent_is_white_and_what_lies_on_its_side_is_turned() -> None:
     clear = np.zeros((8, 8, 4), np.uint8)
     clear[2:4, 2:4] = (255, 0, 0, 255)
-    found = own_example.opened(file_of(clear))
+    found = parsing.opened(file_of(clear))
     assert found[0, 0].tolist() == [1, 1, 1]
     assert found[2, 2].tolist() == [1, 0, 0]
     out, picture = io.BytesIO(), Image.new("RGB", (30, 10), "white")
     exif = picture.getexif()
     exif[0x0112] = 6  # a phone held upright
     picture.save(out, "JPEG", exif=exif)
-    assert own_example.opened(out.getvalue()).shape == (30, 10, 3)
+    assert parsing.opened(out.getvalue()).shape == (30, 10, 3)
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (3, 5, 6), (5, 6, 1), (5, 6, 3)])
@@ -145,9 +147,9 @@ def test_what_is_transparent_is_white_and_what_lies_on_its_side_is_turned() -> N
 def test_a_picture_becomes_the_input_that_it_would_be_shown_for(shape: tuple[int, ...], dtype: str) -> None:
     form = InputFormat(kind="image", shape=shape, dtype=dtype, low=0.0, high=16.0)
     x = np.random.default_rng(0).integers(0, 17, (1, *shape)).astype(np.float32)
-    images = pictures.as_images(x, form.low, form.high)
+    images = charts_images.as_images(x, form.low, form.high)
     assert images is not None
-    again = own_example.as_input(images[0], form, 0.0, 16.0)
+    again = parsing.as_input(images[0], form, 0.0, 16.0)
     assert again.dtype == np.float32
     assert np.allclose(again, x[0], atol=1e-5)
 
@@ -156,16 +158,16 @@ def test_the_object_of_a_photograph_is_found_on_light_and_dark_ground() -> None:
     for ground, thing in ((1.0, 0.2), (0.1, 0.9)):
         picture = np.full((40, 60, 3), ground, np.float32)
         picture[10:30, 20:26] = thing
-        ink = own_example.lone_object(picture)
+        ink = parsing.lone_object(picture)
         assert set(map(tuple, np.argwhere(ink > 0.5))) == {(r, c) for r in range(10, 30) for c in range(20, 26)}
-    whole = own_example.fitted(np.random.default_rng(0).random((40, 60, 3)).astype(np.float32), (12, 12), 3)
+    whole = parsing.fitted(np.random.default_rng(0).random((40, 60, 3)).astype(np.float32), (12, 12), 3)
     assert whole.shape == (12, 12, 3)
     assert np.ptp(whole[:2].reshape(-1, 3), axis=0).max() == pytest.approx(0), "the ring around it is of one shade"
 
 
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=12))
 def test_shares_add_up(scores: list[int]) -> None:
-    parts = own_example.shares(np.array(scores, np.float32))
+    parts = parsing.shares(np.array(scores, np.float32))
     assert parts.sum() == pytest.approx(1)
     assert parts[int(np.argmax(np.array(scores, np.float32)))] == parts.max()
 
@@ -249,7 +251,7 @@ def test_weights_that_are_damaged_are_said_in_a_sentence(place: Place) -> None:
     raw = bytearray((path / "model.safetensors").read_bytes())
     raw[-40] ^= 0x55
     (path / "model.safetensors").write_bytes(raw)
-    try_it._program.cache_clear()
+    try_it_panel._program.cache_clear()
     at = opened("points", 3)
     assert any("does not hold the weights" in error.value.replace("\\", "") for error in at.error)
     assert not said(at)

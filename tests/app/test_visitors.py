@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.store import VARIABLE
+from app.store.cache import VARIABLE
 from tests.helpers_app import ROOT, copy_run, edit_record, figure, go, open_page, slider, texts, well
 
 
@@ -43,8 +43,8 @@ at = well(at.radio(key="download-format").set_value("onnx").run())
 at = well(go(at, "compare"))
 heavy = {"torch", "onnx", "onnxruntime", "sklearn"} & set(sys.modules)
 print("heavy:", sorted(heavy))
-from app.made_file import made
-from core.runs import Run
+from app.store.downloads import made
+from core.runs.run import Run
 assert len(made(Run(sys.argv[1]), 9, "safetensors").data) > 0
 print("after a download of weights:", sorted({"torch", "onnx"} & set(sys.modules)))
 """

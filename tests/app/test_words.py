@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import words
-from core.report import printable
-from core.runs import Run
-from core.tasks import ACCURACY
+from core.runs.run import Run
+from core.sweep.report import printable
+from core.tasks.registry import ACCURACY
 from tests.helpers_app import SAMPLES, metrics_of
 
 SPECIAL = "\\`*_{}[]()#+-.!|<>~$:&"

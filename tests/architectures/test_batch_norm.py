@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from core import Family, Run, RunError, UserError, sweep, train
 from core.data import load
-from core.dropout import recipe
-from core.export import export
-from core.interrupt import Interrupted
-from core.scale import Scale
-from core.small import load as load_model
-from core.width_statistics import ensure
+from core.elastic.recipes.registry import recipe
+from core.elastic.scale import Scale
+from core.elastic.subnet import load as load_model
+from core.export.formats import export
+from core.sweep.bn_statistics import ensure
+from core.utils.signals import Interrupted
 from tests.helpers_architectures import examples
 
 WIDTHS = [4, 8, 16, 64]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from core import models
-from core.models.convnet import Block
+from core.models.convnet.net import Block
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 7, 12])

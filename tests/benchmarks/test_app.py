@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import Run
-from core.store import RunStore
+from core.runs.store import RunStore
 from tests.helpers_app import ROOT
 
 

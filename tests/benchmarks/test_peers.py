@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from core.layout import Width
+from core.elastic.layout import Width
 from core.models import family
 
 FULL = 32

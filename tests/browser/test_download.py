@@ -18,8 +18,8 @@ import pytest
 from playwright.sync_api import expect
 
 from core.data import load
-from core.export import FORMATS
-from core.runs import Run
+from core.export.formats import FORMATS
+from core.runs.run import Run
 from tests.helpers_browser import Open, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from app.chart_looks import DARK, INK, LIGHT
+from app.charts.style import DARK, INK, LIGHT
 from tests.helpers_browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.download import INSIDE
-from app.store import timed
-from core.frontier import as_good_as_full, recommended
-from core.report import reply
-from core.runs import Run
-from core.tasks import ACCURACY
+from app.pick.download import INSIDE
+from app.store.cache import timed
+from core.runs.run import Run
+from core.sweep.budget import as_good_as_full, recommended
+from core.sweep.report import reply
+from core.tasks.registry import ACCURACY
 from tests.helpers_app import copy_run, edit_metrics
 from tests.helpers_browser import Open, Visitor, placed
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from core.export import export
-from core.runs import Run
+from core.export.formats import export
+from core.runs.run import Run
 from tests.helpers_app import copy_run
 from tests.helpers_browser import Open, placed
 
@@ -23,7 +23,7 @@ WIDTH = 16
 @pytest.fixture(scope="module")
 def alone(store: Path, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run with one such size, in the store for as long as these tests go on."""
-    from core.polish import polish
+    from core.finetune.polish import polish
 
     run = copy_run(tmp_path_factory.mktemp("polished"), "digits-paper")
     polish(run, WIDTH, 2, progress=False)

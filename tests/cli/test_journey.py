@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from core import Run, RunStore, train
 from core.data import load
-from core.dropout import recipe
-from core.export_graph import run_onnx
+from core.elastic.recipes.registry import recipe
+from core.export.program import run_onnx
 from core.models import family
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_a_training_begins_with_somebody_s_weights(work, core, tmp_path, order):
 
 
 def test_stopped_and_resumed(work, core, monkeypatch, tmp_path):
-    module = importlib.import_module("core.steps")
+    module = importlib.import_module("core.train.loop")
     steps, step = [], module.train_step
 
     def stop_at_ten(*arguments):
@@ -122,7 +122,7 @@ def test_stopped_while_it_validates(core, monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(importlib.import_module("core.sweep"), "sweep", stop)
+        patch.setattr(importlib.import_module("core.sweep.sweep"), "sweep", stop)
         answer = core(*command)
         assert answer.status == 130
         assert answer.err == f"stopped; the weights are saved; go on with: python -m core sweep {tmp_path / 'digits'}\n"

@@ -185,7 +185,7 @@ def test_too_little_memory(refused, monkeypatch, error):
     def fail(self):
         raise error
 
-    monkeypatch.setattr("core.runs.Run.metrics", fail)
+    monkeypatch.setattr("core.runs.run.Run.metrics", fail)
     assert "too little memory" in refused("show", SAMPLE)
 
 
@@ -193,7 +193,7 @@ def test_a_mistake_of_the_programs_own_is_not_hidden(monkeypatch):
     def fail(self):
         raise KeyError("width")
 
-    monkeypatch.setattr("core.runs.Run.metrics", fail)
+    monkeypatch.setattr("core.runs.run.Run.metrics", fail)
     with pytest.raises(KeyError):
         main(["show", str(SAMPLE)])
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from core import Run, UserError
-from core.report import printable, reply, run_line, size_table
+from core.sweep.report import printable, reply, run_line, size_table
 
 SAMPLES = Path(__file__).parents[2] / "sample_checkpoints"
 

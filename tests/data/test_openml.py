@@ -162,10 +162,10 @@ def test_table_without_columns(fetch, server):
 
 
 def test_limits(fetch, server, monkeypatch):
-    monkeypatch.setattr("core.data.sklearn_sets.MOST_VALUES", 119)
+    monkeypatch.setattr("core.data.sklearn_data.MOST_VALUES", 119)
     with pytest.raises(UserError, match="20 rows of 6 numbers, more than 119 in all"):
         fetch()
-    monkeypatch.setattr("core.data.sklearn_sets.MOST_CATEGORIES", 3)
+    monkeypatch.setattr("core.data.sklearn_data.MOST_CATEGORIES", 3)
     with pytest.raises(UserError, match="column 'soil' of OpenML's 'plants' has 4 different texts"):
         fetch()
 

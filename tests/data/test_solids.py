@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.data import solids
-from core.data.off import Mesh, load_meshes, read_off
+from core.data.meshes import Mesh, load_meshes, read_off
 from core.data.solids import CLASSES, box, off_text, refined, revolved, solid, torus, write_solids
 from core.errors import UserError
 

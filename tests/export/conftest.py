@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from core import Family, Run, sweep, train
 from core.data import from_arrays, load
-from core.dropout import recipe
+from core.elastic.recipes.registry import recipe
 from core.models import family as named_family
 
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from core import Run
-from core.bundle import _json, load_script, metrics_at
-from core.card import model_card, plain
-from core.export import export
+from core.export.bundle import _json, load_script, metrics_at
+from core.export.formats import export
+from core.export.model_card import model_card, plain
 
 ROOT = Path(__file__).parents[2]
 NAMES = [

@@ -13,8 +13,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from core.export import FORMATS, export
-from core.export_graph import _forget_origin, run_onnx
+from core.export.formats import FORMATS, export
+from core.export.program import _forget_origin, run_onnx
 
 ROOT = Path(__file__).parents[2]
 

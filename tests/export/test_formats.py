@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from core import Run
-from core.export import FORMATS, export, file_name, size_before, small_state
-from core.export_graph import _graphs, run_onnx
-from core.models.mlp import mlp
+from core.export.formats import FORMATS, export, file_name, size_before, small_state
+from core.export.program import _graphs, run_onnx
+from core.models.mlp.net import mlp
 
 SAMPLES = Path(__file__).parents[2] / "sample_checkpoints"
 TRAINED = ("digits", "image", "table")

@@ -13,11 +13,11 @@ import onnx
 import pytest
 
 from core import Run
-from core.export import export
-from core.export_graph import _export_graph, _run_module, example_inputs, run_onnx, small_module
+from core.elastic.size_grid import path_range
+from core.export.formats import export
+from core.export.onnx_builder import GRAPHS, measured_onnx, plain_onnx
+from core.export.program import _export_graph, _run_module, example_inputs, run_onnx, small_module
 from core.models import MODELS
-from core.onnx_graphs import GRAPHS, measured_onnx, plain_onnx
-from core.path import path_range
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_checkpoints"
@@ -56,10 +56,10 @@ def test_what_was_measured_is_handed_over(name):
 FRESH = """
 import json, sys
 from pathlib import Path
-from core.export import export
-from core.export_graph import example_inputs, run_onnx
-from core.path import path_range
-from core.runs import Run
+from core.export.formats import export
+from core.export.program import example_inputs, run_onnx
+from core.elastic.size_grid import path_range
+from core.runs.run import Run
 shapes = {}
 for path in map(Path, sys.argv[1:]):
     run = Run(path)

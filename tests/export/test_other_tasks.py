@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from core import Run, sweep, train
-from core.card import model_card
 from core.data import Dataset, InputFormat, Split, from_arrays, load
-from core.dropout import recipe
-from core.evaluate import Evaluator
-from core.export import export
-from core.export_graph import small_module
+from core.elastic.recipes.registry import recipe
+from core.export.formats import export
+from core.export.model_card import model_card
+from core.export.program import small_module
 from core.models import family_for
-from core.report import reply, run_line, size_table
+from core.sweep.evaluator import Evaluator
+from core.sweep.report import reply, run_line, size_table
 
 
 def numbers() -> Dataset:

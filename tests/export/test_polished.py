@@ -15,10 +15,10 @@ from safetensors.numpy import load as load_safetensors
 
 from core import Run, UserError
 from core.__main__ import main
-from core.export import FORMATS, export, small_state
-from core.export_graph import run_onnx, small_module
-from core.polish import polish
-from core.refit import refit
+from core.export.formats import FORMATS, export, small_state
+from core.export.program import run_onnx, small_module
+from core.finetune.polish import polish
+from core.finetune.refit import refit
 
 WIDTH = 6
 

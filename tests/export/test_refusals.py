@@ -15,12 +15,12 @@ from safetensors.torch import load
 from torch import nn
 
 from core import Family, Run, RunError, RunStore, UserError
-from core import export_graph as graph
 from core.data import InputFormat
-from core.export import export
-from core.record import RunRecord
-from core.runs import fingerprint
-from core.scale import Scale
+from core.elastic.scale import Scale
+from core.export import program as graph
+from core.export.formats import export
+from core.runs.record import RunRecord
+from core.runs.run import fingerprint
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.elastic import Elastic
+from core.elastic.family import Family
+from core.elastic.layout import Width
+from core.elastic.module import Elastic
+from core.elastic.recipes.base import Cuts, parts
+from core.elastic.recipes.stratified import Stratified
+from core.elastic.scale import Scale, band_ranges
+from core.elastic.size_grid import narrowed, path_widths
+from core.elastic.subnet import folded_state, load
 from core.errors import RunError
-from core.evaluate import evaluate
-from core.family import Family
-from core.layout import Width
-from core.path import narrowed, path_widths
-from core.recipe import Cuts, parts
-from core.scale import Scale, band_ranges
-from core.small import folded_state, load
-from core.stratified import Stratified
+from core.sweep.evaluator import evaluate
 from tests.helpers_family import Attention, Residual, batch_normed, conv, mlp
 
 VECTORS = torch.randn(12, 5)
@@ -100,7 +100,7 @@ def test_a_trained_models_slices_are_where_its_bands_begin(family, x, bands):
 
 @pytest.mark.parametrize("name", ["chain", "residual"])
 def test_a_step_moves_every_band_it_meets_and_faster_the_narrower(name):
-    from core.steps import make_optimizer, train_step
+    from core.train.loop import make_optimizer, train_step
 
     family, x, bands = FAMILIES[name]
     recipe = Stratified(lr=1e-3, weight_decay=0.0, own_below=0.5).for_rows(10_000)
@@ -125,8 +125,8 @@ def test_a_step_moves_every_band_it_meets_and_faster_the_narrower(name):
 @pytest.mark.parametrize("name", ["chain", "residual"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_labels_are_smoothed_for_shared_weights_alone(name, smoothing):
-    from core.losses import loss_function
-    from core.steps import train_step
+    from core.tasks.losses import loss_function
+    from core.train.loop import train_step
 
     family, x, bands = FAMILIES[name]
     torch.manual_seed(5)
@@ -181,8 +181,8 @@ def test_starts_of_a_band_learn_apart_and_the_best_is_kept(name):
 @pytest.mark.parametrize("name", ["chain", "chain of two", "one layer"])
 def test_what_goes_on_alone_is_as_it_was_to_the_optimiser_too(name):
     """Once the other starts are gone, the next steps are those of a model that never had any."""
-    from core.starts import _go_on_alone
-    from core.steps import make_optimizer, train_step
+    from core.elastic.fast_mlp.restarts import _go_on_alone
+    from core.train.loop import make_optimizer, train_step
 
     family, x, bands = FAMILIES[name]
     y, loss_of, recipe = torch.randint(3, (len(x),)), torch.nn.functional.cross_entropy, Stratified(lr=0.01)
@@ -215,8 +215,8 @@ def test_what_goes_on_alone_is_as_it_was_to_the_optimiser_too(name):
 
 
 def test_a_step_teaches_every_start_its_own_rows():
-    from core.losses import loss_function
-    from core.steps import train_step
+    from core.tasks.losses import loss_function
+    from core.train.loop import train_step
 
     family, x, bands = FAMILIES["chain"]
     torch.manual_seed(4)

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from core.chain import Chain, find_chain
-from core.family import Family
-from core.models.mlp import mlp as raw_mlp
+from core.elastic.family import Family
+from core.elastic.fast_mlp.chain import Chain, find_chain
+from core.models.mlp.net import mlp as raw_mlp
 from tests.helpers_family import ACTIVATIONS, Concat, Residual, Tied, conv, mlp, normed
 
 X = torch.randn(4, 5)

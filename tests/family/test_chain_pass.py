@@ -13,14 +13,14 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from core.bend import Bend
-from core.elastic import Elastic
-from core.family import Family
-from core.losses import loss_function
-from core.path import path_widths
-from core.recipe import Cuts, parts
-from core.scale import Scale
-from core.steps import train_step
+from core.elastic.family import Family
+from core.elastic.fast_mlp.activation import Bend
+from core.elastic.module import Elastic
+from core.elastic.recipes.base import Cuts, parts
+from core.elastic.scale import Scale
+from core.elastic.size_grid import path_widths
+from core.tasks.losses import loss_function
+from core.train.loop import train_step
 from tests.helpers_family import mlp
 
 BENT = {
@@ -95,7 +95,7 @@ def check(elastic: Elastic, x: torch.Tensor, cuts: Cuts) -> None:
     right = gradients(plain, wanted)
     assert any(bool(g.any()) for g in right.values())
     for most in (0, math.inf):
-        with mock.patch.dict("core.chain_pass.MASKED_BELOW", cpu=most):
+        with mock.patch.dict("core.elastic.fast_mlp.sliced_pass.MASKED_BELOW", cpu=most):
             fast = elastic(x, cuts)
         for a, b in zip(fast, plain, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
@@ -112,7 +112,7 @@ def test_what_is_joined_for_the_loss_is_each_cutoff_with_its_targets(turn, most)
     elastic = Elastic(Family(stack(nn.ReLU()), h=8), 0.4, False, ((2, 2), (1, 1)), starts=3)
     sizes, y = (2, 1) if turn == "bands" else (8, 5), torch.arange(12)
     cuts = Cuts(tuple({"h": h} for h in sizes), whole_batch=turn != "parts", spans=((0.0, 0.4), (0.4, 1.0)))
-    with mock.patch.dict("core.chain_pass.MASKED_BELOW", cpu=most):
+    with mock.patch.dict("core.elastic.fast_mlp.sliced_pass.MASKED_BELOW", cpu=most):
         joined, outputs = elastic(X, cuts, joined=True), elastic(X, cuts)
     assert len(joined) == (1 if turn == "bands" or most else 2)
     assert [number for part in joined for number in part.cutoffs] == [0, 1]
@@ -177,7 +177,7 @@ def test_a_step_by_hand_is_one_through_autograd(build, turn, most, shape, loss):
         elastic = Elastic(Family(build, h=8), 0.4, False, ((2, 2), (1, 1)), starts=3)
         watched, optimizer = Wrapped(elastic), torch.optim.SGD(elastic.parameters(), 0.1)
         model = watched if wrapped else elastic
-        with mock.patch.dict("core.chain_pass.MASKED_BELOW", cpu=most):
+        with mock.patch.dict("core.elastic.fast_mlp.sliced_pass.MASKED_BELOW", cpu=most):
             losses = [train_step(model, optimizer, x, y, cuts, LOSSES[loss]) for _ in range(3)]
         assert not any(found.requires_grad for found in losses)
         grads = {name: p.grad for name, p in elastic.named_parameters() if p.grad is not None}
@@ -202,7 +202,7 @@ def test_a_gradient_handed_on_adds_to_what_is_there_and_leaves_frozen_weights_al
     first, second, *_ = elastic.parameters()
     second.requires_grad_(False)
     for _ in range(2):
-        with mock.patch.dict("core.chain_pass.MASKED_BELOW", cpu=most):
+        with mock.patch.dict("core.elastic.fast_mlp.sliced_pass.MASKED_BELOW", cpu=most):
             (part,) = elastic(X, Cuts(({"h": 5},), whole_batch=True), joined=True, by_hand=True)
         assert part.output.shape == (12, 1, 3)
         assert not part.output.requires_grad

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from core.elastic import Elastic
-from core.family import Family
-from core.layout import Width
-from core.recipe import Cuts, parts
-from core.scale import Scale
-from core.small import folded_state, load
+from core.elastic.family import Family
+from core.elastic.layout import Width
+from core.elastic.module import Elastic
+from core.elastic.recipes.base import Cuts, parts
+from core.elastic.scale import Scale
+from core.elastic.subnet import folded_state, load
 from tests.helpers_family import (
     Attention,
     Concat,
@@ -206,7 +206,7 @@ def test_a_parameter_called_penalty_is_no_penalty():
 
 def test_siblings_are_kept_within_a_bound(monkeypatch):
     """The one not asked for longest goes first; a deep model, whose sibling costs more, keeps fewer."""
-    import core.family as module
+    import core.elastic.family as module
 
     monkeypatch.setattr(module, "SIBLINGS_KEPT", 2)
     monkeypatch.setattr(module, "MODULES_KEPT", 16)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from core.elastic.family import Family
 from core.errors import LayoutError
-from core.family import Family
 from tests.helpers_family import Attention, Concat, Gated, Recurrent, transformer
 
 VECTORS, SEQUENCES = torch.randn(3, 5), torch.randn(2, 3, 5)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.elastic.family import Family
+from core.elastic.layout import Segment, Width
 from core.errors import LayoutError, UserError
-from core.family import Family
-from core.layout import Segment, Width
 from tests.helpers_family import (
     Attention,
     Concat,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.frontier import (
+from core.sweep.budget import (
     Budget,
     answer,
     as_good_as_full,
@@ -22,8 +22,8 @@ from core.frontier import (
     recommended,
     timed,
 )
-from core.frontier import better as better_step
-from core.tasks import ACCURACY, PSNR, R2, RMSE, Z95
+from core.sweep.budget import better as better_step
+from core.tasks.registry import ACCURACY, PSNR, R2, RMSE, Z95
 
 LOSS = dataclasses.replace(ACCURACY, name="loss", higher_is_better=False)
 METRICS = {"accuracy": ACCURACY, "loss": LOSS}

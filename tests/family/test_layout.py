@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
 
+from core.elastic.family import Family
+from core.elastic.layout import DTYPES, Layout, Segment, Tensor, Width
 from core.errors import LayoutError, UserError
-from core.family import Family
-from core.layout import DTYPES, Layout, Segment, Tensor, Width
 from tests.helpers_family import Concat, Residual, Tied, batch_normed, conv, mlp, normed, randomise
 
 FAMILIES = {

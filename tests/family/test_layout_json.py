@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.elastic.family import Family
+from core.elastic.layout import Layout, Width
 from core.errors import LayoutError
-from core.family import Family
-from core.layout import Layout, Width
 from tests.helpers_family import Concat, Tied, batch_normed, conv, mlp
 
 FAMILIES = (

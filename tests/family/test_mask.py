@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from core.family import Family
-from core.scale import Scale
+from core.elastic.family import Family
+from core.elastic.scale import Scale
 from tests.helpers_family import ACTIVATIONS, Attention, Concat, Gated, Recurrent, Residual, Tied, conv, mlp
 
 X = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from core import Family, LayoutError, RunError, UserError, train
 from core.data import load
-from core.dropout import recipe
-from core.interrupt import Interrupted
-from core.runs import fingerprint
+from core.elastic.recipes.registry import recipe
+from core.runs.run import fingerprint
+from core.utils.signals import Interrupted
 from tests.helpers_family import Attention, Gated, Recurrent, Residual, Tied, batch_normed, conv, mlp, randomise
 from tests.helpers_training import small_data, small_family, told, weights_of
 
@@ -165,7 +165,7 @@ def test_a_training_starts_from_given_weights(tmp_path, order):
 
 
 def test_an_interrupted_training_from_weights_goes_on(tmp_path, monkeypatch):
-    from core.steps import Training
+    from core.train.loop import Training
 
     family, data = small_family(), small_data()
     start = nn.Module.state_dict(family.build())

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core import models
-from core.dropout import RECIPES, Paper, Sandwich, recipe
+from core.elastic.family import Family
+from core.elastic.layout import Width
+from core.elastic.recipes.base import Cuts, Recipe, decided
+from core.elastic.recipes.registry import RECIPES, Paper, Sandwich, recipe
+from core.elastic.recipes.stratified import Stratified
+from core.elastic.size_grid import are_alike, halvings, path_widths, range_of, widths_at
 from core.errors import UserError
-from core.family import Family
-from core.layout import Width
-from core.path import are_alike, halvings, path_widths, range_of, widths_at
-from core.recipe import Cuts, Recipe, decided
-from core.stratified import Stratified
 
 ONE = {"hidden": Width(12, lower=3)}
 TWO = {"h1": Width(12, lower=3), "h2": Width(20)}

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.elastic.family import Family
+from core.elastic.layout import Width
+from core.elastic.scale import Scale
 from core.errors import RunError
-from core.family import Family
-from core.layout import Width
-from core.scale import Scale
 from tests.helpers_family import Concat, mlp
 
 FAMILY = Family(lambda h1, h2: mlp([5, h1, h2, 3]), h1=8, h2=Width(6, lower=2))

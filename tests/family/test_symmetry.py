@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.elastic.discovery.symmetry import TOLERANCE
+from core.elastic.family import Family
 from core.errors import LayoutError, UserError
-from core.family import Family
-from core.symmetry import TOLERANCE
 from tests.helpers_family import (
     Gated,
     Residual,

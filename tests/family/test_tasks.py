@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.errors import UserError
-from core.tasks import ACCURACY, TASKS, paired_test, task, wilson_interval
+from core.tasks.registry import ACCURACY, TASKS, paired_test, task, wilson_interval
 
 LOSS = dataclasses.replace(
     ACCURACY, name="loss", unit="", scale=1.0, decimals=3, higher_is_better=False, difference_unit="nats"

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from core.chain import find_chain
-from core.elastic import Elastic
-from core.family import Family
-from core.path import path_widths
-from core.recipe import Cuts
-from core.whitening import FLOOR, WhitenedLayer, Whitening
+from core.elastic.family import Family
+from core.elastic.fast_mlp.chain import find_chain
+from core.elastic.fast_mlp.whitening import FLOOR, WhitenedLayer, Whitening
+from core.elastic.module import Elastic
+from core.elastic.recipes.base import Cuts
+from core.elastic.size_grid import path_widths
 from tests.helpers_family import conv, mlp
 
 

@@ -14,13 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import core.models
-from core.family import Family
-from core.models import mlp
-from core.models.convnet import convnet
-from core.models.coordinates import coordinates
-from core.models.liif import liif
-from core.models.pointnet import pointnet
-from core.models.vit import vit
+from core.elastic.family import Family
+from core.models.convnet.net import convnet
+from core.models.coordinates.net import coordinates
+from core.models.liif.net import liif
+from core.models.mlp import net
+from core.models.pointnet.net import pointnet
+from core.models.vit.net import vit
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def test_a_model_is_one_short_file_that_needs_torch_alone(name):
     assert {m.partition(".")[0] for m in modules} <= {"torch", "math"}
     assert len(text.splitlines()) <= 100
     if "class Normalise" in text:
-        assert inspect.getsource(mlp.Normalise) in text
+        assert inspect.getsource(net.Normalise) in text
 
 
 @pytest.mark.parametrize("name", ["convnet", "vit", "coordinates"])

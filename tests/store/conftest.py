@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from core import RunStore
-from core.tables import write_table
+from core.utils.parquet import write_table
 from tests.helpers_training import small_run
 
 

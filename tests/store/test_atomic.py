@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from core import Run, RunError, files
+from core import Run, RunError
+from core.utils import files
 from tests.helpers_store import edit, read_all
 from tests.helpers_training import left_in
 

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core import Run, RunError, UserError, files
+from core import Run, RunError, UserError
 from core.__main__ import main
-from core.store import BrokenRun
-from core.tables import write_table
+from core.runs.store import BrokenRun
+from core.utils import files
+from core.utils.parquet import write_table
 from tests.helpers_store import edit, read_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -119,7 +120,7 @@ def test_a_table_that_is_too_large_is_not_read(put):
 def test_a_table_that_grows_when_it_is_read(put, monkeypatch):
     path = put("a")
     run = Run(path)
-    monkeypatch.setattr("core.tables.MAX_CELLS", 80)
+    monkeypatch.setattr("core.utils.parquet.MAX_CELLS", 80)
     with pytest.raises(RunError, match=r"metrics\.parquet holds [0-9,]+ values, more than the 80"):
         run.metrics()
     assert len(run.predictions(1))  # only the columns asked for count

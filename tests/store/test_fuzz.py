@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core import Run, RunStore, UserError
-from core.export import export
-from core.record import RunRecord
-from core.run_files import FILES, POLISHED, STATISTICS
-from core.store import BrokenRun
+from core.export.formats import export
+from core.runs.record import RunRecord
+from core.runs.store import BrokenRun
+from core.runs.tensors import FILES, POLISHED, STATISTICS
 from tests.helpers_store import read_all
 
 WRITTEN = [name for name in FILES if name not in (STATISTICS, POLISHED)]  # this run has neither

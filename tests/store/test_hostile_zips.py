@@ -18,9 +18,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from core import RunError
-from core.record import RECORD
-from core.run_zip import import_zip, opened
-from core.runs import METRICS, PREDICTIONS, WEIGHTS, fingerprint
+from core.runs.archive_zip import import_zip, opened
+from core.runs.record import RECORD
+from core.runs.run import METRICS, PREDICTIONS, WEIGHTS, fingerprint
 
 Files = dict[str, bytes]
 ENDS = "; pack the run again where it came from"

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from core import Run, RunError, RunStore, UserError
-from core.archive import ARCHIVE, archive, archived, empty, free_name, rename, restore, writable
-from core.notes import MOST_TAGS, NOTES, Notes, read_notes, write_notes
-from core.run_zip import import_zip, opened, pack
-from core.runs import FILES
-from core.runs import Run as OnDisk
-from core.store import BrokenRun
+from core.runs.archive import ARCHIVE, archive, archived, empty, free_name, rename, restore, writable
+from core.runs.archive_zip import import_zip, opened, pack
+from core.runs.notes import MOST_TAGS, NOTES, Notes, read_notes, write_notes
+from core.runs.run import FILES
+from core.runs.run import Run as OnDisk
+from core.runs.store import BrokenRun
 from tests.helpers_store import read_all
 
 

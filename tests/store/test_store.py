@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from core import Run, RunError, RunStore, UserError, files
-from core.run_files import FILES, POLISHED, STATISTICS, fingerprint
-from core.store import BrokenRun
+from core import Run, RunError, RunStore, UserError
+from core.runs.store import BrokenRun
+from core.runs.tensors import FILES, POLISHED, STATISTICS, fingerprint
+from core.utils import files
 from tests.helpers_store import edit, read_all
 from tests.helpers_training import left_in, told, weights_of
 

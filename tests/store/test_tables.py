@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RunError
-from core.tables import read_numbers, read_table, write_table
+from core.utils.parquet import read_numbers, read_table, write_table
 
 NUMBERS = {
     "int64": st.integers(-(2**53), 2**53), "uint8": st.integers(0, 255), "float32": st.floats(width=32),

@@ -11,13 +11,14 @@ import pytest
 from pandas.testing import assert_frame_equal
 from torch import nn
 
-from core import Family, Run, RunError, UserError, evaluate, sweep
-from core.evaluate import Evaluator
-from core.interrupt import Interrupted
-from core.tables import write_table
+from core import Family, Run, RunError, UserError, sweep
+from core.sweep import evaluator
+from core.sweep.evaluator import Evaluator
+from core.utils.parquet import write_table
+from core.utils.signals import Interrupted
 from tests.helpers_training import RECIPES, clusters, left_in, small_data, small_family, small_run
 
-sweeping = importlib.import_module("core.sweep")
+sweeping = importlib.import_module("core.sweep.sweep")
 
 
 def swept(run, **settings):
@@ -138,7 +139,7 @@ def test_a_table_that_lacks_a_column_is_made_again(run):
 
 
 def stop_at(monkeypatch, block: int) -> None:
-    real, seen = evaluate._judge, []
+    real, seen = evaluator._judge, []
 
     def judge(*args):
         seen.append(1)
@@ -146,12 +147,12 @@ def stop_at(monkeypatch, block: int) -> None:
             signal.raise_signal(signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(evaluate, "_judge", judge)
+    monkeypatch.setattr(evaluator, "_judge", judge)
 
 
 @pytest.mark.parametrize("block", [1, 5, 6, 7, 12])
 def test_stopped_and_continued(run, tmp_path, monkeypatch, block):
-    monkeypatch.setattr(evaluate, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(evaluator, "CHUNK_ROWS", 4)
     shutil.copytree(run.path, tmp_path / "whole")
     whole = swept(Run(tmp_path / "whole"), data=small_data(), family=small_family())
     rows = run.record.data["validation_n"] + run.record.data["test_n"]
@@ -164,8 +165,8 @@ def test_stopped_and_continued(run, tmp_path, monkeypatch, block):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert not run.has_metrics
     blocks = []
-    real = evaluate._judge
-    monkeypatch.setattr(evaluate, "_judge", lambda *a: (blocks.append(1), real(*a))[1])
+    real = evaluator._judge
+    monkeypatch.setattr(evaluator, "_judge", lambda *a: (blocks.append(1), real(*a))[1])
     assert_frame_equal(swept(run), whole, check_exact=True)
     assert len(blocks) == 12 - block
     assert_frame_equal(run.predictions(), Run(tmp_path / "whole").predictions(), check_exact=True)
@@ -174,7 +175,7 @@ def test_stopped_and_continued(run, tmp_path, monkeypatch, block):
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other widths", "other weights"])
 def test_a_damaged_partial_sweep_is_done_again(run, tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(evaluate, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(evaluator, "CHUNK_ROWS", 4)
     shutil.copytree(run.path, tmp_path / "whole")
     whole = swept(Run(tmp_path / "whole"), data=small_data(), family=small_family())
     with monkeypatch.context() as patch:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core import Family, Width
-from core.evaluate import CHUNK_ROWS, Evaluator, evaluate
-from core.path import path_range, path_widths
-from core.scale import Scale
+from core.elastic.scale import Scale
+from core.elastic.size_grid import path_range, path_widths
+from core.sweep.evaluator import CHUNK_ROWS, Evaluator, evaluate
 
 ACTIVATIONS = {
     "relu": lambda: [nn.ReLU()],

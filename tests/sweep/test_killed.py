@@ -6,7 +6,8 @@ import shutil
 
 from pandas.testing import assert_frame_equal
 
-from core import Run, evaluate, sweep, train
+from core import Run, sweep, train
+from core.sweep import evaluator
 from tests.helpers_killing import lives
 from tests.helpers_training import RECIPES, left_in, small_data, small_family
 
@@ -16,7 +17,7 @@ def test_ten_deaths_change_nothing(tmp_path, monkeypatch):
         small_family(), small_data(n=600), out=tmp_path / "whole" / "run", recipe=RECIPES["stratified"], progress=False
     )
     shutil.copytree(run.path, tmp_path / "killed" / "run")
-    monkeypatch.setattr(evaluate, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(evaluator, "CHUNK_ROWS", 4)
     sweep(run, latency=False, progress=False)
     story = lives("sweep", tmp_path / "killed", seed=0, deaths=10)
     assert [life["killed"] for life in story] == [True] * 10 + [False]

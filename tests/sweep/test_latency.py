@@ -8,12 +8,13 @@ import signal
 import numpy as np
 import pytest
 
-from core import Run, latency, sweep
-from core.interrupt import Interrupted
-from core.tables import write_table
+from core import Run, sweep
+from core.sweep import latency
+from core.utils.parquet import write_table
+from core.utils.signals import Interrupted
 from tests.helpers_training import left_in, small_data, small_family
 
-sweeping = importlib.import_module("core.sweep")
+sweeping = importlib.import_module("core.sweep.sweep")
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,12 @@ from torch import nn
 
 from core import Family, Run, Width, sweep, train
 from core.data import Dataset, InputFormat, Split, from_arrays
-from core.dropout import recipe
-from core.export import export
-from core.export_graph import small_module
-from core.path import path_widths
-from core.sweep_table import against_last
-from core.tasks import wilson_interval
+from core.elastic.recipes.registry import recipe
+from core.elastic.size_grid import path_widths
+from core.export.formats import export
+from core.export.program import small_module
+from core.sweep.tables import against_last
+from core.tasks.registry import wilson_interval
 from tests.helpers_training import RECIPES, clusters, small_data
 
 
@@ -179,7 +179,7 @@ def test_shared_layers(tmp_path, kind):
 
 
 def test_wide_families_get_a_log_spaced_subset(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("core.sweep"), "WIDTHS_OF_OTHERS", 6)
+    monkeypatch.setattr(importlib.import_module("core.sweep.sweep"), "WIDTHS_OF_OTHERS", 6)
     family = Family(lambda h: Residual(h, 2), h=64)
     run = train(family, small_data(), out=tmp_path / "run", recipe=RECIPES["paper"], progress=False)
     table = sweep(run, latency=False, progress=False)

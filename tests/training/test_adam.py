@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from core.adam import Adam
+from core.train.optimizer import Adam
 
 SHAPES = [(3, 4), (4,), (2, 4), (2,), ()]
 

@@ -9,14 +9,14 @@ from safetensors.numpy import load_file
 
 from core import Run, models, sweep, train
 from core.data import from_arrays
-from core.dropout import recipe
-from core.elastic import Elastic
-from core.export import export
-from core.export_graph import run_onnx
-from core.interrupt import Interrupted
-from core.losses import loss_function, soft_targets
-from core.polish import polish
-from core.steps import make_optimizer, train_step
+from core.elastic.module import Elastic
+from core.elastic.recipes.registry import recipe
+from core.export.formats import export
+from core.export.program import run_onnx
+from core.finetune.polish import polish
+from core.tasks.losses import loss_function, soft_targets
+from core.train.loop import make_optimizer, train_step
+from core.utils.signals import Interrupted
 from tests.helpers_training import RECIPES, clusters, small_data, small_family
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -64,14 +64,14 @@ def test_a_run_from_a_gpu_is_like_any_other(tmp_path, model):
 def test_resumed_is_uninterrupted(tmp_path, monkeypatch):
     long = recipe("stratified", epochs=8, batch_size=24, lr=0.02)
     whole = train(small_family(), small_data(), out=tmp_path / "whole", recipe=long, device="cuda", progress=False)
-    from core import steps
+    from core.train import loop
 
     asked = iter([False] * 9 + [True])
-    true_run = steps.Training.run
-    monkeypatch.setattr(steps.Training, "run", lambda self, stopped: true_run(self, lambda: next(asked, False)))
+    true_run = loop.Training.run
+    monkeypatch.setattr(loop.Training, "run", lambda self, stopped: true_run(self, lambda: next(asked, False)))
     with pytest.raises(Interrupted):
         train(small_family(), small_data(), out=tmp_path / "cut", recipe=long, device="cuda", progress=False)
-    monkeypatch.setattr(steps.Training, "run", true_run)
+    monkeypatch.setattr(loop.Training, "run", true_run)
     cut = train(
         small_family(), small_data(), out=tmp_path / "cut", recipe=long, device="cuda", progress=False, resume=True
     )

@@ -7,15 +7,16 @@ import re
 import pytest
 import torch
 
-from core import UserError, steps, train
+from core import UserError, train
 from core.__main__ import main
-from core.dropout import recipe
+from core.elastic.recipes.registry import recipe
+from core.train import loop
 from tests.helpers_training import RECIPES, SETTINGS, left_in, small_data, small_family, told, weights_of
 
 
 def spoil(monkeypatch, step: int, *, loss: bool) -> None:
     """At the given step the loss, or a weight behind a finite loss, is no number."""
-    real, seen = steps.train_step, []
+    real, seen = loop.train_step, []
 
     def spoilt(model, *args):
         result = real(model, *args)
@@ -28,7 +29,7 @@ def spoil(monkeypatch, step: int, *, loss: bool) -> None:
             next(model.parameters())[0, 0] = torch.inf
         return result
 
-    monkeypatch.setattr(steps, "train_step", spoilt)
+    monkeypatch.setattr(loop, "train_step", spoilt)
 
 
 def run_at(out, **settings):
@@ -43,7 +44,7 @@ def run_at(out, **settings):
 def test_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch, loss, what, step, often):
     whole = run_at(tmp_path / "whole")
     if often:
-        monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", 0.0)
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         spoil(patch, step, loss=loss)
         with pytest.raises(UserError, match=f"({what}) .*with learning rate 0.02.*--lr 0.005") as stop:
@@ -57,7 +58,7 @@ def test_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch, loss, what, 
 
 
 def test_a_smaller_rate_goes_on_from_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         spoil(patch, 6, loss=True)
         with pytest.raises(UserError, match="--resume and a smaller rate"):
@@ -80,11 +81,11 @@ def test_a_smaller_rate_goes_on_from_it(tmp_path, monkeypatch):
 def test_without_divergence_the_rate_stays(tmp_path, monkeypatch):
     import signal
 
-    from core.interrupt import Interrupted
+    from core.utils.signals import Interrupted
 
     with monkeypatch.context() as patch:
-        real = steps.train_step
-        patch.setattr(steps, "train_step", lambda *a: (signal.raise_signal(signal.SIGINT), real(*a))[1])
+        real = loop.train_step
+        patch.setattr(loop, "train_step", lambda *a: (signal.raise_signal(signal.SIGINT), real(*a))[1])
         with pytest.raises(Interrupted):
             run_at(tmp_path / "run")
     with pytest.raises(UserError, match="other settings, data or seed"):

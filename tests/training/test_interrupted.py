@@ -13,7 +13,7 @@ import pytest
 
 from core import Run, models, train
 from core.data import load
-from core.dropout import recipe
+from core.elastic.recipes.registry import recipe
 from tests.helpers_training import left_in, weights_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from core.losses import FEW_CLASSES, loss_function, soft_targets
+from core.tasks.losses import FEW_CLASSES, loss_function, soft_targets
 
 
 def through_autograd(loss_of, output: torch.Tensor, *target) -> tuple[torch.Tensor, torch.Tensor]:

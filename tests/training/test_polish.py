@@ -14,20 +14,20 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
-import core.polish
+import core.finetune.polish
 from core import Family, Run, RunError, RunStore, UserError, sweep, train
 from core.data import from_arrays
-from core.delivered import check
-from core.dropout import recipe
-from core.export import export, small_state
-from core.frontier import AGAINST_FULL
-from core.interrupt import Interrupted
-from core.polish import polish
-from core.polished import check as check_points
-from core.polished import read_predictions
-from core.refit import refit
-from core.run_files import POLISHED
-from core.steps import Diverged
+from core.elastic.recipes.registry import recipe
+from core.export.formats import export, small_state
+from core.export.verify import check
+from core.finetune.polish import polish
+from core.finetune.refit import refit
+from core.runs.polished import check as check_points
+from core.runs.polished import read_predictions
+from core.runs.tensors import POLISHED
+from core.sweep.budget import AGAINST_FULL
+from core.train.loop import Diverged
+from core.utils.signals import Interrupted
 from tests.helpers_training import clusters, small_data, small_family, small_run
 
 WIDTH = 4
@@ -90,7 +90,7 @@ def test_seeded_and_replaced(run):
 
 
 def test_where_no_epoch_is_better_the_slice_stays_as_it_is_and_that_is_said(run):
-    from core.polished import sentence
+    from core.runs.polished import sentence
 
     small = small_state(run, run.widths_at(WIDTH))
     spoiled = polish(run, WIDTH, 1, lr=30.0, batch_size=8, seed=3, **QUIET)
@@ -196,7 +196,7 @@ def test_no_output_layer_to_refit(tmp_path):
 def test_stopped_leaves_the_run_as_it_was(run, monkeypatch):
     polish(run, 6, 1, **QUIET)
     before = bytes_of(run)
-    real, steps = core.polish._step, []
+    real, steps = core.finetune.polish._step, []
 
     def stopping(*given: Any) -> float:
         steps.append(1)
@@ -206,7 +206,7 @@ def test_stopped_leaves_the_run_as_it_was(run, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return real(*given)
 
-    monkeypatch.setattr(core.polish, "_step", stopping)
+    monkeypatch.setattr(core.finetune.polish, "_step", stopping)
     with pytest.raises(Interrupted, match="as it was"):
         polish(run, WIDTH, 3, **QUIET)
     assert len(steps) == 3

@@ -9,7 +9,9 @@ from unittest import mock
 import pytest
 from torch import nn
 
-from core import Family, LayoutError, RunError, UserError, files, steps, train
+from core import Family, LayoutError, RunError, UserError, train
+from core.train import loop
+from core.utils import files
 from tests.helpers_training import RECIPES, clusters, left_in, small_data, small_family, small_run, weights_of
 
 
@@ -21,7 +23,7 @@ def run_at(out, family=None, data=None, **settings):
 def refused(kind: type[Exception], pattern: str, out, *args, **settings) -> None:
     """One sentence, no step, nothing left and nothing lost."""
     before = left_in(out.parent)
-    no_step = mock.patch.object(steps, "train_step", side_effect=AssertionError("a step was done"))
+    no_step = mock.patch.object(loop, "train_step", side_effect=AssertionError("a step was done"))
     with no_step, pytest.raises(kind, match=pattern) as told:
         run_at(out, *args, **settings)
     assert len(str(told.value).splitlines()) == 1
@@ -126,7 +128,7 @@ class TestWhatLiesThereAlready:
             raise OSError("the power fails")
 
         with monkeypatch.context() as patch:
-            patch.setattr(steps, "train_step", step)
+            patch.setattr(loop, "train_step", step)
             with pytest.raises(OSError, match="power"):
                 run_at(tmp_path / "b")
         refused(RunError, "unfinished training of b .*--resume", tmp_path / "b")
@@ -192,7 +194,7 @@ def test_disk_that_is_full(tmp_path, monkeypatch, which):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, data)
 
-    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         if which == "checkpoint":
             patch.setattr("os.fsync", _full_after(5))

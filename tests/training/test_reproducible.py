@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import starts, steps, train
-from core.interrupt import Interrupted
+from core import train
+from core.elastic.fast_mlp import restarts
+from core.train import loop
+from core.utils.signals import Interrupted
 from tests.helpers_training import RECIPES, left_in, small_data, small_family, told, weights_of
 
 FAMILIES = {"chain": small_family(), "dropout": small_family(dropout=True)}
@@ -23,7 +25,7 @@ def run_at(out: Path, kind: str, family: str = "chain", **settings):
 
 def stop_after(monkeypatch, calls: int) -> None:
     """Ctrl-C during the given step."""
-    real, seen = steps.train_step, []
+    real, seen = loop.train_step, []
 
     def step(*args):
         seen.append(1)
@@ -31,7 +33,7 @@ def stop_after(monkeypatch, calls: int) -> None:
             signal.raise_signal(signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(steps, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -46,10 +48,10 @@ def test_seed_decides_every_bit(tmp_path, kind, family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", RECIPES)
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, kind, family):
-    monkeypatch.setattr(starts, "LEAST", 1)  # so that in few steps too all starts but one are dropped on the way
+    monkeypatch.setattr(restarts, "LEAST", 1)  # so that in few steps too all starts but one are dropped on the way
     whole = run_at(tmp_path / "whole", kind, family)
     steps_an_epoch = whole.record.data["train_n"] // 24
-    chosen = starts.end(3 * steps_an_epoch)
+    chosen = restarts.end(3 * steps_an_epoch)
     assert 1 < chosen < steps_an_epoch + 2
     # in an epoch, as the starts of bands come down to one, at an epoch's very end, at the very end of all
     for stop in sorted({1, chosen, chosen + 1, steps_an_epoch, steps_an_epoch + 2, 3 * steps_an_epoch}):
@@ -66,7 +68,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, kind, family):
 
 
 def test_stopped_again_and_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(starts, "LEAST", 1)
+    monkeypatch.setattr(restarts, "LEAST", 1)
     whole = run_at(tmp_path / "whole", "stratified", "dropout")
     stops = 0
     while True:
@@ -88,7 +90,7 @@ def test_resume_with_nothing_to_resume_starts(tmp_path):
 
 def test_resume_of_a_finished_run_only_opens_it(tmp_path, monkeypatch):
     first = run_at(tmp_path / "a", "paper")
-    monkeypatch.setattr(steps, "train_step", None)  # a step would fail
+    monkeypatch.setattr(loop, "train_step", None)  # a step would fail
     again = run_at(tmp_path / "a", "paper", resume=True)
     assert told(again) == told(first)
     assert again.family is FAMILIES["chain"]
@@ -104,7 +106,7 @@ def test_resume_and_overwrite_start_where_there_is_nothing_to_resume(tmp_path):
 
 def test_weights_do_not_hang_on_when_checkpoints_are_written(tmp_path, monkeypatch):
     rarely = run_at(tmp_path / "rarely", "stratified", "dropout")
-    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     assert weights_of(run_at(tmp_path / "often", "stratified", "dropout")) == weights_of(rarely)
     assert left_in(tmp_path) == ["often", "rarely"]
 

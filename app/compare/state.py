@@ -1,0 +1,133 @@
+"""What one visitor compares, how a link brings it, and what the widgets change in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from app import url_state
+from app.widgets import limits
+from core.tasks.registry import Metric
+
+MOST = 4
+SIZE, METRIC, WIDTH = "size", "metric", "width"
+CLASSES, AGREE, STORE = "labels", "agreement", "all"  # parts of the page that can be opened
+PARTS = (CLASSES, AGREE, STORE)
+
+
+@dataclass
+class Choice:
+    """What one visitor chose; it outlives the widgets, whose own state is lost when another page is shown."""
+
+    runs: list[str] | None = None  # None until chosen
+    at: str = SIZE
+    values: dict[str, float] = field(default_factory=dict)  # `value_name` -> in shown units
+    whole: bool = False  # the chart's axis
+    open: set[str] = field(default_factory=set)  # of `PARTS`
+    budget: float | None = None  # in kB, among all runs; None until chosen
+
+    def link(self) -> dict[str, str]:
+        """The part of a link that says how the comparison is looked at."""
+        found = {"axis": "whole"} if self.whole else {}
+        if self.open:
+            found["open"] = ",".join(part for part in PARTS if part in self.open)
+        if STORE in self.open and self.budget is not None:
+            found["budget"] = f"{self.budget:.12g}"
+        return found
+
+
+def choice() -> Choice:
+    """This visitor's."""
+    found: Choice = st.session_state.setdefault("compare", Choice())
+    return found
+
+
+def bounds(at: str, metric: Metric) -> tuple[float, float]:
+    """What can be meant by a figure that runs are compared at."""
+    if at == METRIC:
+        return limits.bounds(metric)
+    return (1.0 if at == WIDTH else limits.LEAST), limits.MOST
+
+
+def value_name(at: str, metric: Metric) -> str:
+    """Under what a figure is kept: 95 per cent of some runs are no 95 decibels of others."""
+    return f"{at}-{metric.name}" if at == METRIC else at
+
+
+def follow(link: dict[str, str], known: set[str], choice: Choice) -> None:
+    """Take runs and axis from the link; what can't be followed is said and left out."""
+    if not link:
+        return
+    choice.whole = link.get("axis") == "whole"
+    _follow_parts(link, choice)
+    if "runs" in link:
+        wanted = list(dict.fromkeys(name for name in link["runs"].split(",") if name))
+        missing = [name for name in wanted if name not in known]
+        here = [name for name in wanted if name in known]
+        if missing:
+            url_state.broken("names a run that is not here", ", ".join(missing))
+        if len(here) > MOST:
+            url_state.broken(f"names more than {MOST} runs, so these are left out", ", ".join(here[MOST:]))
+        choice.runs = here[:MOST] or None
+
+
+def _follow_parts(link: dict[str, str], choice: Choice) -> None:
+    wanted = {name for name in link.get("open", "").split(",") if name}
+    choice.open = wanted & set(PARTS)
+    if strange := sorted(wanted - choice.open):
+        url_state.broken("opens a part of the page that is not known", ", ".join(strange))
+    if "budget" in link:
+        choice.budget = url_state.number(link["budget"], limits.LEAST, limits.MOST)
+        if choice.budget is None:
+            url_state.broken("asks for a file size that can't be", link["budget"])
+
+
+def follow_value(link: dict[str, str], metric: Metric, choice: Choice) -> None:
+    """Take from the link what the runs are compared at."""
+    if "at" not in link:
+        return
+    if link["at"] not in (SIZE, METRIC, WIDTH):
+        url_state.broken("compares runs at something that is not known", link["at"])
+        return
+    choice.at = link["at"]
+    value = url_state.number(link.get("value", ""), *bounds(choice.at, metric))
+    if value is not None:
+        choice.values[value_name(choice.at, metric)] = value
+    elif "value" in link:
+        url_state.broken("compares runs at a figure that can't be", link["value"])
+
+
+def runs_chosen() -> None:
+    """For the widget's callback, as all below."""
+    url_state.touch("compare")
+    choice().runs = list(st.session_state["compare-runs"])
+
+
+def at_chosen() -> None:
+    """What the runs are compared at."""
+    url_state.touch("compare")
+    choice().at = st.session_state["compare-at"]
+
+
+def value_chosen(metric: Metric) -> None:
+    """The figure that they are compared at."""
+    url_state.touch("compare")
+    mine = choice()
+    value = st.session_state[f"compare-value-{mine.at}"]
+    if value is not None:  # an emptied field keeps what was asked for before
+        mine.values[value_name(mine.at, metric)] = value
+
+
+def part_opened(part: str) -> None:
+    """A part of the page was opened or closed."""
+    url_state.touch("compare")
+    mine = choice()
+    (mine.open.add if st.session_state[f"compare-open-{part}"] else mine.open.discard)(part)
+
+
+def budget_chosen() -> None:
+    """The file size that all runs are looked through for."""
+    url_state.touch("compare")
+    if (value := st.session_state["compare-budget"]) is not None:
+        choice().budget = value

@@ -1,0 +1,23 @@
+"""A square to draw in with a finger, a pen or a mouse; the drawing is sent when the stroke ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.pick.try_it.parsing import PAD_SIDE
+
+_FOLDER = Path(__file__).parent
+
+
+def draw_pad(*, key: str) -> str:
+    """Show the square; the drawing as text for `own_example.drawn`, empty where there is none."""
+    html, css, js = ((_FOLDER / f"component.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    component = st.components.v2.component("draw_pad", html=html, css=css, js=js)
+    found = component(key=key, data={"side": PAD_SIDE}, default={"ink": ""}, on_ink_change=_nothing).ink
+    return found if isinstance(found, str) else ""
+
+
+def _nothing() -> None:
+    """A state of a component is kept where somebody listens."""

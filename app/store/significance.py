@@ -1,0 +1,46 @@
+"""Whether the examples that two models were both tested on can tell them apart, in words. No Streamlit here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.tasks.registry import Task, paired_test
+
+ALPHA = 0.05  # a difference that chance alone makes less often than this is told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """What came of a paired test."""
+
+    p: float
+    first_is_better: bool  # by the examples' mean score
+    counts: str  # a sentence, for whoever asks how it is known
+
+    @property
+    def told(self) -> bool:
+        """Whether the examples tell the two apart."""
+        return self.p < ALPHA
+
+
+def chance(p: float) -> str:
+    """How often two that are equally good would differ as much: `in 12 of 100 such tests`."""
+    if p < 0.001:
+        return "in fewer than 1 of 1,000 such tests"
+    return f"in {100 * p:.0f} of 100 such tests" if p >= 0.0095 else f"in {1000 * p:.0f} of 1,000 such tests"
+
+
+def paired(task: Task, first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> Paired:
+    """Compare two models' scores on the same examples, (n,) each."""
+    p = paired_test(first, second)
+    better = first > second if task.classes else first < second
+    worse = first < second if task.classes else first > second
+    alone, verb = ("alone ", "is right on") if task.classes else ("", "is closer to the truth on")
+    counts = (
+        f"Of the same {len(first):,} test {task.example}s, {names[0]} {alone}{verb} {int(better.sum()):,} and "
+        f"{names[1]} {alone}on {int(worse.sum()):,}. Chance alone would make such a difference {chance(p)}."
+    )
+    mine, theirs = float(first.mean()), float(second.mean())
+    return Paired(p=p, first_is_better=mine > theirs if task.classes else mine < theirs, counts=counts)

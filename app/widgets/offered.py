@@ -1,0 +1,20 @@
+"""Runs in a list to choose from, which stays short however many runs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from app.my_runs.table import MOST_NAMES
+from core.runs.run import Run
+
+
+def offered(runs: Sequence[Run], chosen: Collection[str]) -> list[str]:
+    """Names to choose from, as the runs stand; of very many runs the newest ones, and those that are chosen."""
+    newest = sorted(runs, key=lambda run: (run.record.created, run.id), reverse=True)[:MOST_NAMES]
+    listed = {*chosen, *(run.id for run in newest)}
+    return [run.id for run in runs if run.id in listed]
+
+
+def hint(runs: Sequence[Run]) -> str:
+    """What is said of a list that leaves some out, or nothing."""
+    return f"Of {len(runs):,} runs the newest are listed; My runs has all." if len(runs) > MOST_NAMES else ""

@@ -1,0 +1,258 @@
+"""Meshes in the Object File Format, points on their surface, and ModelNet's folders of them.
+
+Format: Geomview's manual, "OFF". Data set: ModelNet (Wu et al., 2015); the points are taken as in PointNet
+(Qi et al., 2017, section 5.1): uniform over the surface, in the unit sphere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.data.arrays import natural_order, split_by_class
+from core.data.dataset import Dataset, InputFormat, Split
+from core.elastic.layout import whole_number
+from core.errors import UserError
+
+MOST_BYTES = 2**27  # of a mesh file; text of such a length takes a few GB to read
+MOST_COORDINATE = 1e30  # far above any unit of length, and its cube is still a number
+MOST_CORNERS = 10_000  # of one face
+MOST_MESHES = 100_000
+MOST_CLASSES = 1000
+MOST_VALUES = 200_000_000  # of all clouds together: 800 MB
+HEADER = re.compile(r"(ST)?C?N?OFF(?=[\s\d]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """`vertices` (n, 3) float64 and `triangles` (m, 3), int64 rows of `vertices`."""
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clouds:
+    """Clouds of points in three parts: `x` (n, points, 3) float32 in the unit sphere, `y` (n,) int64 in `labels`."""
+
+    train: Split
+    validation: Split
+    test: Split
+    labels: tuple[str, ...]
+
+
+def read_off(path: Path | str, *, max_bytes: int = MOST_BYTES) -> Mesh:
+    """The mesh in an OFF file; a face of more corners becomes a fan of triangles, one of fewer is left out.
+
+    The counts may follow the header on its own line, glued to it as in some of ModelNet's files (`OFF490 518 0`).
+    Normals and colours are passed over, and so is what comes after the last face.
+    Raises UserError for a file that is missing, larger than `max_bytes`, cut short or no such text.
+    """
+    path = Path(path)
+    lines = _lines(path, max_bytes)
+    first = lines[0].strip() if lines else ""
+    header = HEADER.match(first)
+    if header is None:
+        raise UserError(f"{path} is no OFF file: it starts with {first[:20]!r}, not with OFF")
+    rest = first[header.end() :].strip()
+    if rest.upper().startswith("BINARY"):
+        raise UserError(f"{path} is a binary OFF file; save it as text")
+    body = [rest, *lines[1:]] if rest else lines[1:]
+    counts = body[0].split()[:2] if body else []
+    if len(counts) < 2 or not all(re.fullmatch(r"[0-9]{1,12}", count) for count in counts):
+        raise UserError(f"{path} lacks its numbers of vertices and faces after OFF; save it again")
+    vertices, faces = int(counts[0]), int(counts[1])
+    if len(body) - 1 < vertices + faces:
+        raise UserError(
+            f"{path} is cut short: {vertices:,} vertices and {faces:,} faces want as many lines, it has "
+            f"{len(body) - 1:,}; copy it again"
+        )
+    points = _numbers(body[1 : 1 + vertices], 3, path, "a vertex")
+    if not (np.abs(points) <= MOST_COORDINATE).all():
+        raise UserError(f"{path} has a coordinate that is no number or beyond {MOST_COORDINATE:g}; save it again")
+    return Mesh(points, _triangles(body[1 + vertices : 1 + vertices + faces], vertices, path))
+
+
+def sample_surface(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndarray:
+    """`points` places on the surface, (points, 3) float64, uniform by area.
+
+    Raises UserError where the mesh has no surface.
+    """
+    corners = mesh.vertices[mesh.triangles]  # (triangles, 3 corners, 3)
+    low = corners.min(axis=(0, 1), initial=MOST_COORDINATE)
+    size = float(np.ptp(corners, axis=(0, 1)).max()) if len(corners) else 0.0
+    # in units of the mesh's own size, so that no product of lengths is too large or too small for a number
+    a, b, c = ((corners - low) / (size or 1.0)).transpose(1, 0, 2)
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    if not areas.sum() > 0:
+        raise UserError("the mesh has no surface: no face has an area; leave it out")
+    chosen = rng.choice(len(areas), points, p=areas / areas.sum())
+    # uniform over a triangle: Osada et al. (2002), section 3.1
+    root, u = np.sqrt(rng.random((points, 1))), rng.random((points, 1))
+    places = (1 - root) * a[chosen] + root * (1 - u) * b[chosen] + root * u * c[chosen]
+    return np.asarray(places * size + low)
+
+
+def unit_sphere(points: np.ndarray) -> np.ndarray:
+    """Points (n, 3) moved and scaled alike, so that their mean is 0 and the farthest is at distance 1."""
+    centred = points - points.mean(axis=0)
+    centred = centred / (np.abs(centred).max() or 1.0)  # first, so that no square is too small or too large
+    return np.asarray(centred / (np.linalg.norm(centred, axis=1).max() or 1.0))
+
+
+def load_meshes(root: Path | str, *, points: int = 256, validation: float = 0.15, seed: int = 0) -> Clouds:
+    """The clouds of a folder laid out as ModelNet's: `<root>/<class>/{train,test}/*.off`.
+
+    A share `validation` of each class's training meshes becomes the validation part. A mesh's points are drawn from
+    `seed` and its place in the folder alone, whatever else lies there.
+    Raises UserError where the folder is not laid out so, or a mesh can't be read.
+    """
+    root = Path(root)
+    files = _find(root)
+    labels = tuple(files)
+    count = sum(len(paths) for parts in files.values() for paths in parts.values())
+    if whole_number(points) is None or not 1 <= points <= MOST_VALUES // (3 * count):
+        raise UserError(
+            f"points is {points!r}; for {count:,} meshes choose a whole number from 1 to {MOST_VALUES // (3 * count):,}"
+        )
+    found = {}
+    for part in ("train", "test"):
+        paths = [(code, path) for code, label in enumerate(labels) for path in files[label][part]]
+        x = np.empty((len(paths), points, 3), np.float32)
+        for row, (_, path) in enumerate(paths):
+            mesh = read_off(path)
+            place = zlib.crc32("/".join(path.parts[-3:]).encode(errors="surrogatepass"))
+            try:
+                x[row] = unit_sphere(sample_surface(mesh, points, np.random.default_rng([seed, place])))
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
+        found[part] = Split(x=x, y=np.array([code for code, _ in paths], np.int64))
+    x, y = found["train"].x, found["train"].y
+    rows = split_by_class(y, {"validation": validation}, seed)
+    kept = {part: Split(x=np.ascontiguousarray(x[r]), y=y[r]) for part, r in rows.items()}
+    return Clouds(**kept, test=found["test"], labels=labels)
+
+
+def meshes_dataset(root: Path | str, name: str, source: str, *, points: int = 128) -> Dataset:
+    """A folder of meshes as clouds of points that are turned about the up axis, at random, while they are learned."""
+    found = load_meshes(root, points=points)
+    return Dataset(
+        name=name,
+        task="classification",
+        train=found.train,
+        validation=found.validation,
+        test=found.test,
+        labels=found.labels,
+        input=InputFormat(
+            kind="points", shape=(points, 3), dtype="float32", low=-1.0, high=1.0,
+            meaning=f"{points} points on a surface, as x, y and z, with z up",
+        ),
+        source=f"{found.train.n + found.validation.n + found.test.n:,} {source}",
+        augment=rotate_up,
+    )  # fmt: skip
+
+
+def rotate_up(x: Any, rng: np.random.Generator) -> Any:
+    """Each cloud of a batch (batch, points, 3) turned about the z axis, ModelNet's up, by an angle of its own.
+
+    `x` may be a NumPy array or a torch tensor; what comes back is of the same kind, type and device.
+    """
+    angle = rng.uniform(0.0, 2 * math.pi, len(x))
+    turn = np.zeros((len(x), 3, 3))
+    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
+    turn[:, 0, 1] = np.sin(angle)
+    turn[:, 1, 0] = -np.sin(angle)
+    turn[:, 2, 2] = 1.0
+    return x @ (turn.astype(x.dtype) if isinstance(x, np.ndarray) else x.new_tensor(turn.tolist()))
+
+
+def _lines(path: Path, max_bytes: int) -> list[str]:
+    """The lines of a text file that hold more than a comment."""
+    try:
+        known = path.stat()
+        if not stat.S_ISREG(known.st_mode):  # a pipe would be waited on for ever
+            raise UserError(f"{path} is no regular file; give an OFF file")
+        if known.st_size > max_bytes:
+            raise UserError(f"{path} has {known.st_size:,} bytes, more than the limit of {max_bytes:,}; simplify it")
+        with open(path, "rb") as file:
+            data = file.read(max_bytes).removeprefix(b"\xef\xbb\xbf")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} can't be read: {reason}; check its name and rights") from None
+    # at these line ends alone: others that text knows are letters of a comment in another encoding
+    text = re.sub("#[^\n]*", "", data.decode("ascii", "replace").replace("\r", "\n"))
+    return [line for line in text.split("\n") if line and not line.isspace()]
+
+
+def _numbers(lines: list[str], columns: int, path: Path, what: str) -> np.ndarray:
+    """The leading numbers of each line, (lines, columns) float64."""
+    if not lines:
+        return np.empty((0, columns))
+    try:
+        return np.loadtxt(lines, usecols=range(columns), comments=None, ndmin=2)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0].partition("; use")[0][:120]
+        raise UserError(f"{path} has {what} that can't be read ({reason}); save it again") from None
+
+
+def _triangles(lines: list[str], vertices: int, path: Path) -> np.ndarray:
+    """Faces `k i1 ... ik` as triangles (i1, i2, i3), (i1, i3, i4), ...: exact where a face is convex."""
+    by_corners: dict[int, list[str]] = {}
+    for line in lines:
+        corners = line.split(None, 1)[0]
+        if not corners.isdecimal() or len(corners) > 9 or int(corners) > MOST_CORNERS:
+            raise UserError(
+                f"{path} has a face of {corners[:20]!r} corners; want a number up to {MOST_CORNERS:,}; save it again"
+            )
+        by_corners.setdefault(int(corners), []).append(line)
+    fans = [np.empty((0, 3), np.int64)]
+    for k, group in by_corners.items():
+        faces = _numbers(group, 1 + k, path, "a face")[:, 1:]
+        # asked so that what is no number fails too
+        if not ((faces >= 0) & (faces < vertices) & (faces == np.floor(faces))).all():
+            raise UserError(f"{path} has a face with a corner that is none of its {vertices:,} vertices; save it again")
+        second = np.arange(1, k - 1)
+        fan = np.stack([np.zeros_like(second), second, second + 1], axis=1)  # (triangles, 3)
+        fans.append(faces.astype(np.int64)[:, fan].reshape(-1, 3))
+    return np.concatenate(fans)
+
+
+def _find(root: Path) -> dict[str, dict[str, list[Path]]]:
+    """Every class's meshes in both parts; classes and meshes in their natural order."""
+    try:
+        folders = [f for f in root.iterdir() if (f / "train").is_dir() or (f / "test").is_dir()]
+        names = [folder.name for folder in folders]
+        found = {
+            names[k]: {part: _meshes(folders[k] / part) for part in ("train", "test")} for k in natural_order(names)
+        }
+    except OSError as error:
+        raise UserError(
+            f"{error.filename} can't be read: {error.strerror}; {root} should hold <class>/train/*.off and "
+            "<class>/test/*.off"
+        ) from None
+    if not 2 <= len(found) <= MOST_CLASSES:
+        raise UserError(
+            f"{root} holds {len(found)} classes, folders with train and test in them; want 2 to {MOST_CLASSES}"
+        )
+    for label, parts in found.items():
+        for part, paths in parts.items():
+            if not paths:
+                raise UserError(f"{root / label / part} holds no .off file; each class wants some")
+    count = sum(len(paths) for parts in found.values() for paths in parts.values())
+    if count > MOST_MESHES:
+        raise UserError(f"{root} holds {count:,} meshes, more than {MOST_MESHES:,}; give a part of them")
+    return found
+
+
+def _meshes(folder: Path) -> list[Path]:
+    paths = [path for path in folder.iterdir() if path.suffix.lower() == ".off" and not path.name.startswith(".")]
+    return [paths[k] for k in natural_order([path.name for path in paths])]

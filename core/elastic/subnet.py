@@ -1,0 +1,50 @@
+"""The plain small model of a run's weights, in memory. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.elastic.family import Family
+from core.elastic.scale import Scale
+
+
+def with_tensors(scale: Scale) -> Scale:
+    """The scale with its tables and the weights of its bands as tensors, whatever they were."""
+    bands = tuple(
+        replace(b, scale=with_tensors(b.scale), weights={n: torch.as_tensor(v).detach() for n, v in b.weights.items()})
+        for b in scale.bands
+    )
+    tables = {name: torch.as_tensor(table).detach() for name, table in scale.tables.items()}
+    return replace(scale, tables=tables, bands=bands)
+
+
+def folded_state(
+    family: Family,
+    scale: Scale,
+    weights: Mapping[str, Any],
+    widths: Mapping[str, int],
+    statistics: Mapping[str, Any] | None = None,
+) -> dict[str, torch.Tensor]:
+    """The exact weights of the small model at `widths` as torch tensors: cut, then scaled, with its own statistics."""
+    tensors = {} if scale.band(widths) else {name: torch.as_tensor(value) for name, value in weights.items()}
+    state = with_tensors(scale).fold(family.layout.slice(tensors, widths), family.layout, widths)
+    return state | {name: torch.as_tensor(value) for name, value in (statistics or {}).items()}
+
+
+def load(
+    family: Family,
+    scale: Scale,
+    weights: Mapping[str, Any],
+    widths: Mapping[str, int],
+    statistics: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """The plain small model at `widths`, ready to run."""
+    module = family.build(**widths)
+    state = {name: value.clone() for name, value in folded_state(family, scale, weights, widths, statistics).items()}
+    module.load_state_dict(state, strict=True)
+    return module.eval()

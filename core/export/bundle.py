@@ -1,0 +1,197 @@
+"""The bundle: a zip with the small model in two formats and all that a stranger needs to use it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.errors import RunError
+from core.export.model_card import batch_shape, model_card, output_meaning
+from core.export.program import onnx_bytes
+from core.models import source
+from core.runs.polished import read_rows
+from core.runs.run import METRICS, Run
+
+if TYPE_CHECKING:
+    from core.elastic.family import Family
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the same model gives the same zip, byte for byte
+
+
+def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None) -> bytes:
+    """The zip's bytes. Raises what making its parts raises."""
+    from core.export.formats import _safetensors
+
+    row = metrics_at(run, widths)
+    files: dict[str, bytes] = {
+        "model.safetensors": _safetensors(run, widths),
+        "model.onnx": onnx_bytes(run, widths, family),
+        "config.json": _json(config(run, widths)),
+        "metrics.json": _json(row),
+        "model_card.md": model_card(run, widths, row).encode(),
+        "load.py": load_script(run, widths).encode(),
+        "load_onnx.py": LOAD_ONNX.format(**_answer(run)).encode(),
+    }
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+    files["SHA256SUMS"] = sums.encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            info.create_system = 3  # Unix, also where it is made on Windows
+            archive.writestr(info, data)
+    return out.getvalue()
+
+
+def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
+    """What a program needs to know: labels (of classes, or of the numbers that are predicted), input format, widths."""
+    record = run.record
+    return {
+        "run": run.id,
+        "task": record.task,
+        "model": record.family,
+        "widths": dict(widths),
+        "full_widths": run.layout.full,
+        "input": record.input.to_json(),
+        "input_dtype": "float32, the values as the data has them: what normalising there is, the model does",
+        "output": output_meaning(run),
+        "labels": list(record.labels),
+        "weights_sha256": record.weights_sha256,
+        **({"polished": True} if run.polished_width is not None else {}),
+    }
+
+
+def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
+    """The measured figures at these widths as plain data; where nothing was measured, what the layout tells."""
+    known: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
+    if run.polished_width is not None:
+        return {**_strict(read_rows(run)[run.polished_width]), **known}
+    if not run.has_metrics:
+        return known
+    frame = run.metrics()
+    for name, size in widths.items():
+        if f"width_{name}" not in frame:
+            raise RunError(f"{METRICS} lacks width_{name}; make it again with: python -m core sweep {run.path}")
+        frame = frame[frame[f"width_{name}"] == size]
+    return known if frame.empty else {**_strict(frame.iloc[0].to_dict()), **known}
+
+
+def load_script(run: Run, widths: Mapping[str, int]) -> str:
+    """A script that loads the weights with torch and safetensors alone."""
+    model = source(run.record.family.get("name"), run.record.family.get("settings", {}), widths)
+    if model is None:
+        return LOAD_OWN
+    imports = sorted({*model.imports, "import torch", "from safetensors.torch import load_file"}, key=_as_sorted)
+    return LOAD_TORCH.format(imports="\n".join(imports), model=model.text, call=model.call, **_answer(run))
+
+
+def _answer(run: Run) -> dict[str, str]:
+    """What `predict` says of its answer, and the expressions that make it from what the model gives."""
+    shape = batch_shape(run)
+    if run.task.classes:
+        return {
+            "what": f"Labels of a batch of raw inputs, shape {shape}",
+            "torch_answer": "[labels[k] for k in output.argmax(1).tolist()]",
+            "onnx_answer": "[labels[k] for k in output.argmax(1)]",
+        }
+    what = f"Numbers (n, {len(run.record.labels)}) in the order of `labels`"
+    what += ", from 0 to 1" if run.task.bounded else ""
+    clip = ".clip(0, 1)" if run.task.bounded else ""
+    return {
+        "what": f"{what}, of a batch of raw inputs, shape {shape}",
+        "torch_answer": f"output{clip}.numpy()",
+        "onnx_answer": f"output{clip}",
+    }
+
+
+def _as_sorted(line: str) -> tuple[bool, str]:
+    """Whole modules first, then names from modules."""
+    return line.startswith("from "), line
+
+
+def _strict(value: Any) -> Any:
+    """As JSON can say it: a figure that is not finite, such as that of a class without a test example, is null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _strict(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _json(data: Any) -> bytes:
+    text = json.dumps(_strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")  # half a surrogate pair has no bytes; JSON's own escape does
+
+
+LOAD_TORCH = '''"""The model in plain PyTorch; needs torch and safetensors. Use it as:  from load import predict"""
+
+import json
+from pathlib import Path
+
+{imports}
+
+
+{model}
+
+
+folder = Path(__file__).parent
+labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["labels"]
+model = {call}
+model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+model.eval()
+
+
+def predict(x):
+    """{what}; config.json tells what they are."""
+    with torch.inference_mode():
+        output = model(torch.as_tensor(x, dtype=torch.float32))
+    return {torch_answer}
+'''
+
+LOAD_OWN = '''"""Needs torch, safetensors and your own factory. Use it as:  from load import load"""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+folder = Path(__file__).parent
+config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def load(build):
+    """The trained small model; `build` is the factory that the family was made from."""
+    model = build(**config["widths"])
+    model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    return model.eval()
+'''
+
+LOAD_ONNX = '''"""The model as ONNX; needs onnxruntime and NumPy. Use it as:  from load_onnx import predict"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+folder = Path(__file__).parent
+labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["labels"]
+session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+def predict(x):
+    """{what}; config.json tells what they are."""
+    output = session.run(None, {{"input": np.asarray(x, np.float32)}})[0]
+    return {onnx_answer}
+'''

@@ -1,0 +1,84 @@
+"""Time of one prediction on this machine: median and spread, not a promise for another."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.utils.signals import Interrupted
+
+if TYPE_CHECKING:
+    from core.elastic.family import Family
+    from core.runs.run import Run
+
+BATCHES = (1, 256)
+REPEATS = 60
+ENOUGH_SECONDS = 0.25  # a slow model is measured fewer times
+WARM_UP = 5
+
+
+def machine_name() -> str:
+    """Processor and number of cores, as people call them."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", errors="replace") as file:
+            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def measure(
+    run: Run, family: Family, widths: list[int], *, progress: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[dict[str, Any]]:
+    """Rows of latency.parquet for this machine, but for its name. Raises Interrupted once `stopped` says so.
+
+    Widths take turns, so that a busy moment does not fall on one of them alone.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from core.elastic.subnet import load
+
+    scale, weights = run.scale(), run.weights()
+    modules = [load(family, scale, weights, run.widths_at(width)) for width in widths]
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    with torch.inference_mode(), tqdm(total=len(BATCHES), disable=not progress, desc="measuring time") as bar:
+        for batch in BATCHES:
+            x = torch.rand((batch, *run.record.input.shape), generator=generator)
+            times: list[list[float]] = [[] for _ in widths]
+            for module in modules:
+                for _ in range(WARM_UP):
+                    module(x)
+            started = time.perf_counter()
+            for _ in range(REPEATS):
+                if stopped():
+                    again = f"python -m core sweep {run.path} measures it again"
+                    raise Interrupted(f"stopped while the time of a prediction was measured: {again}")
+                for module, spent in zip(modules, times, strict=True):
+                    before = time.perf_counter()
+                    module(x)
+                    spent.append((time.perf_counter() - before) * 1e3)
+                if time.perf_counter() - started > ENOUGH_SECONDS * len(widths):
+                    break
+            for width, spent in zip(widths, times, strict=True):
+                low, median, high = np.percentile(spent, [25, 50, 75])
+                rows.append(
+                    {
+                        "threads": torch.get_num_threads(),
+                        "batch": batch,
+                        "width": width,
+                        "median_ms": median,
+                        "p25_ms": low,
+                        "p75_ms": high,
+                        "repeats": len(spent),
+                    }
+                )
+            bar.update()
+    return rows

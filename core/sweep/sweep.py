@@ -1,0 +1,285 @@
+"""Every width of a run, validated once: metrics.parquet and predictions.parquet.
+
+metrics.parquet has one row a width: `width`, each named width as `width_<name>`, `params`, `macs` (one example),
+`bytes` (the safetensors file), then for the test part `n`, `loss`, each of the task's metrics with its 95 % interval
+(`accuracy`, `accuracy_low`, `accuracy_high`, fractions) and, for classes, `per_class_accuracy` (in the order of the
+labels; NaN where a class has no example), and `validation_n`, `validation_loss`, `validation_accuracy` with its
+interval, by which sizes are chosen. `validation_difference` is the mean difference of an example's score
+(`Task.score`) to full size's on the same validation examples, and `validation_difference_error` its standard error.
+
+predictions.parquet has one row a test example: its number (`example`), what it is (`label`) and what each width
+predicts (`w<width>`). Where numbers are predicted there is a column for each output (`label.0`, `w8.0`), for colours
+as bytes of 0 to 255.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.elastic.family import Family
+from core.elastic.size_grid import path_range
+from core.errors import RunError, UserError
+from core.runs.run import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
+from core.sweep.budget import AGAINST_FULL, log_spaced
+from core.sweep.latency import machine_name, measure
+from core.sweep.progress import Partial
+from core.sweep.tables import against_last, metrics_table, number_columns, predictions_table
+from core.train.training import as_dataset
+from core.utils import files
+from core.utils.parquet import check_numbers, write_table
+from core.utils.signals import Interrupted, stop_requests
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data import Dataset
+    from core.sweep.evaluator import Evaluator, Scores
+
+VERSION = 2  # of what is computed; a new one makes cached metrics stale
+ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
+WIDTHS_OF_OTHERS = 64
+WIDTHS_OF_PICTURES = 24  # every pixel of a picture is kept at each
+SAME_SCORES = 1e-3  # of the largest; what another machine may differ by from the scores a run is known by
+
+
+def sweep(
+    run: Run | Path | str,
+    data: Dataset | tuple[Any, Any] | None = None,
+    *,
+    family: Family | None = None,
+    widths: Sequence[int] | None = None,
+    plain: bool = False,
+    latency: bool = True,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Validate the widths of a run and keep the result beside it; what is there already is only read.
+
+    Parameters
+    ----------
+    run
+        A run, or its folder.
+    data
+        What the run was trained on, as it was given to `train`; loaded by name where it is left out.
+    family
+        The run's family, needed only for a factory of your own after a restart of Python.
+    widths
+        Which ones; all of a fully-connected family, else a log-spaced subset. Others that were validated before stay.
+    plain
+        Run every small model by itself, even where one pass would do.
+    latency
+        Also measure the time of a prediction on this machine, for a log-spaced set of widths.
+
+    Returns the table of `Run.metrics`, at `widths` where they were asked for. An interrupted sweep goes on where it
+    stopped. Raises UserError for data that the run was not trained on or widths outside its range, RunError for a run
+    that can't be read or written, and Interrupted after Ctrl-C.
+    """
+    from core.sweep.bn_statistics import ensure
+    from core.sweep.evaluator import Evaluator
+
+    run = run if isinstance(run, Run) else Run(Path(run))
+    family = family_of(run, family)
+    chosen = _widths(run, family, widths)
+    given = run.dataset or _load(run) if data is None else as_dataset(data)
+    key = {
+        "version": VERSION,
+        "weights": run.record.weights_sha256,
+        "test": given.split_fingerprint("test"),
+        "validation": given.split_fingerprint("validation"),
+    }
+    _check_data(run, key)
+    with stop_requests() as stopped:
+        full = path_range(run.layout)[1]  # what every other width is compared with
+        statistics = ensure(run, family, given, sorted({*chosen, full}), progress=progress, stopped=stopped)
+        known = _known(run, key)
+        todo = [width for width in chosen if known is None or width not in set(known[0]["width"])]
+        if todo:
+            deviation, both = given.target_statistics()[1], sorted({*todo, full})
+            evaluator = Evaluator(
+                family, run.scale(), run.weights(), both, plain, run.task.classes, deviation, statistics
+            )
+            _evaluate(run, evaluator, todo, given, key, known, progress=progress, stopped=stopped)
+        files.remove_file(run.path / PARTIAL)
+        if latency:
+            _latency(run, family, progress=progress, stopped=stopped)
+    table = run.metrics()
+    return table if widths is None else table[table["width"].isin(chosen)].reset_index(drop=True)
+
+
+def family_of(run: Run, family: Family | None = None) -> Family:
+    """The family of a run: given, still in memory, or rebuilt from its settings.
+
+    Raises UserError where it has to be given, RunError where it is not the one that the run was trained with.
+    """
+    import torch
+
+    from core import models
+
+    found = family or run.family
+    if found is None:
+        name, settings = run.record.family.get("name"), run.record.family.get("settings", {})
+        if name is None:
+            raise UserError(
+                f"run {run.id} was trained from a factory of your own; call sweep(run, data, family=...) from Python"
+            )
+        found = models.family(name, **settings)
+    if found is not run.family:
+        other = f"the family is not the one that run {run.id} was trained with"
+        if found.layout != run.layout:  # what shapes leave open is found by trying
+            found.check(torch.from_numpy(run.examples()["x"][:2]).float())
+        if found.layout != run.layout:
+            raise RunError(f"{other}: its layout differs; check its factory and its widths")
+        if not _gives_probe(run, found):
+            raise RunError(f"{other}: its layout is the same, its scores are not; check its factory's activations")
+        run.family = found
+    return found
+
+
+def _gives_probe(run: Run, family: Family) -> bool:
+    """Whether the full-width model scores the first examples as it did when it was trained (`core.train.training`)."""
+    import torch
+
+    from core.elastic.batch_norm import set_mode
+    from core.elastic.subnet import load
+
+    wanted = np.array(run.record.training.get("probe") or [], dtype=np.float64)
+    if wanted.ndim != 2:
+        return True  # a run of before there were probes
+    x = torch.from_numpy(run.examples()["x"][: len(wanted)]).float()
+    module = load(family, run.scale(), run.weights(), run.layout.full)
+    # as training runs it, normalisation over batches has its statistics from the batch at hand
+    for by_batch in (False, True) if run.record.statistics else (False,):
+        with torch.inference_mode():
+            scores = set_mode(module, False, by_batch=by_batch)(x)[:, : wanted.shape[1]].double().numpy()
+        if scores.shape == wanted.shape and np.abs(scores - wanted).max() <= SAME_SCORES * np.abs(wanted).max():
+            return True
+    return False
+
+
+def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[int, np.ndarray]] | None:
+    """Metrics and predictions at the widths that were validated before; None where none were, or can't be read."""
+    for name in (METRICS, PREDICTIONS):
+        note = run.note(name)
+        if any(note.get(entry) != value for entry, value in key.items()):
+            return None
+    try:
+        metrics, predictions = run.metrics(), run.predictions()
+        sizes = [f"width_{name}" for name in run.layout.widths]
+        check_numbers(METRICS, metrics, [*number_columns(run.task), *AGAINST_FULL, *sizes])
+    except RunError:
+        return None
+    if run.task.classes and f"per_class_{run.task.metric.name}" not in metrics:
+        return None
+    both = {int(w): found for w in metrics["width"] if (found := run.answers(predictions, f"w{w}")) is not None}
+    return metrics[metrics["width"].isin(both)].reset_index(drop=True), both
+
+
+def _evaluate(
+    run: Run,
+    evaluator: Evaluator,
+    todo: Sequence[int],
+    data: Dataset,
+    key: dict[str, Any],
+    known: tuple[pd.DataFrame, dict[int, np.ndarray]] | None,
+    *,
+    progress: bool,
+    stopped: Callable[[], bool],
+) -> None:
+    """Both parts of the data at the widths `todo`, which are not known yet, then the two files with all that is."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    widths = list(evaluator.widths)
+    found: dict[str, Scores] = {}
+    partial = Partial(run.path / PARTIAL, {**key, "widths": widths})
+    total = data.validation.n + data.test.n
+    with tqdm(total=total, disable=not progress, unit="example", desc="validating widths", dynamic_ncols=True) as bar:
+        for name in ("validation", "test"):
+            part = data.part(name)
+            scores = partial.restore(name, evaluator.start(part.n, len(data.labels)))
+            before = sum(other.rows for other in found.values())
+            bar.update(scores.rows)
+            for _ in evaluator.advance(scores, part.x, part.y):
+                done = before + scores.rows
+                bar.update(done - bar.n)
+                asked = stopped()
+                partial.keep(name, scores, at_once=asked)
+                if asked:
+                    again = f"python -m core sweep {run.path} continues"
+                    raise Interrupted(f"stopped after {done} of {total} examples; nothing is lost: {again}")
+            found[name] = scores
+    frame = metrics_table(run, data, found, evaluator)
+    each = run.task.score(found["validation"].predictions, data.validation.y)  # (n, widths), the last is full size
+    frame[AGAINST_FULL[0]], frame[AGAINST_FULL[1]] = against_last(each)
+    frame = frame[frame["width"].isin(todo)].reset_index(drop=True)
+    columns = {width: found["test"].predictions[..., k] for k, width in enumerate(widths) if width in todo}
+    if known is not None:
+        frame = pd.concat([known[0], frame], ignore_index=True).sort_values("width", ignore_index=True)
+        columns |= known[1]
+    note = {**key, "widths": [int(width) for width in frame["width"]]}
+    write_table(run.path / PREDICTIONS, predictions_table(run.task, data.test, columns), note)
+    write_table(run.path / METRICS, frame, note)
+
+
+def _latency(run: Run, family: Family, *, progress: bool, stopped: Callable[[], bool]) -> None:
+    """Measure on this machine unless that was done for these weights; other machines' figures stay."""
+    import pandas as pd
+
+    low, high = path_range(run.layout)
+    machine, weights = machine_name(), run.record.weights_sha256
+    try:
+        before = run.latency() if run.note(LATENCY).get("weights") == weights else None
+    except RunError:
+        before = None
+    if before is not None and (before["machine"] == machine).any():
+        return
+    validated = run.metrics()["width"].to_numpy()  # only of these the figures are known, so only these are timed
+    timed = sorted({int(validated[abs(validated - width).argmin()]) for width in log_spaced(low, high)})
+    rows = measure(run, family, timed, progress=progress, stopped=stopped)
+    frame = pd.DataFrame({"machine": machine, **pd.DataFrame(rows)})
+    frame = frame if before is None else pd.concat([before, frame], ignore_index=True)
+    write_table(run.path / LATENCY, frame, {"weights": weights, "machines": sorted(set(frame["machine"]))})
+
+
+def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
+    from core.elastic.fast_mlp.chain import find_chain
+
+    low, high = path_range(run.layout)
+    if asked is not None:
+        try:
+            chosen = sorted({operator.index(width) for width in asked if not isinstance(width, bool)})
+        except TypeError:
+            chosen = []
+        if not chosen or chosen[0] < low or chosen[-1] > high:
+            raise UserError(
+                f"widths are {asked!r}; choose at least one, all of them whole numbers from {low} to {high}"
+            )
+        return chosen
+    limit = ALL_WIDTHS_OF_A_CHAIN if find_chain(family.sibling(), family.layout) else WIDTHS_OF_OTHERS
+    if run.task.bounded:
+        limit = WIDTHS_OF_PICTURES
+    if high - low < limit:
+        return list(range(low, high + 1))
+    return sorted({round(w) for w in np.geomspace(low, high, limit)})
+
+
+def _load(run: Run) -> Dataset:
+    from core import data
+
+    try:
+        return data.load(str(run.record.data.get("name")))
+    except UserError as error:
+        raise UserError(f"run {run.id} is validated on its data, as in sweep(run, data): {error}") from None
+
+
+def _check_data(run: Run, note: dict[str, Any]) -> None:
+    for part in ("test", "validation"):
+        if note[part] != run.record.data.get(f"{part}_fingerprint"):
+            raise UserError(
+                f"the {part} part is not what run {run.id} was trained with (fingerprint {note[part][:12]}, wanted "
+                f"{str(run.record.data.get(f'{part}_fingerprint'))[:12]}); give the data it was trained on"
+            )
