@@ -20,8 +20,8 @@ from app_window import Window, store
 from measure import finish
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.helpers_browser import chromium, serving
-from tests.helpers_crowd import crowd
+from tests.helpers.browser import chromium, serving
+from tests.helpers.crowd import crowd
 
 BARE = "benchmarks/app_bare.py"
 FEW, MANY = 8, 1000  # runs in a store

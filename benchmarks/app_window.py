@@ -10,7 +10,7 @@ from typing import Any
 from measure import ROOT
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.helpers_browser import DEEP, IDLE
+from tests.helpers.browser import DEEP, IDLE
 
 SAMPLE = ROOT / "sample_checkpoints" / "fashion-stratified"  # 256 widths; a file of 1.1 MB at full size
 QUIET_MS = 500  # without a change, after which a page counts as settled

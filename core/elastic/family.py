@@ -64,7 +64,7 @@ class Family:
         pattern: str,
         *,
         blocks: int = 1,
-        discovery_importance: Sequence[str | None] | None = None,
+        order: Sequence[str | None] | None = None,
         dim: int | None = None,
     ) -> Family:
         """Say what shapes can't tell of the matching axes.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.store.cache import VARIABLE
-from tests.helpers_app import DIGITS, copy_run
-from tests.helpers_app_runs import batch_norm_family, classes_run, numbers_run, picture_run
+from tests.helpers.app import DIGITS, copy_run
+from tests.helpers.app_runs import batch_norm_family, classes_run, numbers_run, picture_run
 
 
 @pytest.fixture

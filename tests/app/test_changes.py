@@ -23,7 +23,7 @@ from app.pick.changes.compute import Pair
 from app.store.predictions import Answers
 from core.runs.run import Run
 from core.tasks.registry import CLASSIFICATION
-from tests.helpers_app import edit_record, open_page, texts, unfolded, well
+from tests.helpers.app import edit_record, open_page, texts, unfolded, well
 
 Place = Callable[..., Path]
 LABELS = ("zero", "<b>one", "two", "", "four")

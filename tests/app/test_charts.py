@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from app.charts import curves as charts_curves
 from app.charts.axes import log_ticks, view
 from core.tasks.registry import ACCURACY, wilson_interval
-from tests.helpers_app import SAMPLES, metrics_of
+from tests.helpers.app import SAMPLES, metrics_of
 
 SAMPLE_RUNS = ("digits-paper", "digits-stratified", "fashion-paper", "fashion-stratified")
 

@@ -17,7 +17,7 @@ from app.pick.changes.compute import Pair
 from app.store import predictions
 from core.runs.run import Run
 from core.tasks.registry import ACCURACY
-from tests.helpers_app import DIGITS, SAMPLES, metrics_of
+from tests.helpers.app import DIGITS, SAMPLES, metrics_of
 
 # Linear RGB as it is seen without one kind of cone (Machado, Oliveira and Fernandes, 2009, severity 1).
 SEEN = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.runs.run import Run
 from core.tasks.registry import ACCURACY, paired_test
-from tests.helpers_app import (
+from tests.helpers.app import (
     copy_run,
     edit_metrics,
     edit_record,

@@ -15,7 +15,7 @@ from app.compare import agreement, frontier, per_class
 from app.store import predictions as store_predictions
 from core.runs.run import Run
 from core.tasks.registry import ACCURACY, wilson_interval
-from tests.helpers_app import copy_run, edit_metrics, edit_record, metrics_of, open_page, texts, well
+from tests.helpers.app import copy_run, edit_metrics, edit_record, metrics_of, open_page, texts, well
 
 PAIR = ("digits-paper", "digits-stratified")
 WIDTH = 9

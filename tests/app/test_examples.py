@@ -22,8 +22,8 @@ from streamlit.testing.v1 import AppTest
 from app.charts import images
 from core.runs.run import Run
 from core.tasks.registry import CLASSIFICATION, REGRESSION
-from tests.helpers_app import edit_record, handed_over, live_parts, metrics_of, open_page, slider, texts, well
-from tests.helpers_app_runs import PICTURE
+from tests.helpers.app import edit_record, handed_over, live_parts, metrics_of, open_page, slider, texts, well
+from tests.helpers.app_runs import PICTURE
 
 Place = Callable[..., Path]
 

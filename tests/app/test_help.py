@@ -17,7 +17,7 @@ from app.pick import page as pick_page
 from core.__main__ import main
 from core.export.formats import FORMATS
 from core.tasks.registry import TASKS
-from tests.helpers_app import go, open_page, texts, well
+from tests.helpers.app import go, open_page, texts, well
 
 ROOT = Path(help_page.__file__).parent
 

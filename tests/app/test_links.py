@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import url_state
-from tests.helpers_app import copy_run, figure, go, open_page, slider, texts, well
-from tests.helpers_app import link as link_of
+from tests.helpers.app import copy_run, figure, go, open_page, slider, texts, well
+from tests.helpers.app import link as link_of
 
 FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.sampled_from(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from app.words import GLUE
 from core.sweep.report import kilobytes
-from tests.helpers_app import components, edit_metrics, metrics_of, open_page, slider, well
+from tests.helpers.app import components, edit_metrics, metrics_of, open_page, slider, well
 
 
 def test_what_is_said_of_every_size_is_sent_once(digits: Path) -> None:

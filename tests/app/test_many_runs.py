@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.my_runs import table as my_runs_table
 from app.store.summary import READY, Summary
-from tests.helpers_app import edit_record, open_page, well
+from tests.helpers.app import edit_record, open_page, well
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True, max_size=300), st.data())

@@ -20,7 +20,7 @@ from core import Run, RunStore
 from core.runs.archive import archived
 from core.runs.archive_zip import opened, pack
 from core.runs.notes import NOTES, Notes, read_notes, write_notes
-from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, texts, unfolded, well
+from tests.helpers.app import copy_run, edit_metrics, edit_record, go, open_page, texts, unfolded, well
 
 
 def table(at: AppTest) -> pd.DataFrame:

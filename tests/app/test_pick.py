@@ -15,7 +15,7 @@ from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
 from core.sweep.report import kilobytes
 from core.tasks.registry import ACCURACY
-from tests.helpers_app import (
+from tests.helpers.app import (
     button,
     copy_run,
     edit_metrics,

@@ -19,7 +19,7 @@ from core.runs.run import Run
 from core.runs.tensors import POLISHED
 from core.sweep.report import kilobytes
 from core.tasks.registry import ACCURACY, RMSE
-from tests.helpers_app import (
+from tests.helpers.app import (
     DIGITS,
     button,
     copy_run,

@@ -13,7 +13,7 @@ from app.store import summary as lines
 from app.store.summary import READY, UNREAD, Summary, of_run, summary
 from core import Run
 from core.runs.notes import Notes, write_notes
-from tests.helpers_app import copy_run, edit_metrics
+from tests.helpers.app import copy_run, edit_metrics
 
 
 def test_what_takes_long_is_read_in_parts(digits: Path) -> None:

@@ -16,7 +16,7 @@ from app.compare import figures_table
 from app.compare import report as compare_report
 from app.store.predictions import Comparison
 from core.runs.run import Run
-from tests.helpers_app import metrics_of, open_page, well
+from tests.helpers.app import metrics_of, open_page, well
 
 PAIR = ("digits-paper", "digits-stratified")
 NASTY = ("</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "\u2028<!--", "%{x}&lt;b&gt;")

@@ -14,7 +14,7 @@ import app.store.cache
 from app import server
 from app.pick import answer as pick_answer
 from app.store.cache import VARIABLE
-from tests.helpers_app import ROOT, copy_run
+from tests.helpers.app import ROOT, copy_run
 
 FIRST_PAGE = """
 import sys

@@ -12,7 +12,7 @@ import pytest
 
 from app.charts import curves
 from app.store.cache import VARIABLE
-from tests.helpers_app import copy_run, edit_metrics, edit_record, go, open_page, readout, slider, sliders, texts, well
+from tests.helpers.app import copy_run, edit_metrics, edit_record, go, open_page, readout, slider, sliders, texts, well
 
 PAGES = ("pick", "compare")
 

@@ -18,7 +18,7 @@ from app.store.significance import paired
 from app.widgets import limits
 from core.runs.run import Run
 from core.tasks.registry import ACCURACY, CLASSIFICATION, IMAGE, PSNR, REGRESSION, RMSE, Metric
-from tests.helpers_app import figure, metrics_of, open_page, readout, slider, sliders, texts, unfolded, well
+from tests.helpers.app import figure, metrics_of, open_page, readout, slider, sliders, texts, unfolded, well
 
 Place = Callable[..., Path]
 NAMES = {"numbers": RMSE, "small-numbers": RMSE, "picture": PSNR}

@@ -22,7 +22,7 @@ from app.pick.try_it.parsing import PAD_SIDE, Habits
 from core.data.dataset import InputFormat
 from core.errors import UserError
 from core.runs.run import Run
-from tests.helpers_app import SAMPLES, edit_record, open_page, texts, well
+from tests.helpers.app import SAMPLES, edit_record, open_page, texts, well
 
 Place = Callable[..., Path]
 

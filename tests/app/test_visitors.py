@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from app.store.cache import VARIABLE
-from tests.helpers_app import ROOT, copy_run, edit_record, figure, go, open_page, slider, texts, well
+from tests.helpers.app import ROOT, copy_run, edit_record, figure, go, open_page, slider, texts, well
 
 
 def test_two_visitors_do_not_see_each_others_choice(digits: Path) -> None:
@@ -36,7 +36,7 @@ def test_what_is_shared_is_not_changed_by_showing_it(digits: Path) -> None:
 LOOK = """
 import os, sys
 sys.path.insert(0, os.getcwd())
-from tests.helpers_app import go, open_page, well
+from tests.helpers.app import go, open_page, well
 at = well(open_page(run="digits-stratified", width="9"))
 at = well(at.radio(key="pick-ask").set_value("under").run())
 at = well(at.radio(key="download-format").set_value("onnx").run())

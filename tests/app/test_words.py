@@ -14,7 +14,7 @@ from app import words
 from core.runs.run import Run
 from core.sweep.report import printable
 from core.tasks.registry import ACCURACY
-from tests.helpers_app import SAMPLES, metrics_of
+from tests.helpers.app import SAMPLES, metrics_of
 
 SPECIAL = "\\`*_{}[]()#+-.!|<>~$:&"
 HOSTILE = st.text(

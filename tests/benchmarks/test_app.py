@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import Run
 from core.runs.store import RunStore
-from tests.helpers_app import ROOT
+from tests.helpers.app import ROOT
 
 
 def test_a_store_is_of_so_many_readable_runs_of_256_widths(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.helpers_app import DIGITS, copy_run, edit_record
-from tests.helpers_app_runs import picture_run
-from tests.helpers_browser import SCREENSHOTS, Open, Visitor, chromium, serving
-from tests.helpers_pages import Shown, show
+from tests.helpers.app import DIGITS, copy_run, edit_record
+from tests.helpers.app_runs import picture_run
+from tests.helpers.browser import SCREENSHOTS, Open, Visitor, chromium, serving
+from tests.helpers.pages import Shown, show
 
 expect.set_options(timeout=30_000)
 HOSTILE = ("**yes** <b>x</b>", "[no](http://evil.test) www.evil.test :streamlit: $x$ -> :red[x]")

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 from PIL import Image  # noqa: E402 (after the path)
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-from tests.helpers_app import SAMPLES  # noqa: E402
-from tests.helpers_browser import Visitor, chromium, serving  # noqa: E402
+from tests.helpers.app import SAMPLES  # noqa: E402
+from tests.helpers.browser import Visitor, chromium, serving  # noqa: E402
 
 MOST_BYTES = 200_000
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.helpers_axe import violations
-from tests.helpers_browser import Visitor
-from tests.helpers_pages import PAGES, settled, whole
+from tests.helpers.axe import violations
+from tests.helpers.browser import Visitor
+from tests.helpers.pages import PAGES, settled, whole
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.helpers_app import metrics_of
-from tests.helpers_axe import violations
-from tests.helpers_browser import Open
+from tests.helpers.app import metrics_of
+from tests.helpers.axe import violations
+from tests.helpers.browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from tests.helpers_crowd import crowd
+from tests.helpers.crowd import crowd
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 from core.data import load
 from core.export.formats import FORMATS
 from core.runs.run import Run
-from tests.helpers_browser import Open, Visitor
+from tests.helpers.browser import Open, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

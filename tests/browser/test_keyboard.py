@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.helpers_browser import Visitor
-from tests.helpers_pages import PAGES, settled
+from tests.helpers.browser import Visitor
+from tests.helpers.pages import PAGES, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers_app import SAMPLES
-from tests.helpers_browser import Open, placed
+from tests.helpers.app import SAMPLES
+from tests.helpers.browser import Open, placed
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

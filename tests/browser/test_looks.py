@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.charts.style import DARK, INK, LIGHT
-from tests.helpers_browser import Open
+from tests.helpers.browser import Open
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.helpers_app import DIGITS, copy_run
-from tests.helpers_browser import IDLE, Visitor, serving
+from tests.helpers.app import DIGITS, copy_run
+from tests.helpers.browser import IDLE, Visitor, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -17,8 +17,8 @@ from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
 from core.sweep.report import reply
 from core.tasks.registry import ACCURACY
-from tests.helpers_app import copy_run, edit_metrics
-from tests.helpers_browser import Open, Visitor, placed
+from tests.helpers.app import copy_run, edit_metrics
+from tests.helpers.browser import Open, Visitor, placed
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

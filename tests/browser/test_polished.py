@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 
 from core.export.formats import export
 from core.runs.run import Run
-from tests.helpers_app import copy_run
-from tests.helpers_browser import Open, placed
+from tests.helpers.app import copy_run
+from tests.helpers.browser import Open, placed
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

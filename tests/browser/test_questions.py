@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers_app import metrics_of
-from tests.helpers_browser import Open, Visitor
+from tests.helpers.app import metrics_of
+from tests.helpers.browser import Open, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.helpers_app import DIGITS, copy_run, edit_metrics
-from tests.helpers_browser import Visitor, serving
+from tests.helpers.app import DIGITS, copy_run, edit_metrics
+from tests.helpers.browser import Visitor, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

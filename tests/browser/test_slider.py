@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers_app import metrics_of
-from tests.helpers_browser import IDLE, Open, Visitor
+from tests.helpers.app import metrics_of
+from tests.helpers.browser import IDLE, Open, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core import Run
-from tests.helpers_training import small_data, small_family, small_run
+from tests.helpers.training import small_data, small_family, small_run
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,7 +16,7 @@ from core.sweep import evaluator
 from core.sweep.evaluator import Evaluator
 from core.utils.parquet import write_table
 from core.utils.signals import Interrupted
-from tests.helpers_training import RECIPES, clusters, left_in, small_data, small_family, small_run
+from tests.helpers.training import RECIPES, clusters, left_in, small_data, small_family, small_run
 
 sweeping = importlib.import_module("core.sweep.sweep")
 

@@ -8,8 +8,8 @@ from pandas.testing import assert_frame_equal
 
 from core import Run, sweep, train
 from core.sweep import evaluator
-from tests.helpers_killing import lives
-from tests.helpers_training import RECIPES, left_in, small_data, small_family
+from tests.helpers.killing import lives
+from tests.helpers.training import RECIPES, left_in, small_data, small_family
 
 
 def test_ten_deaths_change_nothing(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from core import Run, sweep
 from core.sweep import latency
 from core.utils.parquet import write_table
 from core.utils.signals import Interrupted
-from tests.helpers_training import left_in, small_data, small_family
+from tests.helpers.training import left_in, small_data, small_family
 
 sweeping = importlib.import_module("core.sweep.sweep")
 

@@ -20,7 +20,7 @@ from core.export.formats import export
 from core.export.program import small_module
 from core.sweep.tables import against_last
 from core.tasks.registry import wilson_interval
-from tests.helpers_training import RECIPES, clusters, small_data
+from tests.helpers.training import RECIPES, clusters, small_data
 
 
 class Residual(nn.Module):

@@ -1,0 +1,1 @@
+"""What tests share: small runs, pages and servers to look at, and ways to break things."""
