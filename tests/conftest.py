@@ -1,4 +1,4 @@
-"""The same random weights in every test, and one thread: small models are faster so, and bits don't hang on the load."""
+"""Every test starts from the same random state and one thread: small models are faster so, and bits are the same."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from app.components.take_file import PATH
 from app.store.downloads import respond
 from app.words import GLUE, JOINER
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_checkpoints"
 DIGITS = ("digits-paper", "digits-stratified")
 
