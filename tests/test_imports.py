@@ -1,4 +1,6 @@
-"""What may import what: the app opens without torch, core knows no Streamlit, and nothing anywhere is unpickled."""
+"""The app opens without torch, core knows no page, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
 
 import ast
 import subprocess
@@ -8,85 +10,73 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-CORE, APP = sorted((ROOT / "core").rglob("*.py")), sorted((ROOT / "app").rglob("*.py"))
+from tests.helpers.sources import ROOT, at_the_top, files, imported, module_names, name_of, target, tree_of
+
 SAMPLE = ROOT / "sample_checkpoints/digits-stratified"
 WITHOUT_TORCH = ("safetensors", "onnx", "bundle")
-# What writes or runs whatever a file says; torch.export.load reads JSON and raw numbers, checked in tests/export
-FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-FORBIDDEN_CALLS = {
-    "eval", "exec", "compile", "__import__", "torch.load", "torch.save", "torch.jit.load", "torch.hub.load",
-    "os.system", "os.popen", "yaml.load", "pd.read_pickle", "pandas.read_pickle",
-}  # fmt: skip
-FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle", "trust_remote_code"}
+MODULES = module_names("core", "app")
+
+def edges(package: str) -> Iterator[tuple[Path, int, str]]:
+    """Every import of one of the project's modules in a package: file, line, and the module that it reads."""
+    for path in files(package):
+        for found in imported(tree_of(path)):
+            if target(found, MODULES) in MODULES:
+                yield path, found.line, target(found, MODULES)
 
 
-def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+def test_only_programs_import_the_public_face():
+    """A module of core that imported `core` itself would import all that is above it."""
+    assert [f"{path.relative_to(ROOT)}:{line}" for path, line, module in edges("core") if module == "core"] == []
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Every module that is imported anywhere, functions included; not what is only for types."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-        yield from imported(node)
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
-def at_the_top(path: Path) -> set[str]:
-    """Packages that importing the file itself imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    body = ast.Module([node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)], [])
-    return {module.partition(".")[0] for module in imported(body)}
-
-
-def said_of(text: str) -> set[str]:
-    """What is forbidden in a program's text."""
-    tree = ast.parse(text)
-    found = {module.partition(".")[0] for module in imported(tree)} & FORBIDDEN_MODULES
+def private_names(tree: ast.Module) -> list[tuple[int, str]]:
+    """Private names of other modules, imported or reached through an imported name, with their lines."""
+    uses, names = set(), set()
+    for found in imported(tree):
+        names |= {found.name, found.module.partition(".")[0]}
+        if any(map(is_private, [*found.module.split("."), found.name])):
+            uses.add((found.line, f"{found.module}.{found.name}"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            if ast.unparse(node.func) in FORBIDDEN_CALLS:
-                found.add(ast.unparse(node.func))
-            found |= {
-                f"{keyword.arg}={ast.unparse(keyword.value)}"
-                for keyword in node.keywords
-                if keyword.arg in FORBIDDEN_ARGUMENTS and ast.unparse(keyword.value) != "False"
-            }
-    return found
+        if isinstance(node, ast.Attribute):
+            first, *rest = ast.unparse(node).split(".")
+            if (first in names and is_private(rest[-1])) or [first, *rest] == ["torch", "ops", "aten"]:
+                uses.add((node.lineno, ast.unparse(node)))
+    return sorted(uses)
 
 
-def fresh(code: str) -> subprocess.CompletedProcess:
+def test_private_names_are_noticed():
+    text = (
+        "import torch\nfrom a import _b\nfrom torch._c import d\ntorch._e(1)\ntorch.ops.aten.f\nfrom g import H\nH._i\n"
+    )
+    assert [line for line, _ in private_names(ast.parse(text))] == [2, 3, 4, 5, 7]
+    assert private_names(ast.parse("from a import B\nself._c\nb._d\n__name__\nfrom e import __version__")) == []
+
+
+def test_core_knows_no_page():
+    above = {"streamlit", "starlette", "plotly", "app", "benchmarks", "tests"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{found.line} imports {found.module}"
+        for path in files("core")
+        for found in imported(tree_of(path))
+        if found.module.partition(".")[0] in above
+    ]
+    assert wrong == []
+
+
+def test_app_imports_no_torch_at_the_top():
+    assert [str(path.relative_to(ROOT)) for path in files("app") if "torch" in at_the_top(path)] == []
+
+
+def fresh(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("path", CORE + APP, ids=name_of)
-def test_no_pickle_and_no_eval(path):
-    assert said_of(path.read_text(encoding="utf-8")) == set()
-
-
-def test_the_finder_finds():
-    text = "import pickle as p\nfrom joblib import load\ntorch.load(f)\neval('1')\nrun(x, shell=True)\nf(shell=False)"
-    assert said_of(text) == {"pickle", "joblib", "torch.load", "eval", "shell=True"}
-
-
-@pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_core_knows_no_streamlit(path):
-    modules = {m.partition(".")[0] for m in imported(ast.parse(path.read_text(encoding="utf-8")))}
-    assert not modules & {"streamlit", "plotly", "app", "benchmarks", "tests"}
-
-
-@pytest.mark.parametrize("path", APP, ids=name_of)
-def test_app_imports_no_torch_at_the_top(path):
-    assert "torch" not in at_the_top(path)
-
-
 def test_importing_core_and_app_imports_no_torch():
-    modules = [name_of(path) for path in CORE + APP if "torch" not in at_the_top(path)]
+    modules = [name_of(path) for path in files("core") + files("app") if "torch" not in at_the_top(path)]
     modules.remove("app.main")  # Streamlit runs it; it imports only what is tried here
     for needed in (
         "core",
