@@ -72,6 +72,11 @@ def to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:
     st.page_link(target, label=label, icon=target.icon, query_params=dict(query or {}))
 
 
+def lead_to(page: str) -> None:
+    """Open another page in place of this one, with the query of the address."""
+    st.switch_page(st.session_state[PAGES][page], query_params=st.query_params.to_dict())
+
+
 def whole(text: str, low: int, high: int) -> int | None:
     """A whole number from `low` to `high`, or None."""
     if not (text.isascii() and text.isdecimal() and len(text) < 19):

@@ -10,7 +10,7 @@ from app import url_state, words
 from app.charts import axis_switch
 from app.charts import curves as charts_curves
 from app.charts.axes import view
-from app.compare import panels, take_figures, verdict
+from app.compare import panels, report, verdict
 from app.compare.state import (
     METRIC,
     MOST,
@@ -28,9 +28,8 @@ from app.compare.state import (
 from app.compare.tables import curves, side_by_side, what_differs
 from app.store import cache
 from app.store.predictions import Comparison, Measured
-from app.widgets import limits, notices
-from app.widgets.number_field import number_field
-from app.widgets.offered import hint, offered
+from app.widgets import notices, number_field
+from app.widgets.run_picker import hint, offered
 from core.errors import RunError
 from core.runs.run import Run
 from core.sweep.budget import Budget, answer, recommended
@@ -76,7 +75,7 @@ def page() -> None:
         st.dataframe(curves(comparison), hide_index=True, alt="The chart as a table")
     panels.show(comparison, runs, mine)
     _settings(measured)
-    take_figures.section(comparison)
+    report.section(comparison)
     wanted = {"runs": ",".join(run.id for run, _ in measured), "at": mine.at, "value": f"{value:.12g}"}
     url_state.write("compare", wanted | mine.link())
 
@@ -148,15 +147,17 @@ def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
     )
     first = measured[0][1].iloc[recommended(measured[0][1], metric)]
     label, entry = {
-        SIZE: ("File of at most, in kB", limits.size_field(float(first["bytes"]))),
+        SIZE: ("File of at most, in kB", number_field.size_field(float(first["bytes"]))),
         METRIC: (
-            f"{metric.limit.capitalize()} this {metric.label.lower()}{limits.in_unit(metric)}",
-            limits.metric_field(metric, float(first[f"validation_{metric.name}"])),
+            f"{metric.limit.capitalize()} this {metric.label.lower()}{number_field.in_unit(metric)}",
+            number_field.metric_field(metric, float(first[f"validation_{metric.name}"])),
         ),
-        WIDTH: ("Units", limits.Field(low=1.0, high=limits.MOST, start=float(first["width"]), step=1.0)),
+        WIDTH: ("Units", number_field.Field(low=1.0, high=number_field.MOST, start=float(first["width"]), step=1.0)),
     }[choice.at]
     value = choice.values.get(value_name(choice.at, metric), entry.start)
-    return number_field(label, entry, value, key=f"compare-value-{choice.at}", on_change=value_chosen, args=(metric,))
+    return number_field.show(
+        label, entry, value, key=f"compare-value-{choice.at}", on_change=value_chosen, args=(metric,)
+    )
 
 
 def _row(metrics: pd.DataFrame, metric: Metric, at: str, value: float) -> int | None:

@@ -12,8 +12,7 @@ from app.compare import agreement, frontier, per_class, verdict
 from app.compare import charts as compare_charts
 from app.compare.state import AGREE, CLASSES, STORE, Choice, budget_chosen, part_opened
 from app.store.predictions import Comparison, all_answers
-from app.widgets import limits
-from app.widgets.number_field import number_field
+from app.widgets import number_field
 from core.runs.run import Run
 from core.sweep.report import kilobytes
 
@@ -131,10 +130,10 @@ def _read(runs: list[Run], like: Run) -> frontier.Field:
 def _budget(comparison: Comparison, choice: Choice) -> float:
     """In kB; at first the size that is compared."""
     sizes = [float(at["bytes"]) for _, at in comparison.here] or [50e3]
-    entry = limits.size_field(max(sizes))
+    entry = number_field.size_field(max(sizes))
     first = entry.start if comparison.max_kb is None else comparison.max_kb
     value = first if choice.budget is None else choice.budget
-    return number_field("File of at most, in kB", entry, value, key="compare-budget", on_change=budget_chosen)
+    return number_field.show("File of at most, in kB", entry, value, key="compare-budget", on_change=budget_chosen)
 
 
 def _answer(comparison: Comparison, field: frontier.Field, top: pd.DataFrame, budget: float, count: str) -> None:

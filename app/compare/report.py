@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that opens without a server and asks nothing of the network. No Streamlit here.
+"""A comparison to take along: one HTML file that opens without a server or a network, and the buttons for it.
 
 Names and labels come from anybody's files: every one is escaped, in the page and in what its script reads, and the
 page forbids its own browser to fetch anything.
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from html import escape
 
 import pandas as pd
+import streamlit as st
 
 from app import words
 from app.charts import curves
-from app.compare import agreement, figures_table, per_class, verdict
+from app.compare import agreement, per_class, verdict
 from app.compare import charts as compare_charts
 from app.compare import tables as compare_tables
 from app.store.predictions import Comparison, all_answers
@@ -40,6 +41,34 @@ for (const box of document.querySelectorAll('[data-figure]')) {
 DIGITS = 6  # of a figure in the table of all sizes
 
 
+def section(comparison: Comparison) -> None:
+    """Two buttons; each file is made when its button is clicked."""
+    st.subheader("Take the figures with you", anchor="figures")
+    with st.container(horizontal=True):
+        st.download_button(
+            "Report (HTML, 5\u00a0MB)",
+            data=lambda: report(comparison),
+            file_name="comparison.html",
+            mime="text/html",
+            icon=":material/article:",
+            key="compare-report",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Figures (CSV)",
+            data=lambda: compare_tables.as_csv(comparison.measured),
+            file_name="comparison.csv",
+            mime="text/csv",
+            icon=":material/table:",
+            key="compare-csv",
+            on_click="ignore",
+        )
+    st.caption(
+        "The report holds this comparison with its charts, and opens in any browser, also without a network. The CSV "
+        "file has a row for each run and size, for a spreadsheet."
+    )
+
+
 def report(comparison: Comparison) -> bytes:
     """The whole file, in UTF-8."""
     title = "Comparison of " + ", ".join(words.short(run.id) for run, _ in comparison.measured)
@@ -55,7 +84,7 @@ def report(comparison: Comparison) -> bytes:
         _settings(comparison),
         "<h2>All figures</h2>",
         "<details><summary>Every size of these runs</summary>",
-        _table(figures_table.figures(comparison.measured), "Every size of these runs", "figures"),
+        _table(compare_tables.figures(comparison.measured), "Every size of these runs", "figures"),
         "</details>",
     ]
     return _page(title, parts).encode("utf-8", errors="replace")

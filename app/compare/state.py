@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from app import url_state
-from app.widgets import limits
+from app.widgets import number_field
 from core.tasks.registry import Metric
 
 MOST = 4
@@ -46,8 +46,8 @@ def choice() -> Choice:
 def bounds(at: str, metric: Metric) -> tuple[float, float]:
     """What can be meant by a figure that runs are compared at."""
     if at == METRIC:
-        return limits.bounds(metric)
-    return (1.0 if at == WIDTH else limits.LEAST), limits.MOST
+        return number_field.bounds(metric)
+    return (1.0 if at == WIDTH else number_field.LEAST), number_field.MOST
 
 
 def value_name(at: str, metric: Metric) -> str:
@@ -78,7 +78,7 @@ def _follow_parts(link: dict[str, str], choice: Choice) -> None:
     if strange := sorted(wanted - choice.open):
         url_state.broken("opens a part of the page that is not known", ", ".join(strange))
     if "budget" in link:
-        choice.budget = url_state.number(link["budget"], limits.LEAST, limits.MOST)
+        choice.budget = url_state.number(link["budget"], number_field.LEAST, number_field.MOST)
         if choice.budget is None:
             url_state.broken("asks for a file size that can't be", link["budget"])
 

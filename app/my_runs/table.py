@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from app.store.summary import READY, Summary, mark
+from app.widgets.run_picker import MOST_NAMES
 from core.sweep.report import printable
 from core.tasks.registry import Metric
 
 NEWEST, NAME, BEST, SMALLEST = "Newest first", "Name", "Best at full size", "Smallest file"
 ROW, MOST_ROWS = 35, 12  # pixels, and rows that are seen without scrolling
-MOST_NAMES = 100  # in a list to choose from: a browser takes seconds to build one of a thousand
 DIGITS = 5  # before the point: figures of one unit sort as numbers, though they are texts
 
 

@@ -1,4 +1,7 @@
-"""A size in one sentence with its price, a badge, how sure it is, and what the next steps would bring."""
+"""Sentences about one size: its figures and price, how sure they are, the next steps, a faster size nearby.
+
+No page layout here; `selected.py` places what these functions return.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from app import words
@@ -16,7 +20,7 @@ from app.pick.state import KEEP, LOSE, TIME
 from app.store import cache
 from app.store.significance import paired
 from core.runs.run import Run
-from core.sweep.budget import as_good_as_full
+from core.sweep.budget import as_good_as_full, faster
 from core.sweep.report import steps
 
 BADGES = {
@@ -24,6 +28,7 @@ BADGES = {
     "just fits": ("Just fits", ":material/error:", "orange"),
     "does not fit": ("Too big", ":material/cancel:", "red"),
 }
+Offer = dict[str, str | int]
 MISSED = {KEEP: "Out of reach", LOSE: "Out of reach", TIME: "Too slow"}  # what else "does not fit" is called
 
 
@@ -71,3 +76,42 @@ def _certainty(run: Run, sizes: list[dict[Hashable, Any]], row: int, validated: 
     else:
         text = f"{who} can't tell this size from full size."
     return [line("text", text), line("note", test.counts)]
+
+
+def offers(run: Run) -> list[Offer | None]:
+    """For each size the one to take in its place, where there is one: `width`, `take`, and why as `text` and `how`."""
+    metrics, metric = cache.timed(run), run.task.metric
+    how = (
+        "Time does not grow evenly with the size, as processors like some sizes more than others. "
+        f"Measured on {words.printable(cache.machine(run))}."
+    )
+    rows, found = metrics.to_dict("records"), list[Offer | None]()
+    for row, here in enumerate(rows):
+        other = None if here["ms"] != here["ms"] else faster(metrics, metric, row)
+        if other is None:
+            found.append(None)
+            continue
+        there = rows[other]
+        near = words.units(int(there["width"]))
+        change = words.difference(metric, there[metric.name], here[metric.name])
+        gap = words.gap(metric, there[metric.name], here[metric.name])
+        worth = "just as good" if change == "the same" else f"{gap} better"
+        times = f"{words.milliseconds(there['ms'])} instead of {words.milliseconds(here['ms'])} a prediction"
+        text = f"{near} nearby answers faster, {times}, and is {worth}."
+        found.append({"width": int(there["width"]), "take": f"Take {near}", "text": words.joined(text), "how": how})
+    return found
+
+
+def figures(run: Run, row: pd.Series, width: int) -> dict[str, str]:
+    """Figures of one size by readable names; a figure that the table lacks is left out."""
+    found = {f"units in {words.short(name)}": f"{size:,}" for name, size in run.widths_at(width).items()}
+    found["parameters"] = f"{int(row['params']):,}"
+    if "macs" in row and row["macs"] == row["macs"]:
+        found["multiply-accumulates of one example (MACs)"] = f"{int(row['macs']):,}"
+    for column, part in (("loss", "test"), ("validation_loss", "validation")):
+        if column in row:
+            found[f"loss on {part} ({run.task.loss})"] = f"{float(row[column]):.4g}"
+    for metric in run.task.metrics[1:]:
+        interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])
+        found[f"{metric.label.lower()} on test"] = f"{metric.format(row[metric.name])} (95 % interval {interval})"
+    return found

@@ -15,6 +15,7 @@ from app.components.live_slider import needed
 from app.components.take_file import address, take_file
 from app.pick import polished
 from app.store import cache, downloads
+from app.store import polished as store_polished
 from app.words import joined, safe, short, units
 from core.export.formats import FORMATS, file_name, size_before
 from core.runs.run import Run
@@ -77,7 +78,7 @@ def inside(run: Run, width: int) -> None:
     )
     if not box.open:  # what is closed costs nothing
         return
-    taken, chosen = polished.taken(run, width, alone=_alone())[0], _format(run)
+    taken, chosen = store_polished.taken(run, width, alone=_alone())[0], _format(run)
     with box:
         needed("inside")
         if chosen == "bundle":
@@ -103,7 +104,7 @@ def _format(run: Run) -> str:
 
 def which(run: Run, width: int) -> None:
     """Ask for the size as it was trained together or on by itself, where the run has both."""
-    found = polished.points(run)
+    found = store_polished.points(run)
     if found.problem:
         st.caption(f"Sizes that were trained on by themselves can't be shown: {safe(found.problem)}")
     row = found.at(width)
@@ -124,7 +125,7 @@ def which(run: Run, width: int) -> None:
         key="download-alone",
         on_change=_keep_which,
     )
-    if problem := polished.taken(run, width, alone=_alone())[1]:
+    if problem := store_polished.taken(run, width, alone=_alone())[1]:
         st.warning(f"{safe(problem)}. The one that was trained together is taken.", icon=":material/warning:")
 
 
@@ -140,7 +141,7 @@ def _said(path: Path, stamp: tuple[Any, ...], format: str, alone: bool) -> tuple
     how = "run on stored examples" if FORMATS[format].holds_program else "compared"
     wait = " The first one takes a few seconds." if format == "pt2" else ""
     for width in cache.metrics(run)["width"].tolist():
-        taken = polished.taken(run, width, alone=alone)[0]
+        taken = store_polished.taken(run, width, alone=alone)[0]
         widths = taken.widths_at(width)
         size, roughly = size_before(taken, widths, format)
         name = short(file_name(taken, widths, format), 80)

@@ -18,8 +18,9 @@ from app.pick import state as choice_of
 from app.pick.question import question
 from app.pick.state import CHOOSE, Choice
 from app.store import cache
+from app.store.polished import points
 from app.widgets import notices
-from app.widgets.offered import hint, offered
+from app.widgets.run_picker import hint, offered
 from core.elastic.size_grid import path_range
 from core.errors import RunError
 from core.runs.run import Run
@@ -133,7 +134,7 @@ def _width(run: Run, metrics: pd.DataFrame, choice: Choice) -> int:
 
 def _curve(run: Run, metrics: pd.DataFrame, limits: curves.Limits, choice: Choice) -> None:
     """The curve. A click in it is the slider's to follow, in the browser."""
-    metric, alone = run.task.metric, polished.points(run).table
+    metric, alone = run.task.metric, points(run).table
     st.subheader(f"{metric.label} at every size", anchor="curve")
     st.caption(
         "Tap the chart or move the slider to pick a size. The band is the 95\u00a0% interval: how far a figure may be "
@@ -162,7 +163,7 @@ def _table(run: Run) -> None:
         return
     with box:
         some = words.some_sizes(cache.timed(run))
-        table, alone = words.table(some, run.task.metric), polished.points(run).table
+        table, alone = words.table(some, run.task.metric), points(run).table
         if len(alone):
             table = polished.in_table(table, alone, run.task.metric)
         st.dataframe(table, hide_index=True, alt="The chart as a table")

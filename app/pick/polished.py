@@ -1,12 +1,8 @@
-"""Sizes that were trained on by themselves: their marks on the chart, and their gain in words. No Streamlit here."""
+"""Display of polished sizes: their marks on the chart, and their gain in words. No Streamlit here."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +12,7 @@ from app import words
 from app.charts.axes import View, shown
 from app.charts.curves import EDGE
 from app.charts.style import INK, error_bars, palette
-from app.store import cache
-from app.store.significance import paired
-from core.errors import UserError
-from core.runs.polished import read_predictions
+from app.store.polished import differs
 from core.runs.run import Run
 from core.sweep.budget import recommended
 from core.sweep.report import kilobytes
@@ -32,57 +25,6 @@ EXPLAINED = (
     "A diamond is a size that was trained on by itself once it was cut, which is more training for that size alone. "
     "Pick that size to take it."
 )
-
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Points:
-    """What a run has of them: a row for each, ascending by width; and why they can't be read, where that is so."""
-
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
-    problem: str = ""
-
-    def at(self, width: int) -> Mapping[str, Any] | None:
-        """The row of a width, or None."""
-        if self.table.empty:
-            return None
-        found: list[Any] = self.table[self.table["width"] == width].to_dict("records")
-        return found[0] if found else None
-
-
-def taken(run: Run, width: int, *, alone: bool) -> tuple[Run, str]:
-    """The run that a file of `width` is made of, and why it is not the one that was asked for, where it is not.
-
-    With `alone` it is the size as it was trained on by itself, where it was.
-    """
-    if not alone or points(run).at(width) is None:
-        return run, ""
-    try:
-        return run.with_polished(width), ""
-    except UserError as error:
-        return run, str(error)
-
-
-def points(run: Run) -> Points:
-    """Those of a run; shared by all visitors, so don't change the table."""
-    return _points(run.path, run.stamp)
-
-
-@lru_cache(maxsize=64)
-def _points(path: Path, stamp: tuple[Any, ...]) -> Points:
-    run = cache.opened(path, stamp)
-    try:
-        found = run.polished()
-        if found.empty:
-            return Points()
-        # a size that was never measured can't be picked
-        return Points(found[found["width"].isin(cache.metrics(run)["width"])].reset_index(drop=True))
-    except UserError as error:
-        return Points(problem=str(error))
-    except Exception as error:  # whatever a damaged file does, the rest of the page is worth as much
-        _LOG.exception("polished points of %s", path)
-        return Points(problem=f"the file can't be read ({type(error).__name__})")
 
 
 def marks(table: pd.DataFrame, metric: Metric, seen: View, dark: bool) -> list[dict[str, Any]]:
@@ -143,7 +85,7 @@ def figures(row: Mapping[Any, Any], metric: Metric) -> str:
 
 def gain(run: Run, row: Mapping[str, Any]) -> str:
     """Against the same size as it was trained together: `0.9 points above what it was, which may be chance`."""
-    said, told = _change(row, run.task.metric), _told(run.path, run.stamp, int(row["width"]))
+    said, told = _change(row, run.task.metric), differs(run, int(row["width"]))
     if told is None:
         return said
     return f"{said}, {f'and the test {run.task.example}s can tell' if told else 'which may be chance'}"
@@ -165,19 +107,6 @@ def how_to(run: Run, metrics: pd.DataFrame) -> str:
         f"takes a while and often makes it better; it is then shown here beside the others. For {words.units(width)}, "
         f"type in a terminal: {words.safe(command)}"
     )
-
-
-@lru_cache(maxsize=256)
-def _told(path: Path, stamp: tuple[Any, ...], width: int) -> bool | None:
-    """Whether the test examples tell the two apart (paired at 95 %); None where the answers are not stored."""
-    run = cache.opened(path, stamp)
-    try:
-        mine, before = run.task.score(read_predictions(run, width), run.targets()), cache.scores(run, width)
-    except (UserError, ValueError, KeyError, TypeError):
-        return None
-    if before is None or mine.shape != before.shape:
-        return None
-    return paired(run.task, mine, before, ("one", "the other")).told
 
 
 def _hover(row: Mapping[Any, Any], metric: Metric) -> str:

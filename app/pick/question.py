@@ -12,8 +12,7 @@ from app.charts.curves import Limits
 from app.pick import state as choice_of
 from app.pick.state import CHOOSE, KEEP, LOSE, TIME, UNDER, Choice
 from app.store import cache
-from app.widgets import limits
-from app.widgets.number_field import number_field
+from app.widgets import number_field
 from core.errors import UserError
 from core.runs.run import Run
 from core.sweep.budget import chosen_by, recommended
@@ -36,7 +35,7 @@ def question(run: Run, metrics: pd.DataFrame, choice: Choice) -> Asked:
     asks = {
         CHOOSE: "Let me choose",
         UNDER: "Stay under a file size",
-        KEEP: limits.question(metric),
+        KEEP: number_field.question(metric),
         LOSE: "Lose little against full size",
         TIME: "Answer within a time",
     }
@@ -85,10 +84,10 @@ def _limit(run: Run, metrics: pd.DataFrame, choice: Choice) -> float:
     """The figure that goes with the question; it starts where the recommended size fits. A file's is in kB."""
     metric, key = run.task.metric, choice_of.limit_key(choice.ask, choice.unit)
     label, help_text, entry = _field(run, metrics, choice)
-    in_kb = limits.UNITS[choice.unit] if choice.ask == UNDER else 1.0
+    in_kb = number_field.UNITS[choice.unit] if choice.ask == UNDER else 1.0
     before = choice.limits.get(choice_of.limit_name(choice.ask, metric))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        value = number_field(
+        value = number_field.show(
             label,
             entry,
             entry.start if before is None else before / in_kb,
@@ -99,29 +98,31 @@ def _limit(run: Run, metrics: pd.DataFrame, choice: Choice) -> float:
         )
         if choice.ask == UNDER:
             st.session_state["pick-unit"] = choice.unit
-            st.radio("Unit", list(limits.UNITS), horizontal=True, key="pick-unit", on_change=choice_of.unit_chosen)
+            st.radio(
+                "Unit", list(number_field.UNITS), horizontal=True, key="pick-unit", on_change=choice_of.unit_chosen
+            )
     return float(f"{value * in_kb:.12g}")
 
 
-def _field(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[str, str, limits.Field]:
+def _field(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[str, str, number_field.Field]:
     """Label, help and range of the question's figure."""
     metric, at = run.task.metric, recommended(metrics, run.task.metric)
     row = metrics.iloc[at]
     if choice.ask == UNDER:
         help_text = "1\u00a0kB is 1,000 bytes and 1\u00a0MB is 1,000 kB; a photo has thousands of kB."
-        return f"Largest file, in {choice.unit}", help_text, limits.size_field(float(row["bytes"]), choice.unit)
+        return f"Largest file, in {choice.unit}", help_text, number_field.size_field(float(row["bytes"]), choice.unit)
     if choice.ask == TIME:
         help_text = (
             f"Time of one prediction, one example at a time, measured on {words.safe(cache.machine(run))}. It was "
             "measured at some sizes only, so only these can be the answer."
         )
-        return "Longest time of one prediction, in ms", help_text, limits.time_field(_nearest_time(metrics, row))
+        return "Longest time of one prediction, in ms", help_text, number_field.time_field(_nearest_time(metrics, row))
     values = chosen_by(metrics, metric)
     if choice.ask == LOSE:
         lost = float(values[-1] - values[at]) * (1 if metric.higher_is_better else -1)
         help_text = f"How much worse than full size it may be. {metric.meaning}"
-        return limits.loss_label(metric), help_text, limits.loss_field(metric, lost, float(values[-1]))
-    return limits.field_label(metric), metric.meaning, limits.metric_field(metric, float(values[at]))
+        return number_field.loss_label(metric), help_text, number_field.loss_field(metric, lost, float(values[-1]))
+    return number_field.field_label(metric), metric.meaning, number_field.metric_field(metric, float(values[at]))
 
 
 def _nearest_time(metrics: pd.DataFrame, row: pd.Series) -> float:

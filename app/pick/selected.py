@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
@@ -21,17 +22,16 @@ from app import url_state, words
 from app.charts import curves
 from app.charts.style import palette
 from app.components.live_part import line, live_part
-from app.components.live_slider import live_slider, released
+from app.components.live_slider import live_slider, needed, released
 from app.pick import answer as pick_answer
-from app.pick import download, examples, polished
+from app.pick import download, examples
 from app.pick import state as choice_of
 from app.pick.changes import panel as changes_panel
-from app.pick.details import details
-from app.pick.faster import offers
 from app.pick.question import Asked
 from app.pick.state import CHOOSE
 from app.pick.try_it import panel as try_it_panel
 from app.store import cache
+from app.store.polished import points
 from app.widgets import notices
 from core.runs.run import Run
 
@@ -116,7 +116,7 @@ def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
     if choice_of.SLIDER in by_hand and len(by_hand) > 1:  # the same message brought more, which the whole page is about
         st.rerun()
     width = _width(run)
-    at_once = asked.ask != CHOOSE or place is not None or len(polished.points(run).table) > 0
+    at_once = asked.ask != CHOOSE or place is not None or len(points(run).table) > 0
     released(
         run.id,
         at_once=at_once,
@@ -140,8 +140,27 @@ def _query(run: Run, asked: Asked) -> dict[str, str]:
 @st.fragment(key="details")
 def for_experts(run: Run) -> None:
     """A switch, and what it shows."""
-    notices.guarded(lambda: details(run, cache.metrics(run), _width(run), choice_of.kept()))()
+    notices.guarded(lambda: _details(run))()
     url_state.shown("pick")
+
+
+def _details(run: Run) -> None:
+    """The switch, kept for the visit, and the table that it shows."""
+    choice = choice_of.kept()
+    st.session_state["pick-expert"] = choice.expert
+    st.toggle(
+        "Details for experts",
+        key="pick-expert",
+        on_change=choice_of.expert_chosen,
+        help="Widths of every layer, multiply-accumulates, loss, and the recipe of the training.",
+    )
+    if not choice.expert:
+        return
+    needed("details")
+    metrics, width = cache.metrics(run), _width(run)
+    found = pick_answer.figures(run, metrics[metrics["width"] == width].iloc[0], width) | words.settings(run.record)
+    rows = pd.DataFrame({"What": [words.printable(name) for name in found], "Value": list(found.values())})
+    st.dataframe(rows, hide_index=True, height="content", alt="Details for experts")
 
 
 @st.fragment(key="changes")
@@ -182,10 +201,10 @@ def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, 
     run = cache.opened(path, stamp)
     metrics, metric = cache.metrics(run), run.task.metric
     said = words.readouts(metrics, metric, cache.milliseconds(run))
-    places = curves.places(metrics, metric, whole=whole, also=polished.points(run).table)
+    places = curves.places(metrics, metric, whole=whole, also=points(run).table)
     return [
         {**row, "x": at.x, "y": at.y, "out": at.out, "faster": offer}
-        for row, at, offer in zip(said, places, offers(run), strict=True)
+        for row, at, offer in zip(said, places, pick_answer.offers(run), strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app import url_state
-from app.widgets import limits
+from app.widgets import number_field
 from core.runs.run import Run
 from core.tasks.registry import Metric
 
@@ -80,7 +80,7 @@ def limit_chosen(metric: Metric) -> None:
     choice = kept()
     value = st.session_state.get(limit_key(choice.ask, choice.unit))
     if value is not None:  # an emptied field keeps what was asked for before
-        in_kb = limits.UNITS[choice.unit] if choice.ask == UNDER else 1.0
+        in_kb = number_field.UNITS[choice.unit] if choice.ask == UNDER else 1.0
         choice.limits[limit_name(choice.ask, metric)] = value * in_kb
 
 
@@ -164,10 +164,10 @@ def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: C
 
 def _follow_question(link: dict[str, str], metric: Metric, metrics: pd.DataFrame, choice: Choice) -> None:
     ends = {
-        UNDER: (limits.LEAST, limits.MOST),
-        KEEP: limits.bounds(metric),
-        LOSE: limits.loss_bounds(metric),
-        TIME: (limits.QUICKEST, limits.SLOWEST),
+        UNDER: (number_field.LEAST, number_field.MOST),
+        KEEP: number_field.bounds(metric),
+        LOSE: number_field.loss_bounds(metric),
+        TIME: (number_field.QUICKEST, number_field.SLOWEST),
     }
     ask = link.get("ask", CHOOSE)
     if ask not in ends:

@@ -1,7 +1,7 @@
-"""The file of one size: built when it is asked for, opened again and compared before it is handed over.
+"""The file of one size: built on request, opened again and compared with the run before it is sent.
 
-It is no matter of the page: the address of `app.components.take_file` on the explorer's server answers with the file, or with one
-sentence on why there is none. No Streamlit here.
+The server answers the address of `app.components.take_file` with the file, or with one sentence on why there is none.
+No Streamlit here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.pick import polished
-from app.store import cache
+from app.store import cache, polished
 from app.words import joined
 from core.errors import UserError
 from core.export.formats import FORMATS, export, file_name

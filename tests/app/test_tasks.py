@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import words
 from app.store.significance import paired
-from app.widgets import limits
+from app.widgets import number_field
 from core.runs.run import Run
 from core.tasks.registry import ACCURACY, CLASSIFICATION, IMAGE, PSNR, REGRESSION, RMSE, Metric
 from tests.helpers.app import figure, metrics_of, open_page, readout, slider, sliders, texts, unfolded, well
@@ -157,14 +157,14 @@ def shift(run: Path, width: int) -> None:
 @given(st.sampled_from([ACCURACY, RMSE, PSNR]), st.floats(1e-9, 0.999))
 @settings(deadline=None)
 def test_a_field_starts_on_the_worse_side_of_the_figure(metric: Metric, value: float) -> None:
-    field = limits.metric_field(metric, value)
+    field = number_field.metric_field(metric, value)
     assert field.low <= field.start <= field.high
     assert field.step > 0
     if field.low < field.start < field.high:
         assert metric.at_least(value, field.start / metric.scale * (1 if metric.higher_is_better else 1 + 1e-9))
         if metric.significant:
             assert field.start <= 1.11 * value, "and near it, of whatever size it is"
-    low, high = limits.bounds(metric)
+    low, high = number_field.bounds(metric)
     assert (low, high) == (field.low, field.high)
 
 

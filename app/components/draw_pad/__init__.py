@@ -6,16 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.pick.try_it.parsing import PAD_SIDE
-
 _FOLDER = Path(__file__).parent
 
 
-def draw_pad(*, key: str) -> str:
-    """Show the square; the drawing as text for `own_example.drawn`, empty where there is none."""
+def draw_pad(side: int, *, key: str) -> str:
+    """Show the square; return the drawing as base64 of `side` x `side` bytes, empty where nothing is drawn."""
     html, css, js = ((_FOLDER / f"component.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
     component = st.components.v2.component("draw_pad", html=html, css=css, js=js)
-    found = component(key=key, data={"side": PAD_SIDE}, default={"ink": ""}, on_ink_change=_nothing).ink
+    found = component(key=key, data={"side": side}, default={"ink": ""}, on_ink_change=_nothing).ink
     return found if isinstance(found, str) else ""
 
 

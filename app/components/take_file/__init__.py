@@ -1,7 +1,7 @@
-"""The button that hands over the file of the size that the slider is on.
+"""The button that downloads the file of the size that the slider is on.
 
-The file comes by an address of its own (`app.store.downloads`), so a click runs nothing of the page, and what is pressed is
-what is said on the button, however long ago the server heard of a size.
+The file comes from an address of its own (`app.store.downloads`), so a click runs nothing of the page, and the file is
+the one named on the button, whichever size the server was told of last.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _drawn(run: Run, kept: Stored, usual: parsing.Habits) -> np.ndarray | None:
     st.caption(
         f"Draw one of {', '.join(labels[:12])}{' …' if len(labels) > 12 else ''} large, with one finger or the mouse."
     )
-    ink = parsing.drawn(draw_pad(key=f"try-pad-{run.id}"))
+    ink = parsing.drawn(draw_pad(parsing.PAD_SIDE, key=f"try-pad-{run.id}"))
     if ink is None:
         return None
     shades = parsing.placed(ink, usual, (kept.images.shape[1], kept.images.shape[2]))

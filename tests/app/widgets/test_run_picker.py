@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.my_runs import table as my_runs_table
 from app.store.summary import READY, Summary
+from app.widgets.run_picker import MOST_NAMES
 from tests.helpers.app import edit_record, open_page, well
 
 
@@ -18,15 +19,15 @@ def test_names_to_choose_from_are_few_and_hold_the_chosen_one(numbers: list[int]
     runs = [Summary(id=f"run-{number}", state=READY) for number in numbers]
     chosen = data.draw(st.none() | st.sampled_from([run.id for run in runs])) if runs else None
     names = my_runs_table.named(runs, chosen)
-    assert len(names) <= my_runs_table.MOST_NAMES + 1
+    assert len(names) <= MOST_NAMES + 1
     assert len(set(names)) == len(names)
     assert names == sorted(names, key=str.casefold)
     assert chosen is None or chosen in names
-    assert len(runs) > my_runs_table.MOST_NAMES or set(names) == {run.id for run in runs}
+    assert len(runs) > MOST_NAMES or set(names) == {run.id for run in runs}
 
 
 def test_compare_lists_the_newest_runs_and_those_that_are_chosen(digits: Path) -> None:
-    sample, count = digits / "digits-paper", my_runs_table.MOST_NAMES + 5
+    sample, count = digits / "digits-paper", MOST_NAMES + 5
     for k in range(count):
         old = digits / f"old-{k:03}"
         old.mkdir()
@@ -38,7 +39,7 @@ def test_compare_lists_the_newest_runs_and_those_that_are_chosen(digits: Path) -
     at = well(open_page("compare", runs="old-000,digits-paper"))
     box = at.multiselect(key="compare-runs")
     assert box.value == ["old-000", "digits-paper"]
-    assert len(box.options) == my_runs_table.MOST_NAMES + 1
+    assert len(box.options) == MOST_NAMES + 1
     assert {option.split(" ")[0] for option in box.options} >= {"old-000", "digits-paper", "digits-stratified"}
     assert "the newest are listed" in box.help
     at = well(box.set_value(["old-000", "old-104"]).run())

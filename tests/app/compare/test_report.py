@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.compare import figures_table
 from app.compare import report as compare_report
+from app.compare import tables
 from app.store.predictions import Comparison
 from core.runs.run import Run
 from tests.helpers.app import metrics_of, open_page, well
@@ -29,7 +29,7 @@ def compared(store: Path, row: int | None = 8) -> Comparison:
 
 
 def test_the_csv_holds_every_figure(digits: Path) -> None:
-    raw = figures_table.as_csv(compared(digits).measured)
+    raw = tables.as_csv(compared(digits).measured)
     frame = pd.read_csv(io.BytesIO(raw), encoding="utf-8-sig")
     for name in PAIR:
         rows, wanted = frame[frame["Run"] == name], metrics_of(digits / name)
@@ -44,7 +44,7 @@ def test_the_csv_holds_every_figure(digits: Path) -> None:
 
 def test_a_name_is_no_formula(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "id", property(lambda run: "=1+1"))
-    frame = pd.read_csv(io.BytesIO(figures_table.as_csv(compared(digits).measured)), encoding="utf-8-sig")
+    frame = pd.read_csv(io.BytesIO(tables.as_csv(compared(digits).measured)), encoding="utf-8-sig")
     assert set(frame["Run"]) == {"'=1+1"}
 
 

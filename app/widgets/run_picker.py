@@ -1,11 +1,12 @@
-"""Runs in a list to choose from, which stays short however many runs there are."""
+"""Names of runs for a list to choose from, short however many runs there are."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from app.my_runs.table import MOST_NAMES
 from core.runs.run import Run
+
+MOST_NAMES = 100  # in a list to choose from: a browser takes seconds to build one of a thousand
 
 
 def offered(runs: Sequence[Run], chosen: Collection[str]) -> list[str]:
