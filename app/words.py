@@ -12,8 +12,9 @@ import pandas as pd
 from core.runs.record import RunRecord
 from core.runs.run import Run
 from core.sweep.budget import log_spaced
-from core.sweep.report import kilobytes, milliseconds, printable
-from core.tasks.registry import Metric, task
+from core.tasks.base import Metric
+from core.tasks.registry import task
+from core.utils.formatting import kilobytes, milliseconds, printable
 
 JOINER = "\u2060"  # no width, no break
 GLUE = "\u00a0"  # a space at which no line breaks

@@ -26,7 +26,8 @@ from core import models
 from core.elastic.recipes.registry import recipe as recipe_named
 from core.elastic.size_grid import path_range, path_widths
 from core.sweep.budget import log_spaced
-from core.tasks.registry import Metric, task
+from core.tasks.base import Metric
+from core.tasks.registry import task
 
 EXPERIMENTS = {  # data, model, its settings, recipes
     "mnist": ("mnist", "mlp", {"hidden": 256, "layers": 2}, ("stratified", "paper")),

@@ -11,7 +11,7 @@ import typer
 
 from core.cli import app
 from core.errors import UserError
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ SAMPLE = ROOT / "sample_checkpoints/digits-stratified"
 WITHOUT_TORCH = ("safetensors", "onnx", "bundle")
 MODULES = module_names("core", "app")
 
+
 def edges(package: str) -> Iterator[tuple[Path, int, str]]:
     """Every import of one of the project's modules in a package: file, line, and the module that it reads."""
     for path in files(package):

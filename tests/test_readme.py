@@ -16,7 +16,7 @@ from core.data import SOURCES
 from core.elastic.recipes.registry import RECIPES
 from core.export.formats import FORMATS
 from core.export.program import run_onnx
-from core.runs.run import FILES
+from core.runs.file_names import FILES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 CLOSEST_TICKS = 0.08  # of the axis: a label's width on a phone
 CLOSE_UP = 0.2  # of the range from the worst to the best size

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import url_state, words
 from app.charts.axes import View
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 
 def switch(page: str, close: View, metric: Metric, whole: bool) -> None:

@@ -14,8 +14,8 @@ from app.charts.axes import View, across, shown, view
 from app.charts.style import DASHES, GREY, INK, SYMBOLS, Figure, layout, log_axis, palette, plain
 from app.words import units
 from core.sweep.budget import frontier
-from core.sweep.report import kilobytes
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
+from core.utils.formatting import kilobytes
 
 EDGE = 0.02  # of the axis: how far inside what lies beyond it is put
 

@@ -17,7 +17,7 @@ import pandas as pd
 from app.charts.style import INK, palette, plain
 from app.words import joined, short
 from core.runs.record import RunRecord
-from core.tasks.registry import Task
+from core.tasks.base import Task
 
 MOST_SIDE = 640  # of a picture as it is sent; larger ones are thinned out
 THUMB_SIDE = 128

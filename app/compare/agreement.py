@@ -14,7 +14,7 @@ import pandas as pd
 from app import words
 from app.store import cache
 from app.store.predictions import Answers
-from core.tasks.registry import wilson_interval
+from core.tasks.statistics import wilson_interval
 
 PERCENT = 100.0
 

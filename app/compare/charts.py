@@ -11,8 +11,9 @@ from app import words
 from app.charts.axes import shown
 from app.charts.style import GREY, INK, SYMBOLS, Figure, error_bars, layout, log_axis, named_axis, palette, plain
 from app.compare.per_class import ByClass, order
-from core.sweep.report import kilobytes
-from core.tasks.registry import ACCURACY, Metric
+from core.tasks.base import Metric
+from core.tasks.classification import ACCURACY
+from core.utils.formatting import kilobytes
 
 MOST_LABELS = 20  # in the chart; the table has all
 ROW, AROUND = 34, 110  # pixels of a label, and of axis and legend

@@ -12,9 +12,10 @@ import pandas as pd
 from app import words
 from app.store import cache
 from core.errors import UserError
-from core.runs.run import METRICS, Run
+from core.runs.file_names import METRICS
+from core.runs.run import Run
 from core.sweep.budget import Budget, answer, frontier
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 from core.utils.parquet import check_numbers, read_table
 
 SECONDS = 0.5  # of reading figures at a time

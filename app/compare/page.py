@@ -33,7 +33,7 @@ from app.widgets.run_picker import hint, offered
 from core.errors import RunError
 from core.runs.run import Run
 from core.sweep.budget import Budget, answer, recommended
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 
 def page() -> None:

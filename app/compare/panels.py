@@ -14,7 +14,7 @@ from app.compare.state import AGREE, CLASSES, STORE, Choice, budget_chosen, part
 from app.store.predictions import Comparison, all_answers
 from app.widgets import number_field
 from core.runs.run import Run
-from core.sweep.report import kilobytes
+from core.utils.formatting import kilobytes
 
 CHART = {"displayModeBar": False}
 

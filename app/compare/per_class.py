@@ -13,7 +13,8 @@ from app import words
 from app.store import cache
 from app.store.predictions import Answers
 from app.store.significance import ALPHA
-from core.tasks.registry import ACCURACY, mean_and_interval, paired_test
+from core.tasks.classification import ACCURACY
+from core.tasks.statistics import mean_and_interval, paired_test
 
 LONGEST_HEAD = 26  # letters of a run's name, so that four runs fit beside each other
 

@@ -19,7 +19,7 @@ from app.compare import agreement, per_class, verdict
 from app.compare import charts as compare_charts
 from app.compare import tables as compare_tables
 from app.store.predictions import Comparison, all_answers
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 CONFIG = {"displaylogo": False, "displayModeBar": False, "responsive": True, "showSendToCloud": False}

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import url_state
 from app.widgets import number_field
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 MOST = 4
 SIZE, METRIC, WIDTH = "size", "metric", "width"

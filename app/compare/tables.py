@@ -9,7 +9,7 @@ import pandas as pd
 from app import words
 from app.store.predictions import Comparison, Measured
 from core.runs.run import Run
-from core.sweep.report import kilobytes, printable
+from core.utils.formatting import kilobytes, printable
 
 FORMULA = ("=", "+", "-", "@")  # a cell that begins so is a program to a spreadsheet
 PARTS = (("", "test"), ("validation_", "validation"))

@@ -12,7 +12,7 @@ from app.store import cache
 from app.store.predictions import Comparison
 from app.store.significance import paired
 from core.runs.run import Run
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 
 @dataclass(frozen=True, kw_only=True)

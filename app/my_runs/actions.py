@@ -17,9 +17,10 @@ from app.words import safe, short
 from core.errors import UserError
 from core.runs import archive, notes
 from core.runs.archive_zip import pack
-from core.runs.run import UNFINISHED, Run
+from core.runs.file_names import UNFINISHED
+from core.runs.run import Run
 from core.runs.store import RunStore
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 LONGEST_WAIT = 120.0  # seconds until a click on a download counts as lost
 POLL = 0.1

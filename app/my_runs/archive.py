@@ -12,7 +12,7 @@ from app.words import safe, short
 from core.errors import RunError
 from core.runs import archive
 from core.runs.store import RunStore
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 
 def section() -> None:

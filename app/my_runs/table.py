@@ -10,8 +10,8 @@ import streamlit as st
 
 from app.store.summary import READY, Summary, mark
 from app.widgets.run_picker import MOST_NAMES
-from core.sweep.report import printable
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
+from core.utils.formatting import printable
 
 NEWEST, NAME, BEST, SMALLEST = "Newest first", "Name", "Best at full size", "Smallest file"
 ROW, MOST_ROWS = 35, 12  # pixels, and rows that are seen without scrolling

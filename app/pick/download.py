@@ -19,7 +19,7 @@ from app.store import polished as store_polished
 from app.words import joined, safe, short, units
 from core.export.formats import FORMATS, file_name, size_before
 from core.runs.run import Run
-from core.sweep.report import kilobytes
+from core.utils.formatting import kilobytes
 
 SNIPPETS = {
     "bundle": ("python", "from load import predict   # or: from load_onnx import predict\n\nprint(predict(inputs))"),

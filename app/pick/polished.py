@@ -15,8 +15,8 @@ from app.charts.style import INK, error_bars, palette
 from app.store.polished import differs
 from core.runs.run import Run
 from core.sweep.budget import recommended
-from core.sweep.report import kilobytes
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
+from core.utils.formatting import kilobytes
 
 TOGETHER = "As trained together"
 ALONE = {"polish": "Trained on by itself", "refit": "Last layer fitted anew"}  # by how it was made

@@ -12,7 +12,7 @@ import streamlit as st
 from app import url_state
 from app.widgets import number_field
 from core.runs.run import Run
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 CHOOSE, UNDER, KEEP, LOSE, TIME = "choose", "under", "keep", "lose", "time"  # the questions
 SLIDER, PRESET = "slider", "preset"  # where a size comes from, as `links.touch` has it

@@ -17,7 +17,8 @@ import numpy as np
 
 from app.store.summary import Summary, summary
 from core.errors import RunError, UserError
-from core.runs.run import FILES, METRICS, Run
+from core.runs.file_names import FILES, METRICS
+from core.runs.run import Run
 from core.runs.store import RUN_ID, BrokenRun, RunStore, check_id
 from core.sweep.budget import AGAINST_FULL
 from core.sweep.budget import timed as with_times

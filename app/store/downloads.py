@@ -25,7 +25,7 @@ from core.errors import UserError
 from core.export.formats import FORMATS, export, file_name
 from core.export.verify import Delivered, check
 from core.runs.run import Run
-from core.sweep.report import kilobytes
+from core.utils.formatting import kilobytes
 
 SAID = "X-Handed-Over"  # the header that says what was handed over: percent-encoded JSON of `name`, `text`, `sha256`
 AT_ONCE = 4  # files that are made at the same time; who comes then waits

@@ -79,7 +79,8 @@ def _differs(path: Path, stamp: tuple[Any, ...], width: int) -> bool | None:
     """By a paired test at 95 %; None where the predictions are not stored."""
     run = cache.opened(path, stamp)
     try:
-        mine, before = run.task.score(read_predictions(run, width), run.targets()), cache.scores(run, width)
+        answers = read_predictions(run.path, run.record, width)
+        mine, before = run.task.score(answers, run.targets()), cache.scores(run, width)
     except (UserError, ValueError, KeyError, TypeError):
         return None
     if before is None or mine.shape != before.shape:

@@ -13,7 +13,7 @@ import pandas as pd
 from app.store import cache
 from core.errors import UserError
 from core.runs.run import Run
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 Measured = list[tuple[Run, pd.DataFrame]]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.tasks.registry import Task, paired_test
+from core.tasks.base import Task
+from core.tasks.statistics import paired_test
 
 ALPHA = 0.05  # a difference that chance alone makes less often than this is told
 

@@ -14,11 +14,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from core.errors import UserError
-from core.runs.notes import NOTES, Notes, read_notes
-from core.runs.run import METRICS, UNFINISHED, Run
+from core.runs.file_names import METRICS, NOTES, UNFINISHED
+from core.runs.notes import Notes, read_notes
+from core.runs.run import Run
 from core.runs.store import BrokenRun
-from core.sweep.report import kilobytes, printable
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
+from core.utils.formatting import kilobytes, printable
 from core.utils.parquet import read_numbers
 
 POINTS = 24  # of a small curve

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
 
 LEAST, MOST = 0.1, 1e9  # of a size in kB, or of a figure whose unit tells its range
 SMALLEST, LARGEST = 1e-12, 1e15  # of a figure that may be of any size

@@ -11,11 +11,11 @@ import torch
 from quality_task import Bench, timed
 from torch import nn
 
+from core.data.dataset import batches
 from core.elastic.batch_norm import buffers, estimate
 from core.elastic.scale import Scale
 from core.elastic.size_grid import path_widths
 from core.elastic.subnet import load
-from core.sweep.bn_statistics import batches
 
 if TYPE_CHECKING:
     Cutter = Callable[[Bench, nn.Module, int], dict[int, nn.Module]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.cli.shared import Quiet, RunFolder, open_run
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 if TYPE_CHECKING:
     from core.runs.run import Run
@@ -56,5 +56,5 @@ def refit(run: RunFolder, width: WidthToPolish, quiet: Quiet = False) -> None:
 def _say(run: Run, row: dict[str, Any]) -> None:
     from core.runs.polished import sentence
 
-    typer.echo(sentence(run, row))
+    typer.echo(sentence(run.task, row))
     typer.echo(printable(f"take it with: python -m core export {run.path} --width {row['width']} --polished --out ."))

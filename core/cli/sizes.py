@@ -10,7 +10,7 @@ import typer
 
 from core.cli.shared import RunFolder, open_run
 from core.errors import UserError
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 
 def show(
@@ -51,7 +51,7 @@ def show(
     points = opened.polished().to_dict("records")
     if points:
         lines += ["", "Made better by themselves after they were cut; take one with export --polished:"]
-        lines += [sentence(opened, point) for point in points]
+        lines += [sentence(opened.task, point) for point in points]
     typer.echo("\n".join(lines))
 
 
@@ -87,7 +87,7 @@ def export(
 
 def file_to_write(out: str, name: str) -> Path | None:
     """The file that `--out` means, as `cp` understands it; None for what is no file. Raises UserError."""
-    from core.runs.run import FILES, RECORD
+    from core.runs.file_names import FILES, RECORD
 
     path = Path(os.path.realpath(out))  # through a link, which stays one
     if path.is_dir() or out.endswith(("/", os.sep)):

@@ -10,7 +10,7 @@ import typer
 from core.cli.shared import RunFolder, open_run
 from core.cli.sizes import file_to_write
 from core.errors import UserError
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 if TYPE_CHECKING:
     from core.runs.store import RunStore
@@ -145,7 +145,7 @@ def _known(path: Path) -> Path:
 
 def _store(folder: Path) -> RunStore:
     """The store in a folder. Raises UserError where the folder is a run."""
-    from core.runs.run import RECORD
+    from core.runs.file_names import RECORD
     from core.runs.store import RunStore
 
     if (folder / RECORD).is_file():

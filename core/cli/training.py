@@ -14,7 +14,7 @@ from core.data import NAMES
 from core.elastic.recipes.registry import RECIPES
 from core.errors import UserError
 from core.models import MODELS
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 
 def train(
@@ -76,7 +76,7 @@ def train(
     from core import data as data_sets
     from core import models
     from core.elastic.recipes.registry import recipe as recipe_named
-    from core.runs.run import UNFINISHED
+    from core.runs.file_names import UNFINISHED
     from core.sweep.sweep import sweep as sweep_run
     from core.train.training import train as train_family
 

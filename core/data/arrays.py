@@ -101,6 +101,17 @@ def from_arrays(
     )
 
 
+def as_dataset(data: Any) -> Dataset:
+    """A `Dataset` as it is, or one made from `(x, y)` arrays. Raises UserError for anything else."""
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise UserError(
+            f"the data are a {type(data).__name__}; give a Dataset, as core.data.load does, or (x, y) arrays"
+        )
+    return from_arrays(*data)
+
+
 def split_by_class(y: np.ndarray, shares: dict[str, float], seed: int) -> dict[str, np.ndarray]:
     """Rows of each part and of `train`, sorted; every class keeps its share.
 

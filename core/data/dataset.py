@@ -8,12 +8,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import UserError
 from core.tasks.registry import task
+
+if TYPE_CHECKING:
+    import torch
 
 PARTS = ("train", "validation", "test")
 KINDS = ("image", "table", "array", "points")
@@ -215,3 +218,14 @@ def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
     rows = max(1, BLOCK * len(array) // max(1, array.size))
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
+
+
+def batches(data: Dataset, seed: int) -> Iterator[torch.Tensor]:
+    """Batches of training inputs that batch-normalisation statistics are estimated on: the same for every width."""
+    import torch
+
+    from core.elastic.batch_norm import BATCH, ROWS
+
+    rows = np.random.default_rng([seed, 5]).permutation(data.train.n)[:ROWS]
+    for part in np.array_split(rows, max(1, len(rows) // BATCH)):
+        yield torch.from_numpy(data.train.x[np.sort(part)]).float()

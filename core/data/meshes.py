@@ -18,8 +18,8 @@ import numpy as np
 
 from core.data.arrays import natural_order, split_by_class
 from core.data.dataset import Dataset, InputFormat, Split
-from core.elastic.layout import whole_number
 from core.errors import UserError
+from core.utils.numbers import whole_number
 
 MOST_BYTES = 2**27  # of a mesh file; text of such a length takes a few GB to read
 MOST_COORDINATE = 1e30  # far above any unit of length, and its cube is still a number

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data.dataset import Dataset, InputFormat, Split
-from core.elastic.layout import whole_number
 from core.errors import UserError
+from core.utils.numbers import whole_number
 
 PHOTOS = ("china.jpg", "flower.jpg")
 LARGEST_SCALE = 4.0

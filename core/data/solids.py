@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from core.data.meshes import Mesh
-from core.elastic.layout import whole_number
 from core.errors import UserError
 from core.utils import files
+from core.utils.numbers import whole_number
 
 ROUGH = 0.01  # deviation of a vertex, where the solid's longest side is 1
 MOST_MESHES = 10_000  # of a class, in each part

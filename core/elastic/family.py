@@ -11,9 +11,10 @@ from core.elastic.discovery.axis_rules import Declaration, declared
 from core.elastic.discovery.factory import Factory, reason
 from core.elastic.discovery.infer import measure
 from core.elastic.discovery.torch_modules import known
-from core.elastic.layout import Layout, Width, whole_number
+from core.elastic.layout import Layout, Width
 from core.elastic.size_grid import narrowed
 from core.errors import LayoutError, UserError
+from core.utils.numbers import whole_number
 
 if TYPE_CHECKING:
     from torch import nn

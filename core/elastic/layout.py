@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import LayoutError, UserError
+from core.utils.numbers import whole_number
 
 # What a tensor may be made of: safetensors' name and bytes an entry, in the order in which it lays tensors out.
 DTYPES = {
@@ -31,16 +31,6 @@ DTYPES = {
 }  # fmt: skip
 KINDS = ("parameter", "buffer", "tied")
 LARGEST = 2**48  # of any size; far above every model, and far below what NumPy's integers hold
-
-
-def whole_number(value: Any) -> int | None:
-    """`value` as an int where it is a whole number of any type (NumPy's included), else None; a bool is none."""
-    if isinstance(value, (bool, np.bool_)):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -254,13 +244,6 @@ class Layout:
                 for name, t in self.tensors.items()
             },
         }
-
-    @classmethod
-    def from_json(cls, data: Any) -> Layout:
-        """From what `to_json` gave. Raises LayoutError where the data are no consistent layout."""
-        from core.runs.layout_json import read_layout
-
-        return read_layout(data)
 
 
 def _take(value: Any, index: np.ndarray, dim: int) -> Any:

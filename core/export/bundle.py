@@ -14,8 +14,9 @@ from core.errors import RunError
 from core.export.model_card import batch_shape, model_card, output_meaning
 from core.export.program import onnx_bytes
 from core.models import source
+from core.runs.file_names import METRICS
 from core.runs.polished import read_rows
-from core.runs.run import METRICS, Run
+from core.runs.run import Run
 
 if TYPE_CHECKING:
     from core.elastic.family import Family
@@ -72,7 +73,7 @@ def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
     """The measured figures at these widths as plain data; where nothing was measured, what the layout tells."""
     known: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
     if run.polished_width is not None:
-        return {**_strict(read_rows(run)[run.polished_width]), **known}
+        return {**_strict(read_rows(run.path, run.record)[run.polished_width]), **known}
     if not run.has_metrics:
         return known
     frame = run.metrics()

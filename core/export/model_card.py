@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from core.runs.run import Run
-from core.sweep.report import printable
+from core.utils.formatting import printable
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a backslash doesn't keep a pipe in its cell
 

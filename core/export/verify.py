@@ -78,7 +78,7 @@ def _unpacked(run: Run, data: bytes) -> dict[str, bytes]:
 def _predictions(run: Run, width: int, kind: str, data: bytes) -> int:
     """On how many stored examples the program was run, on each with the stored prediction."""
     if run.polished_width == width:
-        stored = read_predictions(run, width)
+        stored = read_predictions(run.path, run.record, width)
     else:
         try:
             stored = run.predicted(width)

@@ -12,9 +12,10 @@ import numpy as np
 
 from core.elastic.family import Family
 from core.errors import UserError
-from core.runs.run import Run, fingerprint
-from core.sweep.sweep import _check_data, _load, family_of
-from core.train.training import as_dataset
+from core.runs.run import Run
+from core.sweep.run_data import data_of
+from core.sweep.sweep import family_of
+from core.utils.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +109,7 @@ class Slice:
         if keep:
             from core.runs.polished import write
 
-            write(self.run, self.width, row, arrays, after["test"].scores.predictions[..., 0])
+            write(self.run.path, self.run.record, self.width, row, arrays, after["test"].scores.predictions[..., 0])
         return row
 
 
@@ -118,8 +119,7 @@ def slice_of(run: Run, width: int, data: Dataset | tuple[Any, Any] | None, famil
 
     widths = run.widths_at(width)
     family = family_of(run, family)
-    given = (run.dataset or _load(run)) if data is None else as_dataset(data)
-    _check_data(run, {part: given.split_fingerprint(part) for part in ("test", "validation")})
+    given = data_of(run, data)
     if given.fingerprint != run.record.data.get("fingerprint"):
         raise UserError(f"the training part is not what run {run.id} was trained on; give the data it was trained on")
     module = load(family, run.scale(widths), run.weights(), widths)
@@ -129,8 +129,8 @@ def slice_of(run: Run, width: int, data: Dataset | tuple[Any, Any] | None, famil
 
 
 def _estimate(module: nn.Module, data: Dataset, run: Run) -> None:
+    from core.data.dataset import batches
     from core.elastic.batch_norm import buffers, estimate
-    from core.sweep.bn_statistics import batches
 
     if buffers(module):
         momenta = [(part, vars(part)["momentum"]) for part in module.modules() if "momentum" in vars(part)]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import RunError, UserError
-from core.runs.run import UNFINISHED
+from core.runs.file_names import UNFINISHED
 from core.runs.store import RunStore, check_id, check_replaceable
 from core.utils import files
 

@@ -15,11 +15,10 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from core.errors import RunError, UserError
+from core.runs.file_names import EXAMPLES, KEPT, NOTES, RECORD, WEIGHTS
 from core.runs.notes import MAX_BYTES as MAX_NOTES_BYTES
-from core.runs.notes import NOTES
-from core.runs.record import RECORD
-from core.runs.run import EXAMPLES, WEIGHTS, Run
-from core.runs.store import KEPT, RUN_ID, RunStore, check_id, check_whole
+from core.runs.run import Run
+from core.runs.store import RUN_ID, RunStore, check_id, check_whole
 from core.utils import files
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run gives the same zip, byte for byte

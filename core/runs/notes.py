@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RunError, UserError
+from core.runs.file_names import NOTES
 from core.utils import files
 
-NOTES = "notes.json"
 MAX_BYTES = 64 * 2**10
 LONGEST = {"title": 100, "tag": 30, "note": 2_000}  # characters
 MOST_TAGS = 12

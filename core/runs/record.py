@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from core.elastic.layout import Layout
 from core.elastic.scale import Scale
 from core.errors import RunError, UserError
+from core.runs.file_names import RECORD
+from core.runs.layout_json import read_layout
 from core.tasks.registry import task
 
 if TYPE_CHECKING:
     from core.data.dataset import InputFormat
 
 SCHEMA = 1
-RECORD = "run.json"
 
 ENTRIES = {
     "family": dict, "task": str, "labels": list, "input": dict, "data": dict, "recipe": dict, "scale": dict,
@@ -88,7 +89,7 @@ class RunRecord:
                     _check(f"{key}.{name}", data[key], name, kind)
         try:
             entries = {key: data[key] for key in ENTRIES}
-            layout = Layout.from_json(data["layout"])
+            layout = read_layout(data["layout"])
             entries |= {"labels": _labels(data["labels"]), "layout": layout}
             entries["statistics"] = _statistics(data.get("statistics", []), layout)
             entries["input"] = InputFormat.from_json(data["input"])

@@ -13,13 +13,24 @@ import numpy as np
 
 from core.errors import RunError, UserError
 from core.runs import polished
-from core.runs.notes import NOTES, read_notes
-from core.runs.record import RECORD, RunRecord
-from core.runs.run import CHECKPOINT, DIVERGED, EXAMPLES, FILES, METRICS, PARTIAL, PREDICTIONS, UNFINISHED, WEIGHTS, Run
+from core.runs.file_names import (
+    CHECKPOINT,
+    DIVERGED,
+    EXAMPLES,
+    KEPT,
+    METRICS,
+    PARTIAL,
+    PREDICTIONS,
+    RECORD,
+    UNFINISHED,
+    WEIGHTS,
+)
+from core.runs.notes import read_notes
+from core.runs.record import RunRecord
+from core.runs.run import Run
 from core.utils import files
 from core.utils.parquet import check_numbers
 
-KEPT = (*FILES, NOTES)  # what a run's folder may hold, and all that comes along when it is copied
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -128,7 +139,7 @@ class RunStore:
         check_replaceable(target)
         with files.replacing_folder(target) as temporary:
             yield temporary
-            Run(temporary)._verify_weights()  # what can't be read again never joins the store
+            Run(temporary).verify_weights()  # what can't be read again never joins the store
 
 
 def check_whole(run: Run) -> None:
@@ -137,7 +148,7 @@ def check_whole(run: Run) -> None:
     run.scale()
     run.examples()
     run.width_statistics()
-    polished.check(run)
+    polished.check(run.path, run.record)
     run.latency()
     if run.has_metrics:
         low_high = [f"{metric.name}{end}" for metric in run.task.metrics for end in ("", "_low", "_high")]

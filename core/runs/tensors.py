@@ -1,21 +1,8 @@
-"""The files of a run by name, and how those with tensors are read: with suspicion, and never with torch.
-
-A run is a folder:
-
-    run.json             what it is and how it was made (`core.runs.record`)
-    model.safetensors    the full-width weights, and the recipe's tables over width and bands where it has them
-    statistics.safetensors  of normalisation over batches at each width, where the model has any
-    examples.safetensors held-out examples to show, to try and to check exports on
-    metrics.parquet      a row for each width, written by the sweep
-    predictions.parquet  test examples x widths, written by the sweep
-    latency.parquet      time for a prediction on the machines it was measured on
-    polished.safetensors widths that were trained on or refitted by themselves, where that was asked for
-"""
+"""Read and check the safetensors files of a run: weights, statistics and examples. No torch."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,24 +14,14 @@ from core.elastic.layout import DTYPES, Layout
 from core.elastic.scale import Band, Scale, band_ranges, knots, tabled
 from core.elastic.size_grid import narrowed, narrowest, path_range, path_widths
 from core.errors import RunError
-from core.runs.record import RECORD, RunRecord
+from core.runs.file_names import EXAMPLES, RECORD, STATISTICS, WEIGHTS
+from core.runs.record import RunRecord
 from core.tasks.registry import task
 from core.utils import files
-
-WEIGHTS = "model.safetensors"
-EXAMPLES = "examples.safetensors"
-STATISTICS = "statistics.safetensors"
-METRICS = "metrics.parquet"
-PREDICTIONS = "predictions.parquet"
-LATENCY = "latency.parquet"
-POLISHED = "polished.safetensors"
-FILES = (RECORD, WEIGHTS, EXAMPLES, STATISTICS, METRICS, PREDICTIONS, LATENCY, POLISHED)
-UNFINISHED = ".unfinished"  # suffix of the folder of a training that goes on or was interrupted
-CHECKPOINT, DIVERGED = "checkpoint.safetensors", "diverged"  # files in it
-PARTIAL = "sweep.partial.safetensors"  # of a sweep that goes on or was interrupted
+from core.utils.fingerprint import add_array
 
 TABLES = "tables/"  # before the name of the vector that a table in the weights' file is added to
-BANDS = "bands/"  # then a band's widest, as in `bands/15/`, before the names of its weights and tables
+BANDS = "bands/"  # then a band's widest, as in `bands/15/`, before the names of its weights
 
 MAX_WEIGHTS_BYTES = 64 * 2**30
 
@@ -82,6 +59,21 @@ def stored(scale: Scale) -> dict[str, np.ndarray]:
         weights = {name: np.array(value.cpu()) for name, value in band.weights.items()}
         found |= {f"{BANDS}{band.top}/{name}": value for name, value in (weights | stored(band.scale)).items()}
     return found
+
+
+def read_slice(folder: Path, record: RunRecord, widths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """The leading part of every full weight at `widths`; only that part is read. Raises RunError."""
+    layout = record.layout
+    with open_tensors(folder, WEIGHTS) as file:
+        parts = {}
+        for name, tensor in layout.tensors.items():
+            lazy = file.get_slice(name) if tensor.shape else file.get_tensor(name)  # a scalar has no slice
+            try:
+                part = np.asarray(layout.slice_tensor(name, lazy, widths), order="C")
+                parts[name] = part.reshape(tensor.shape_at(widths))
+            except (ValueError, IndexError, OverflowError) as error:  # sizes that only a damaged layout has
+                raise RunError(f"tensor {name!r} can't be sliced: {error}; restore {RECORD} from a copy") from None
+        return parts
 
 
 def read_scale(folder: Path, record: RunRecord, widths: Mapping[str, int] | None = None) -> Scale:
@@ -146,7 +138,7 @@ def verify_weights(folder: Path, sha256: str) -> None:
     with open_tensors(folder, WEIGHTS) as file:
         for name in sorted(file.keys()):
             value = read_tensor(file, WEIGHTS, name)
-            _add(digest, name, value)
+            add_array(digest, name, value)
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 strange.append(name)
     if digest.hexdigest() != sha256:
@@ -203,33 +195,6 @@ def read_examples(folder: Path, record: RunRecord) -> dict[str, np.ndarray]:
     elif y.dtype.kind not in "iu" or (len(y) and not 0 <= y.min() <= y.max() < outputs):
         raise RunError(f"{wrong}: y is not one of {len(record.labels)} labels; restore it from a copy")
     return found
-
-
-def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of named arrays: names, types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        _add(digest, name, arrays[name])
-    return digest.hexdigest()
-
-
-def stamp(folder: Path) -> tuple[Any, ...]:
-    """Changes when a file of the run does."""
-    return tuple((name, s.st_mtime_ns, s.st_size) for name in FILES if (s := stat_of(folder / name)) is not None)
-
-
-def stat_of(path: Path) -> os.stat_result | None:
-    """What the system says of a file; None where it is not there."""
-    try:
-        return path.stat()
-    except OSError:
-        return None
-
-
-def _add(digest: Any, name: str, value: np.ndarray) -> None:
-    array = np.ascontiguousarray(value)
-    digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-    digest.update(array.data)
 
 
 def _unreadable(name: str, error: Exception) -> RunError:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.data.dataset import batches
 from core.runs.run import Run
 from core.utils.signals import Interrupted
 
 if TYPE_CHECKING:
-    import torch
-
     from core.data import Dataset
     from core.elastic.family import Family
 
 SAVE_SECONDS = 5.0
-
-
-def batches(data: Dataset, seed: int) -> Iterator[torch.Tensor]:
-    """The training examples that statistics are estimated on: the same ones for every width."""
-    import torch
-
-    from core.elastic.batch_norm import BATCH, ROWS
-
-    rows = np.random.default_rng([seed, 5]).permutation(data.train.n)[:ROWS]
-    for part in np.array_split(rows, max(1, len(rows) // BATCH)):
-        yield torch.from_numpy(data.train.x[np.sort(part)]).float()
 
 
 def ensure(

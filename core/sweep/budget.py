@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError
-from core.tasks.registry import Z95, Metric
+from core.tasks.base import Metric
+from core.tasks.statistics import Z95
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,7 @@
 """Predictions and losses of every width on the same rows. Imports torch.
 
-A fully-connected chain gives all widths in nearly one pass (`core.elastic.fast_mlp.all_widths`). Anything else runs each small model
-as it is.
+A fully-connected chain gives all widths in nearly one pass (`core.elastic.fast_mlp.all_widths`); any other model runs
+once a width.
 """
 
 from __future__ import annotations

@@ -10,16 +10,44 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.elastic.size_grid import path_range
+from core.errors import RunError
+from core.runs.file_names import LATENCY
+from core.runs.run import Run
+from core.sweep.budget import log_spaced
+from core.utils.parquet import write_table
 from core.utils.signals import Interrupted
 
 if TYPE_CHECKING:
     from core.elastic.family import Family
-    from core.runs.run import Run
 
 BATCHES = (1, 256)
 REPEATS = 60
 ENOUGH_SECONDS = 0.25  # a slow model is measured fewer times
 WARM_UP = 5
+
+
+def measure_run(run: Run, family: Family, *, progress: bool, stopped: Callable[[], bool]) -> None:
+    """Measure a log-spaced set of widths on this machine, unless that was done; other machines' times are kept.
+
+    Raises Interrupted once `stopped` is true, RunError where the run can't be read or written.
+    """
+    import pandas as pd
+
+    low, high = path_range(run.layout)
+    machine, weights = machine_name(), run.record.weights_sha256
+    try:
+        before = run.latency() if run.note(LATENCY).get("weights") == weights else None
+    except RunError:
+        before = None
+    if before is not None and (before["machine"] == machine).any():
+        return
+    validated = run.metrics()["width"].to_numpy()  # figures are known of these alone, so these alone are timed
+    timed = sorted({int(validated[abs(validated - width).argmin()]) for width in log_spaced(low, high)})
+    rows = measure(run, family, timed, progress=progress, stopped=stopped)
+    frame = pd.DataFrame({"machine": machine, **pd.DataFrame(rows)})
+    frame = frame if before is None else pd.concat([before, frame], ignore_index=True)
+    write_table(run.path / LATENCY, frame, {"weights": weights, "machines": sorted(set(frame["machine"]))})
 
 
 def machine_name() -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.runs.run import fingerprint
 from core.utils import files
+from core.utils.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from core.sweep.evaluator import Scores
@@ -21,7 +22,7 @@ SAVE_SECONDS = 5.0  # at most so much work is lost to a kill
 class Partial:
     """The scores so far, in one file that belongs to one set of weights, data and widths."""
 
-    def __init__(self, path: Path, note: dict[str, Any]) -> None:
+    def __init__(self, path: Path, note: Mapping[str, Any]) -> None:
         self.path, self.key = path, json.dumps(note, sort_keys=True)
         self._kept: dict[str, Scores] = {}
         self._saved_at = time.monotonic()

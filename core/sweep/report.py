@@ -10,28 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import RunError, UserError
-from core.runs.run import METRICS, Run
+from core.runs.file_names import METRICS
+from core.runs.run import Run
 from core.runs.store import BrokenRun
 from core.sweep.budget import ROUNDING, Answer, Budget, answer, log_spaced, neighbours
-from core.tasks.registry import Metric
+from core.tasks.base import Metric
+from core.utils.formatting import kilobytes, milliseconds, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
 NEAR_LIMIT = 0.95  # of a limit; what comes closer just fits
-
-
-def kilobytes(size: float) -> str:
-    """Bytes as people read them: `78 kB`, `1.2 MB` (1 kB is 1,000 bytes)."""
-    if size < 1e4:
-        return f"{size / 1e3:.1f} kB"
-    return f"{size / 1e3:,.0f} kB" if size < 1e6 else f"{size / 1e6:,.2f} MB"
-
-
-def printable(text: str) -> str:
-    """Text as one line that moves no cursor and has bytes: names and labels may come from anybody's run.json."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def size_table(run: Run, metrics: pd.DataFrame) -> str:
@@ -173,11 +162,6 @@ def _steps(
             gain = f"{amount} {'better' if up == metric.higher_is_better else 'worse'} on test"
         found.append(f"One step {way}: {_units(int(there['width']))}, {gain}, for {size}.")
     return found
-
-
-def milliseconds(ms: float) -> str:
-    """A duration: `0.03 ms`."""
-    return f"{ms:.2g} ms" if ms < 99.5 else f"{ms:,.0f} ms"
 
 
 def loss(metric: Metric, amount: float) -> str:

@@ -15,7 +15,7 @@ as bytes of 0 to 255.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +24,18 @@ import numpy as np
 from core.elastic.family import Family
 from core.elastic.size_grid import path_range
 from core.errors import RunError, UserError
-from core.runs.run import LATENCY, METRICS, PARTIAL, PREDICTIONS, Run
-from core.sweep.budget import AGAINST_FULL, log_spaced
-from core.sweep.latency import machine_name, measure
-from core.sweep.progress import Partial
-from core.sweep.tables import against_last, metrics_table, number_columns, predictions_table
-from core.train.training import as_dataset
+from core.runs.file_names import PARTIAL
+from core.runs.run import Run
+from core.sweep.latency import measure_run
+from core.sweep.run_data import data_of
+from core.sweep.validation import validate, validated
 from core.utils import files
-from core.utils.parquet import check_numbers, write_table
-from core.utils.signals import Interrupted, stop_requests
+from core.utils.signals import stop_requests
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data import Dataset
-    from core.sweep.evaluator import Evaluator, Scores
+    from core.data.dataset import Dataset
 
 VERSION = 2  # of what is computed; a new one makes cached metrics stale
 ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
@@ -84,28 +81,33 @@ def sweep(
     run = run if isinstance(run, Run) else Run(Path(run))
     family = family_of(run, family)
     chosen = _widths(run, family, widths)
-    given = run.dataset or _load(run) if data is None else as_dataset(data)
+    dataset = data_of(run, data)
     key = {
         "version": VERSION,
         "weights": run.record.weights_sha256,
-        "test": given.split_fingerprint("test"),
-        "validation": given.split_fingerprint("validation"),
+        "test": dataset.split_fingerprint("test"),
+        "validation": dataset.split_fingerprint("validation"),
     }
-    _check_data(run, key)
     with stop_requests() as stopped:
         full = path_range(run.layout)[1]  # what every other width is compared with
-        statistics = ensure(run, family, given, sorted({*chosen, full}), progress=progress, stopped=stopped)
-        known = _known(run, key)
-        todo = [width for width in chosen if known is None or width not in set(known[0]["width"])]
+        statistics = ensure(run, family, dataset, sorted({*chosen, full}), progress=progress, stopped=stopped)
+        before = validated(run, key)
+        todo = [width for width in chosen if before is None or width not in set(before[0]["width"])]
         if todo:
-            deviation, both = given.target_statistics()[1], sorted({*todo, full})
             evaluator = Evaluator(
-                family, run.scale(), run.weights(), both, plain, run.task.classes, deviation, statistics
+                family,
+                run.scale(),
+                run.weights(),
+                sorted({*todo, full}),
+                plain,
+                run.task.classes,
+                dataset.target_statistics()[1],
+                statistics,
             )
-            _evaluate(run, evaluator, todo, given, key, known, progress=progress, stopped=stopped)
+            validate(run, evaluator, todo, dataset, key, before, progress=progress, stopped=stopped)
         files.remove_file(run.path / PARTIAL)
         if latency:
-            _latency(run, family, progress=progress, stopped=stopped)
+            measure_run(run, family, progress=progress, stopped=stopped)
     table = run.metrics()
     return table if widths is None else table[table["width"].isin(chosen)].reset_index(drop=True)
 
@@ -160,91 +162,6 @@ def _gives_probe(run: Run, family: Family) -> bool:
     return False
 
 
-def _known(run: Run, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[int, np.ndarray]] | None:
-    """Metrics and predictions at the widths that were validated before; None where none were, or can't be read."""
-    for name in (METRICS, PREDICTIONS):
-        note = run.note(name)
-        if any(note.get(entry) != value for entry, value in key.items()):
-            return None
-    try:
-        metrics, predictions = run.metrics(), run.predictions()
-        sizes = [f"width_{name}" for name in run.layout.widths]
-        check_numbers(METRICS, metrics, [*number_columns(run.task), *AGAINST_FULL, *sizes])
-    except RunError:
-        return None
-    if run.task.classes and f"per_class_{run.task.metric.name}" not in metrics:
-        return None
-    both = {int(w): found for w in metrics["width"] if (found := run.answers(predictions, f"w{w}")) is not None}
-    return metrics[metrics["width"].isin(both)].reset_index(drop=True), both
-
-
-def _evaluate(
-    run: Run,
-    evaluator: Evaluator,
-    todo: Sequence[int],
-    data: Dataset,
-    key: dict[str, Any],
-    known: tuple[pd.DataFrame, dict[int, np.ndarray]] | None,
-    *,
-    progress: bool,
-    stopped: Callable[[], bool],
-) -> None:
-    """Both parts of the data at the widths `todo`, which are not known yet, then the two files with all that is."""
-    import pandas as pd
-    from tqdm import tqdm
-
-    widths = list(evaluator.widths)
-    found: dict[str, Scores] = {}
-    partial = Partial(run.path / PARTIAL, {**key, "widths": widths})
-    total = data.validation.n + data.test.n
-    with tqdm(total=total, disable=not progress, unit="example", desc="validating widths", dynamic_ncols=True) as bar:
-        for name in ("validation", "test"):
-            part = data.part(name)
-            scores = partial.restore(name, evaluator.start(part.n, len(data.labels)))
-            before = sum(other.rows for other in found.values())
-            bar.update(scores.rows)
-            for _ in evaluator.advance(scores, part.x, part.y):
-                done = before + scores.rows
-                bar.update(done - bar.n)
-                asked = stopped()
-                partial.keep(name, scores, at_once=asked)
-                if asked:
-                    again = f"python -m core sweep {run.path} continues"
-                    raise Interrupted(f"stopped after {done} of {total} examples; nothing is lost: {again}")
-            found[name] = scores
-    frame = metrics_table(run, data, found, evaluator)
-    each = run.task.score(found["validation"].predictions, data.validation.y)  # (n, widths), the last is full size
-    frame[AGAINST_FULL[0]], frame[AGAINST_FULL[1]] = against_last(each)
-    frame = frame[frame["width"].isin(todo)].reset_index(drop=True)
-    columns = {width: found["test"].predictions[..., k] for k, width in enumerate(widths) if width in todo}
-    if known is not None:
-        frame = pd.concat([known[0], frame], ignore_index=True).sort_values("width", ignore_index=True)
-        columns |= known[1]
-    note = {**key, "widths": [int(width) for width in frame["width"]]}
-    write_table(run.path / PREDICTIONS, predictions_table(run.task, data.test, columns), note)
-    write_table(run.path / METRICS, frame, note)
-
-
-def _latency(run: Run, family: Family, *, progress: bool, stopped: Callable[[], bool]) -> None:
-    """Measure on this machine unless that was done for these weights; other machines' figures stay."""
-    import pandas as pd
-
-    low, high = path_range(run.layout)
-    machine, weights = machine_name(), run.record.weights_sha256
-    try:
-        before = run.latency() if run.note(LATENCY).get("weights") == weights else None
-    except RunError:
-        before = None
-    if before is not None and (before["machine"] == machine).any():
-        return
-    validated = run.metrics()["width"].to_numpy()  # only of these the figures are known, so only these are timed
-    timed = sorted({int(validated[abs(validated - width).argmin()]) for width in log_spaced(low, high)})
-    rows = measure(run, family, timed, progress=progress, stopped=stopped)
-    frame = pd.DataFrame({"machine": machine, **pd.DataFrame(rows)})
-    frame = frame if before is None else pd.concat([before, frame], ignore_index=True)
-    write_table(run.path / LATENCY, frame, {"weights": weights, "machines": sorted(set(frame["machine"]))})
-
-
 def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
     from core.elastic.fast_mlp.chain import find_chain
 
@@ -265,21 +182,3 @@ def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
     if high - low < limit:
         return list(range(low, high + 1))
     return sorted({round(w) for w in np.geomspace(low, high, limit)})
-
-
-def _load(run: Run) -> Dataset:
-    from core import data
-
-    try:
-        return data.load(str(run.record.data.get("name")))
-    except UserError as error:
-        raise UserError(f"run {run.id} is validated on its data, as in sweep(run, data): {error}") from None
-
-
-def _check_data(run: Run, note: dict[str, Any]) -> None:
-    for part in ("test", "validation"):
-        if note[part] != run.record.data.get(f"{part}_fingerprint"):
-            raise UserError(
-                f"the {part} part is not what run {run.id} was trained with (fingerprint {note[part][:12]}, wanted "
-                f"{str(run.record.data.get(f'{part}_fingerprint'))[:12]}); give the data it was trained on"
-            )

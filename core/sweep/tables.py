@@ -10,20 +10,13 @@ import numpy as np
 from core.elastic.family import Family
 from core.elastic.size_grid import path_widths
 from core.runs.run import Run
-from core.tasks.registry import Task
+from core.tasks.base import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from core.data import Dataset, Split
     from core.sweep.evaluator import Evaluator, Scores
-
-
-def number_columns(task: Task) -> list[str]:
-    """The columns of metrics.parquet that hold one number a width, for a task."""
-    judged = [f"{metric.name}{end}" for metric in task.metrics for end in ("", "_low", "_high")]
-    part = ["n", "loss", *judged]
-    return ["params", "macs", "bytes", *part, *(f"validation_{name}" for name in part)]
 
 
 def metrics_table(run: Run, data: Dataset, found: dict[str, Scores], evaluator: Evaluator) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from core.tasks.registry import Task
+from core.tasks.base import Task
 from core.tasks.registry import task as task_named
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from core.errors import RunError
-from core.runs.run import CHECKPOINT, DIVERGED, UNFINISHED
+from core.runs.file_names import CHECKPOINT, DIVERGED, UNFINISHED
 from core.utils import files
 
 # DIVERGED marks a training whose loss left the numbers: only then may a smaller rate go on from it

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.elastic.family import Family
-from core.elastic.layout import whole_number
 from core.elastic.recipes.base import Cuts, Recipe, decided, parts
 from core.errors import UserError
 from core.utils import files
+from core.utils.numbers import whole_number
 
 if TYPE_CHECKING:
     import torch

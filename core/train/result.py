@@ -13,11 +13,12 @@ from core.elastic.family import Family
 from core.elastic.recipes.base import Recipe
 from core.errors import RunError
 from core.runs.record import RunRecord
-from core.runs.run import Run, fingerprint
+from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.tensors import stored
 from core.train.warm_start import Beginning
 from core.utils import files
+from core.utils.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -86,9 +87,9 @@ def write(
     """What a training came to as a run in folder `out`, whole or not at all. Raises RunError."""
     import torch
 
+    from core.data.dataset import batches
     from core.elastic.batch_norm import buffers, estimate
     from core.elastic.subnet import with_tensors
-    from core.sweep.bn_statistics import batches
 
     if buffers(model.full):
         estimate(model.full, (x.to(where) for x in batches(data, seed)))

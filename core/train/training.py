@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.data.arrays import as_dataset
 from core.elastic.family import Family
 from core.elastic.recipes.base import Recipe, decided
 from core.elastic.recipes.registry import recipe as recipe_named
-from core.errors import RunError, UserError
+from core.errors import RunError
 from core.runs.run import Run
 from core.runs.store import check_id, check_replaceable
 from core.tasks.losses import loss_function
@@ -137,19 +138,6 @@ def train(
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
     return run
-
-
-def as_dataset(data: Any) -> Dataset:
-    """A `Dataset` as it is, or one of `(x, y)` arrays. Raises UserError for anything else."""
-    from core.data import Dataset, from_arrays
-
-    if isinstance(data, Dataset):
-        return data
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise UserError(
-            f"the data are a {type(data).__name__}; give a Dataset, as core.data.load does, or (x, y) arrays"
-        )
-    return from_arrays(*data)
 
 
 def _some_inputs(data: Dataset, seed: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.elastic.family import Family
 from core.errors import UserError
-from core.runs.run import fingerprint
+from core.utils.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     import torch

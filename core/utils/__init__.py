@@ -1,1 +1,9 @@
-"""TODO."""
+"""Small things that any package may use.
+
+files.py        files and folders replaced whole or not at all, read within bounds
+parquet.py      tables, read within bounds, with a note of how they were made
+signals.py      stopping on request
+fingerprint.py  SHA-256 of named arrays
+formatting.py   sizes, durations and foreign texts for people
+numbers.py      whole numbers of any library's type
+"""

@@ -167,6 +167,14 @@ def check_file(path: Path, max_bytes: int) -> None:
         raise RunError(f"{path.name} has {found.st_size:,} bytes, more than the {max_bytes:,} such a file may have")
 
 
+def state_of(path: Path) -> os.stat_result | None:
+    """Status of a file; None where it is not there or can't be looked at."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
 def first_line(error: Exception) -> str:
     """What a library's error says, short enough for one sentence."""
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -17,7 +17,10 @@ from app import words
 from app.store.significance import paired
 from app.widgets import number_field
 from core.runs.run import Run
-from core.tasks.registry import ACCURACY, CLASSIFICATION, IMAGE, PSNR, REGRESSION, RMSE, Metric
+from core.tasks.base import Metric
+from core.tasks.classification import ACCURACY, CLASSIFICATION
+from core.tasks.image import IMAGE, PSNR
+from core.tasks.regression import REGRESSION, RMSE
 from tests.helpers.app import figure, metrics_of, open_page, readout, slider, sliders, texts, unfolded, well
 
 Place = Callable[..., Path]

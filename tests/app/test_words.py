@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app import words
 from core.runs.run import Run
-from core.sweep.report import printable
-from core.tasks.registry import ACCURACY
+from core.tasks.classification import ACCURACY
+from core.utils.formatting import printable
 from tests.helpers.app import SAMPLES, metrics_of
 
 SPECIAL = "\\`*_{}[]()#+-.!|<>~$:&"

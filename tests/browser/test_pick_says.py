@@ -16,7 +16,7 @@ from app.store.cache import timed
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
 from core.sweep.report import reply
-from core.tasks.registry import ACCURACY
+from core.tasks.classification import ACCURACY
 from tests.helpers.app import copy_run, edit_metrics
 from tests.helpers.browser import Open, Visitor, placed
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from core import Run, UserError
-from core.sweep.report import printable, reply, run_line, size_table
+from core.sweep.report import reply, run_line, size_table
+from core.utils.formatting import printable
 
 SAMPLES = Path(__file__).parents[2] / "sample_checkpoints"
 

@@ -20,7 +20,7 @@ from core.elastic.scale import Scale
 from core.export import program as graph
 from core.export.formats import export
 from core.runs.record import RunRecord
-from core.runs.run import fingerprint
+from core.utils.fingerprint import fingerprint
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from core.export.formats import export, small_state
 from core.export.verify import check
 from core.finetune.polish import polish
 from core.finetune.refit import refit
+from core.runs.file_names import POLISHED
 from core.runs.polished import check as check_points
 from core.runs.polished import read_predictions
-from core.runs.tensors import POLISHED
 from core.sweep.budget import AGAINST_FULL
 from core.train.loop import Diverged
 from core.utils.signals import Interrupted
@@ -97,10 +97,10 @@ def test_where_no_epoch_is_better_the_slice_stays_as_it_is_and_that_is_said(run)
     assert spoiled["best_epoch"] == 0
     assert spoiled["gain"] == spoiled["validation_gain"] == 0
     assert all(np.array_equal(value, small[name]) for name, value in run.polished_weights(WIDTH).items())
-    assert "none of them better: it stays as it was" in sentence(run, spoiled)
+    assert "none of them better: it stays as it was" in sentence(run.task, spoiled)
     better = polish(run, WIDTH, 4, lr=0.02, **QUIET)
     assert better["validation_gain"] >= 0
-    assert ("stays as it was" in sentence(run, better)) == (better["best_epoch"] == 0)
+    assert ("stays as it was" in sentence(run.task, better)) == (better["best_epoch"] == 0)
 
 
 @pytest.mark.parametrize("width", [1, 2, WIDTH, 8])
@@ -167,7 +167,7 @@ def test_what_it_answers_is_kept_and_its_file_is_checked_by_it(run, tmp_path, ta
         run = train(small_family(outputs=3), data, out=tmp_path / task, recipe=how, **QUIET)
         sweep(run, latency=False, progress=False)
     row = polish(run, WIDTH, 2, lr=0.05, **QUIET)
-    test, kept = run.dataset.test, read_predictions(run, WIDTH)
+    test, kept = run.dataset.test, read_predictions(run.path, run.record, WIDTH)
     wanted = scores(run, WIDTH, test.x)
     if task == "classification":
         assert kept.tolist() == wanted.argmax(1).tolist()
@@ -274,6 +274,6 @@ def test_hostile_files_are_refused_and_replaced(run, kind):
     polish(run, WIDTH, 1, **QUIET)
     tampered(run, HOSTILE[kind])
     with pytest.raises(RunError, match="remove the file"):
-        check_points(run)
+        check_points(run.path, run.record)
     polish(run, WIDTH, 1, **QUIET)
     assert run.polished()["width"].tolist() == [WIDTH]

@@ -144,7 +144,7 @@ def test_an_old_run_comes_back(store, put):
 def test_a_process_that_dies_while_it_writes(tmp_path):
     """Its lock goes with it: half a file is never under the name, and the next writer removes it."""
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom core import files\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom core.utils import files\n"
         "with files.replacing(Path(sys.argv[1])) as path:\n"
         "    path.write_bytes(b'ha')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from core import Run, RunStore, UserError
 from core.export.formats import export
+from core.runs.file_names import FILES, POLISHED, STATISTICS
 from core.runs.record import RunRecord
 from core.runs.store import BrokenRun
-from core.runs.tensors import FILES, POLISHED, STATISTICS
 from tests.helpers.store import read_all
 
 WRITTEN = [name for name in FILES if name not in (STATISTICS, POLISHED)]  # this run has neither

@@ -19,8 +19,8 @@ from safetensors.numpy import load, save
 
 from core import RunError
 from core.runs.archive_zip import import_zip, opened
-from core.runs.record import RECORD
-from core.runs.run import METRICS, PREDICTIONS, WEIGHTS, fingerprint
+from core.runs.file_names import METRICS, PREDICTIONS, RECORD, WEIGHTS
+from core.utils.fingerprint import fingerprint
 
 Files = dict[str, bytes]
 ENDS = "; pack the run again where it came from"

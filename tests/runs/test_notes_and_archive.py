@@ -14,8 +14,8 @@ import pytest
 from core import Run, RunError, RunStore, UserError
 from core.runs.archive import ARCHIVE, archive, archived, empty, free_name, rename, restore, writable
 from core.runs.archive_zip import import_zip, opened, pack
-from core.runs.notes import MOST_TAGS, NOTES, Notes, read_notes, write_notes
-from core.runs.run import FILES
+from core.runs.file_names import FILES, NOTES
+from core.runs.notes import MOST_TAGS, Notes, read_notes, write_notes
 from core.runs.run import Run as OnDisk
 from core.runs.store import BrokenRun
 from tests.helpers.store import read_all

@@ -11,9 +11,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from core import Run, RunError, RunStore, UserError
+from core.runs.file_names import FILES, POLISHED, STATISTICS
 from core.runs.store import BrokenRun
-from core.runs.tensors import FILES, POLISHED, STATISTICS, fingerprint
 from core.utils import files
+from core.utils.fingerprint import fingerprint
 from tests.helpers.store import edit, read_all
 from tests.helpers.training import left_in, told, weights_of
 

@@ -23,7 +23,10 @@ from core.sweep.budget import (
     timed,
 )
 from core.sweep.budget import better as better_step
-from core.tasks.registry import ACCURACY, PSNR, R2, RMSE, Z95
+from core.tasks.classification import ACCURACY
+from core.tasks.image import PSNR
+from core.tasks.regression import R2, RMSE
+from core.tasks.statistics import Z95
 
 LOSS = dataclasses.replace(ACCURACY, name="loss", higher_is_better=False)
 METRICS = {"accuracy": ACCURACY, "loss": LOSS}

@@ -19,7 +19,7 @@ from core.elastic.size_grid import path_widths
 from core.export.formats import export
 from core.export.program import small_module
 from core.sweep.tables import against_last
-from core.tasks.registry import wilson_interval
+from core.tasks.statistics import wilson_interval
 from tests.helpers.training import RECIPES, clusters, small_data
 
 

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import mean_squared_error, r2_score
 
-from core.tasks.registry import CLASSIFICATION, IMAGE, PSNR, R2, REGRESSION, RMSE, mean_and_interval, paired_test
+from core.tasks.classification import CLASSIFICATION
+from core.tasks.image import IMAGE, PSNR
+from core.tasks.regression import R2, REGRESSION, RMSE
+from core.tasks.statistics import mean_and_interval, paired_test
 
 
 def numbers(seed: int, n: int = 50, outputs: int = 2) -> tuple[np.ndarray, np.ndarray]:

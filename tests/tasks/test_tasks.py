@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.errors import UserError
-from core.tasks.registry import ACCURACY, TASKS, paired_test, task, wilson_interval
+from core.tasks.classification import ACCURACY
+from core.tasks.registry import TASKS, task
+from core.tasks.statistics import paired_test, wilson_interval
 
 LOSS = dataclasses.replace(
     ACCURACY, name="loss", unit="", scale=1.0, decimals=3, higher_is_better=False, difference_unit="nats"
@@ -49,7 +51,7 @@ def test_a_known_interval():
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 0), (1, 0), (-1, 5), (6, 5), (0, -1), (math.nan, 5)])
 def test_counts_that_can_not_be_are_refused(correct, n):
-    with pytest.raises(ValueError, match="want n >= 1 and 0 <= correct <= n"):
+    with pytest.raises(ValueError, match="give n >= 1 and 0 <= correct <= n"):
         wilson_interval(correct, n)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from app.charts.style import BETTER, INK, PAPER, WORSE, Figure, error_bars, layout, named_axis, palette, plain
 from app.pick.changes.compute import ByLabel, Pair, name_of, signed
-from core.tasks.registry import ACCURACY
+from core.tasks.classification import ACCURACY
 
 MOST_LABELS = 20  # in the chart of labels; the table has more
 MOST_SQUARES = 12  # labels on a side of the map: more can't be read on a phone

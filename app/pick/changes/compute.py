@@ -13,7 +13,8 @@ from app.store.predictions import Answers, answers
 from app.store.significance import ALPHA
 from core.errors import RunError
 from core.runs.run import Run
-from core.tasks.registry import ACCURACY, Z95, paired_test
+from core.tasks.classification import ACCURACY
+from core.tasks.statistics import Z95, paired_test
 
 MOST_ROWS = 200  # of a table
 LONGEST_LABEL = 24

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from core.elastic.layout import Layout, Width, whole_number
+from core.elastic.layout import Layout, Width
 from core.elastic.scale import MAX_ALPHA
 from core.elastic.size_grid import Range
 from core.errors import UserError
+from core.utils.numbers import whole_number
 
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept

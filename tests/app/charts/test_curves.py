@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from app.charts import curves as charts_curves
 from app.charts.axes import log_ticks, view
-from core.tasks.registry import ACCURACY, wilson_interval
+from core.tasks.classification import ACCURACY
+from core.tasks.statistics import wilson_interval
 from tests.helpers.app import SAMPLES, metrics_of
 
 SAMPLE_RUNS = ("digits-paper", "digits-stratified", "fashion-paper", "fashion-stratified")

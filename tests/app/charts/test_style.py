@@ -16,7 +16,7 @@ from app.pick.changes import charts as changes_charts
 from app.pick.changes.compute import Pair
 from app.store import predictions
 from core.runs.run import Run
-from core.tasks.registry import ACCURACY
+from core.tasks.classification import ACCURACY
 from tests.helpers.app import DIGITS, SAMPLES, metrics_of
 
 # Linear RGB as it is seen without one kind of cone (Machado, Oliveira and Fernandes, 2009, severity 1).

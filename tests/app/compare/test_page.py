@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.runs.run import Run
-from core.tasks.registry import ACCURACY, paired_test
+from core.tasks.classification import ACCURACY
+from core.tasks.statistics import paired_test
 from tests.helpers.app import (
     copy_run,
     edit_metrics,

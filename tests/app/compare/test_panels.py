@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 from app.compare import agreement, frontier, per_class
 from app.store import predictions as store_predictions
 from core.runs.run import Run
-from core.tasks.registry import ACCURACY, wilson_interval
+from core.tasks.classification import ACCURACY
+from core.tasks.statistics import wilson_interval
 from tests.helpers.app import copy_run, edit_metrics, edit_record, metrics_of, open_page, texts, well
 
 PAIR = ("digits-paper", "digits-stratified")

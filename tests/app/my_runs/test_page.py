@@ -19,7 +19,8 @@ from app.store.summary import BROKEN, READY, STARTED, UNMEASURED
 from core import Run, RunStore
 from core.runs.archive import archived
 from core.runs.archive_zip import opened, pack
-from core.runs.notes import NOTES, Notes, read_notes, write_notes
+from core.runs.file_names import NOTES
+from core.runs.notes import Notes, read_notes, write_notes
 from tests.helpers.app import copy_run, edit_metrics, edit_record, go, open_page, texts, unfolded, well
 
 

@@ -22,7 +22,7 @@ from app.pick.changes import compute
 from app.pick.changes.compute import Pair
 from app.store.predictions import Answers
 from core.runs.run import Run
-from core.tasks.registry import CLASSIFICATION
+from core.tasks.classification import CLASSIFICATION
 from tests.helpers.app import edit_record, open_page, texts, unfolded, well
 
 Place = Callable[..., Path]

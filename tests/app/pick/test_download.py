@@ -27,7 +27,7 @@ from core.errors import RunError, UserError
 from core.export.formats import FORMATS, export, size_before
 from core.export.verify import check
 from core.runs.run import Run
-from core.sweep.report import kilobytes
+from core.utils.formatting import kilobytes
 from tests.helpers.app import ask_for_file, button, handed_over, link, open_page, slider, texts, well
 
 

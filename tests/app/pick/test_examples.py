@@ -21,7 +21,8 @@ from streamlit.testing.v1 import AppTest
 
 from app.charts import images
 from core.runs.run import Run
-from core.tasks.registry import CLASSIFICATION, REGRESSION
+from core.tasks.classification import CLASSIFICATION
+from core.tasks.regression import REGRESSION
 from tests.helpers.app import edit_record, handed_over, live_parts, metrics_of, open_page, slider, texts, well
 from tests.helpers.app_runs import PICTURE
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
-from core.sweep.report import kilobytes
-from core.tasks.registry import ACCURACY
+from core.tasks.classification import ACCURACY
+from core.utils.formatting import kilobytes
 from tests.helpers.app import (
     button,
     copy_run,

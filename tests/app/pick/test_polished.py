@@ -15,10 +15,11 @@ from app.pick import polished
 from app.store import downloads
 from app.words import GLUE
 from core.export.formats import export
+from core.runs.file_names import POLISHED
 from core.runs.run import Run
-from core.runs.tensors import POLISHED
-from core.sweep.report import kilobytes
-from core.tasks.registry import ACCURACY, RMSE
+from core.tasks.classification import ACCURACY
+from core.tasks.regression import RMSE
+from core.utils.formatting import kilobytes
 from tests.helpers.app import (
     DIGITS,
     button,

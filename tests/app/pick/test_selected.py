@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.words import GLUE
-from core.sweep.report import kilobytes
+from core.utils.formatting import kilobytes
 from tests.helpers.app import components, edit_metrics, metrics_of, open_page, slider, well
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from core import Family, LayoutError, RunError, UserError, train
 from core.data import load
 from core.elastic.recipes.registry import recipe
-from core.runs.run import fingerprint
+from core.utils.fingerprint import fingerprint
 from core.utils.signals import Interrupted
 from tests.helpers.family import Attention, Gated, Recurrent, Residual, Tied, batch_normed, conv, mlp, randomise
 from tests.helpers.training import small_data, small_family, told, weights_of
