@@ -105,7 +105,7 @@ def in_the_middle_of_a_table(n: int) -> None:
 
 def moment(work: str, draw: random.Random, late: bool) -> Callable[[], None]:
     """A moment to die at, early in a life so that lives are many; `late`, when the work is nearly done."""
-    modules = ("checkpoint", "evaluate", "files", "steps", "sweep")
+    modules = ("train.checkpoint", "train.loop", "sweep.evaluator", "sweep.validation", "utils.files")
     core_of = {name: importlib.import_module(f"core.{name}") for name in modules}
     n = draw.randint(1, 4)
     common = [
@@ -116,24 +116,24 @@ def moment(work: str, draw: random.Random, late: bool) -> Callable[[], None]:
     ]
     own = {
         "train": [
-            lambda: at_call(core_of["steps"], "train_step", n),
-            lambda: at_call(core_of["steps"], "train_step", n, after=True),
-            lambda: at_call(core_of["checkpoint"], "save", n),
-            lambda: at_call(core_of["files"], "_remove", n),
+            lambda: at_call(core_of["train.loop"], "train_step", n),
+            lambda: at_call(core_of["train.loop"], "train_step", n, after=True),
+            lambda: at_call(core_of["train.checkpoint"], "save", n),
+            lambda: at_call(core_of["utils.files"], "_remove", n),
         ],
         "sweep": [
-            lambda: at_call(core_of["evaluate"], "_judge", n),
-            lambda: at_call(core_of["files"], "write_bytes", n, after=True),
+            lambda: at_call(core_of["sweep.evaluator"], "_judge", n),
+            lambda: at_call(core_of["utils.files"], "write_bytes", n, after=True),
         ],
         "sweep's tables": [
-            lambda: at_call(core_of["sweep"], "write_table", 1 + n % 2),
-            lambda: at_call(core_of["sweep"], "write_table", 1, after=True),
+            lambda: at_call(core_of["sweep.validation"], "write_table", 1 + n % 2),
+            lambda: at_call(core_of["sweep.validation"], "write_table", 1, after=True),
             lambda: in_the_middle_of_a_table(1 + n % 2),
         ],
         "overwrite": [
-            lambda: at_call(core_of["files"], "_exchange", 1),
-            lambda: at_call(core_of["files"], "_exchange", 1, after=True),
-            lambda: at_call(core_of["files"], "_remove", n),
+            lambda: at_call(core_of["utils.files"], "_exchange", 1),
+            lambda: at_call(core_of["utils.files"], "_exchange", 1, after=True),
+            lambda: at_call(core_of["utils.files"], "_remove", n),
         ],
     }
     if late and work == "sweep":

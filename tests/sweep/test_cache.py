@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import signal
 
@@ -17,8 +16,6 @@ from core.sweep.evaluator import Evaluator
 from core.utils.parquet import write_table
 from core.utils.signals import Interrupted
 from tests.helpers.training import RECIPES, clusters, left_in, small_data, small_family, small_run
-
-sweeping = importlib.import_module("core.sweep.sweep")
 
 
 def swept(run, **settings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 
 import numpy as np
@@ -14,13 +13,13 @@ from core.utils.parquet import write_table
 from core.utils.signals import Interrupted
 from tests.helpers.training import left_in, small_data, small_family
 
-sweeping = importlib.import_module("core.sweep.sweep")
+NAME = latency.machine_name()  # before it is replaced
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(latency, "REPEATS", 4)
-    monkeypatch.setattr(sweeping, "machine_name", lambda: "this machine")
+    monkeypatch.setattr(latency, "machine_name", lambda: "this machine")
 
 
 def measured(run: Run):
@@ -44,19 +43,19 @@ def test_columns(run):
 
 def test_known_times_are_kept(run, monkeypatch):
     frame = measured(run)
-    monkeypatch.setattr(sweeping, "measure", None)  # a call would fail
+    monkeypatch.setattr(latency, "measure", None)  # a call would fail
     assert measured(run).equals(frame)
     assert measured(Run(run.path)).equals(frame)
 
 
 def test_other_machines_stay(run, monkeypatch):
     first = measured(run)
-    monkeypatch.setattr(sweeping, "machine_name", lambda: "another machine")
+    monkeypatch.setattr(latency, "machine_name", lambda: "another machine")
     both = measured(run)
     assert both["machine"].unique().tolist() == ["this machine", "another machine"]
     assert both[both["machine"] == "this machine"].equals(first)
     assert run.note("latency.parquet")["machines"] == ["another machine", "this machine"]
-    monkeypatch.setattr(sweeping, "machine_name", lambda: "this machine")
+    monkeypatch.setattr(latency, "machine_name", lambda: "this machine")
     assert measured(run).equals(both)
 
 
@@ -99,5 +98,4 @@ def test_stopped_while_measuring(run, monkeypatch):
 
 
 def test_machine_name_is_one_line():
-    assert latency.machine_name().endswith("cores")
-    assert len(latency.machine_name().splitlines()) == 1
+    assert NAME.endswith("cores") and len(NAME.splitlines()) == 1
