@@ -98,4 +98,5 @@ def test_stopped_while_measuring(run, monkeypatch):
 
 
 def test_machine_name_is_one_line():
-    assert NAME.endswith("cores") and len(NAME.splitlines()) == 1
+    assert NAME.endswith("cores")
+    assert len(NAME.splitlines()) == 1
