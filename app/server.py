@@ -1,10 +1,16 @@
-"""The explorer's server: `streamlit run app/server.py`. What a first page takes is fetched before a visitor asks."""
+"""The explorer's server: `streamlit run app/server.py`. It reads what the first page needs before it answers.
+
+How to put it on a network is in `app/SERVING.md`.
+"""
 
 from __future__ import annotations
 
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime reads it once, when it is imported
+
 import importlib
 import logging
-import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +19,7 @@ from pathlib import Path
 from threading import Thread
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,23 +28,29 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, not the project's
     sys.path.insert(0, str(HERE.parent))
 
-# The pages in the router's order, so that no two threads wait for each other; then what Streamlit, and the files of a
-# run, want only once something is drawn.
-WANTED = (
-    "app.compare.page", "app.url_state", "app.my_runs.page", "app.pick.page", "app.help.page", "app.widgets.notices", "app.components.theme", "pyarrow.parquet",
-    "safetensors", "core.runs.layout_json", "plotly.tools", "PIL.Image", "streamlit.material_icon_names",
+from app.store import access  # noqa: E402
+from app.web import Doors, Hosts  # noqa: E402
+from app.web.hosts import VARIABLE  # noqa: E402
+from core.errors import UserError  # noqa: E402
+
+# The pages in the router's order, so that no two threads wait for each other's import; then the modules that Streamlit
+# and a run's files import only once something is drawn.
+PRELOADED = (
+    "app.compare.page", "app.url_state", "app.my_runs.page", "app.pick.page", "app.help.page", "app.widgets.notices",
+    "app.components.theme", "pyarrow.parquet", "safetensors", "core.runs.layout_json", "plotly.tools", "PIL.Image",
+    "streamlit.material_icon_names",
 )  # fmt: skip
 _LOG = logging.getLogger(__name__)
 
 
 def warm() -> None:
-    """Import what the pages import, and read what the first one shows. What fails here is told by the page itself.
+    """Import the pages' modules and read what the first page shows. Failures are left to the page to show.
 
-    It comes before the first answer: beside the hundred files that a browser asks for first it takes three times as
-    long, and holds these up.
+    It runs before the first answer: beside the hundred files that a browser requests first it would take three times
+    as long and hold these up.
     """
-    with _told_later():
-        for name in WANTED:
+    with _errors_left_to_the_page():
+        for name in PRELOADED:
             importlib.import_module(name)
         from app.pick import selected
         from app.store import cache
@@ -51,56 +64,68 @@ def read_all() -> None:
     """Read the lines of My runs."""
     from app.store import cache
 
-    with _told_later():
+    with _errors_left_to_the_page():
         cache.summaries(float("inf"))
 
 
 @contextmanager
-def _told_later() -> Iterator[None]:
+def _errors_left_to_the_page() -> Iterator[None]:
     try:
         yield
     except Exception:
         _LOG.debug("reading ahead", exc_info=True)
 
 
-def send_at_once() -> None:
-    """Let what is written be sent at once on every connection, which has this from the socket that it came in by.
+def disable_nagle() -> None:
+    """Set TCP_NODELAY on the listening sockets; every accepted connection inherits it.
 
-    Without it the second part of an answer waits for the browser's word on the first one: 40 ms for each of the
-    hundred files of a first visit. asyncio sees to that itself, but not for a socket that was made as Streamlit's.
+    With Nagle's algorithm the second part of an answer waits for the browser's acknowledgement of the first: 40 ms for
+    each of the hundred files of a first visit. asyncio sets the option itself, but not on a socket that Streamlit made.
     """
     try:
-        numbers = [int(name) for name in os.listdir("/dev/fd")]
+        descriptors = [int(name) for name in os.listdir("/dev/fd")]
     except OSError:
         return
-    for number in numbers:
-        with suppress(OSError), socket.socket(fileno=os.dup(number)) as found:
-            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for descriptor in descriptors:
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as candidate:
+            if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Read ahead as the server starts: what the first page takes before it answers, the rest beside it."""
-    send_at_once()
+    """Read ahead as the server starts: the first page's needs before the first answer, the rest beside it."""
+    access.start_log()
+    disable_nagle()
     warm()
     Thread(target=read_all, name="read-ahead", daemon=True).start()
     yield
 
 
 def files() -> Route:
-    """The address that hands over a model's file, beside the page's own."""
+    """The route of a model's file, beside the page's own."""
     from app.components.take_file import PATH
 
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    return Route("/" + "/".join(filter(None, (base, PATH))), hand_over)
+    return Route("/" + "/".join(filter(None, (base, PATH))), hand_over, methods=["GET"])
 
 
 async def hand_over(request: Request) -> Response:
     """Answer a request for a file."""
-    from app.store.downloads import respond  # once the pages are imported, which has what it needs
+    from app.store.downloads import respond  # after `warm`, which has imported what it needs
 
     return await respond(request)
 
 
-app = st.App(HERE / "main.py", lifespan=lifespan, routes=[files()])
+def allowed_hosts() -> Hosts:
+    """The hosts that the operator allows; the server does not start where they can't be read."""
+    scheme = "https" if st.get_option("server.sslCertFile") else "http"
+    try:
+        return Hosts.parse(os.environ.get(VARIABLE, ""), scheme)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+
+
+app = st.App(
+    HERE / "main.py", lifespan=lifespan, routes=[files()], middleware=[Middleware(Doors, hosts=allowed_hosts())]
+)

