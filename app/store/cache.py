@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIABLE = "STRUCTURAL_DROPOUT_STORE"
-SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_checkpoints"
 TIMES = {"machine", "batch", "width", "median_ms", "p25_ms", "p75_ms"}
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
 LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for

@@ -13,7 +13,9 @@ import pytest
 import app.store.cache
 from app import server
 from app.pick import answer as pick_answer
+from app.store import access
 from app.store.cache import VARIABLE
+from app.web import Doors
 from tests.helpers.app import ROOT, copy_run
 
 FIRST_PAGE = """
@@ -51,18 +53,16 @@ def test_a_store_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch: 
     server.read_all()
 
 
-def test_what_is_written_to_a_visitor_is_sent_at_once() -> None:
+def test_an_accepted_connection_has_no_nagle() -> None:
     with socket.socket() as listening:  # as Streamlit makes it
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server.send_at_once()
+        server.disable_nagle()
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_the_server_sees_to_that_and_reads_ahead_before_it_answers(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_reads_ahead_before_it_answers(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_run(store)
     monkeypatch.setenv(VARIABLE, str(store))
     run = app.store.cache.entries()[0][0]
@@ -74,11 +74,31 @@ def test_the_server_sees_to_that_and_reads_ahead_before_it_answers(
             pick_answer.lines(run.path, run.stamp)
             assert pick_answer.lines.cache_info().misses == misses + 1, "the first visitor finds it ready"
 
-    sent: list[str] = []
-    monkeypatch.setattr(server, "send_at_once", lambda: sent.append("at once"))
+    called: list[str] = []
+    monkeypatch.setattr(server, "disable_nagle", lambda: called.append("disable_nagle"))
+    monkeypatch.setattr(access, "start_log", lambda: called.append("start_log"))
     asyncio.run(start())
-    assert sent == ["at once"]
+    assert called == ["start_log", "disable_nagle"]
 
 
 def test_the_server_shows_the_router() -> None:
     assert Path(server.app.script_path) == ROOT / "app" / "main.py"
+
+
+def test_the_doors_stand_before_everything_of_streamlit_s() -> None:
+    assert [middleware.cls for middleware in server.app._user_middleware] == [Doors]
+
+
+def test_a_server_with_hosts_that_can_t_be_read_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", "*")
+    with pytest.raises(SystemExit, match="ALLOWED_HOSTS holds '\\*', which is no host"):
+        server.allowed_hosts()
+
+
+def test_telemetry_is_off_before_onnxruntime_can_be_imported() -> None:
+    code = (
+        "import os, sys; from app import server; "
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert answer.stdout == "1 False\n", answer.stderr

@@ -20,6 +20,7 @@ from streamlit.testing.v1 import AppTest
 from app.components.take_file import PATH
 from app.store.downloads import respond
 from app.words import GLUE, JOINER
+from tests.helpers.asgi import stays
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_checkpoints"
@@ -147,7 +148,7 @@ def ask_for_file(address: str) -> Response:
         "type": "http", "method": "GET", "path": f"/{PATH}", "headers": [], "server": ("127.0.0.1", 80),
         "query_string": urlsplit(address).query.encode(),
     }  # fmt: skip
-    return asyncio.run(respond(Request(scope)))
+    return asyncio.run(respond(Request(scope, stays)))
 
 
 def handed_over(at: AppTest) -> bytes:

@@ -29,6 +29,7 @@ from core.export.verify import check
 from core.runs.run import Run
 from core.utils.formatting import kilobytes
 from tests.helpers.app import ask_for_file, button, handed_over, link, open_page, slider, texts, well
+from tests.helpers.asgi import has_left, stays
 
 
 def weights(**query: str) -> AppTest:
@@ -132,12 +133,20 @@ def test_only_so_many_files_are_made_at_once(digits: Path, monkeypatch: pytest.M
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
 
     async def crowd() -> list[int]:
-        answers = await asyncio.gather(*(downloads.respond(Request(scope)) for _ in range(12)))
+        answers = await asyncio.gather(*(downloads.respond(Request(scope, stays)) for _ in range(12)))
         return [answer.status_code for answer in answers]
 
     monkeypatch.setattr(downloads, "_TURNS", asyncio.Semaphore(downloads.AT_ONCE))
     assert asyncio.run(crowd()) == [422] * 12
     assert max(most) == downloads.AT_ONCE
+
+
+def test_a_file_that_nobody_waits_for_any_more_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+    monkeypatch.setattr(downloads, "asked_for", built.append)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    answer = asyncio.run(downloads.respond(Request(scope, has_left)))
+    assert (answer.status_code, built) == (downloads.NOBODY, [])
 
 
 def test_the_route_lies_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
