@@ -7,12 +7,25 @@ import json
 import os
 import threading
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from core import Run, RunError, RunStore, UserError
-from core.runs.archive import ARCHIVE, archive, archived, empty, free_name, rename, restore, writable
+from core.runs.archive import (
+    ARCHIVE,
+    archive,
+    archived,
+    clear_trash,
+    empty,
+    free_name,
+    rename,
+    restore,
+    restore_trashed,
+    trashed,
+    writable,
+)
 from core.runs.archive_zip import import_zip, opened, pack
 from core.runs.file_names import FILES, NOTES
 from core.runs.notes import MOST_TAGS, Notes, read_notes, write_notes
@@ -164,7 +177,7 @@ def test_what_is_broken_or_unfinished_can_be_archived_too(store, put) -> None:
     assert restore(store, "half-2.unfinished") == "half-2.unfinished"
 
 
-def test_emptying_is_for_good_and_takes_only_runs(store, put) -> None:
+def test_emptying_takes_only_runs(store, put) -> None:
     put("a"), put("b"), put("kept")
     archive(store, "a"), archive(store, "b")
     (store.folder / ARCHIVE / "letters").mkdir()
@@ -172,9 +185,45 @@ def test_emptying_is_for_good_and_takes_only_runs(store, put) -> None:
     with pytest.raises(RunError, match=r"holds 'to-mother\.txt', which is no part of a run"):
         empty(store)
     assert archived(store) == ["a", "b", "letters"]
+    assert trashed(store) == []
     (store.folder / ARCHIVE / "letters" / "to-mother.txt").rename(store.folder.parent / "to-mother.txt")
     assert empty(store) == 3
     assert (archived(store), store.ids()) == ([], ["kept"])
+
+
+def test_what_is_emptied_waits_in_the_trash_for_a_day(store, put) -> None:
+    before, now = contents(put("a")), datetime(2026, 5, 1, 12, tzinfo=UTC)
+    archive(store, "a")
+    assert empty(store, now=now) == 1
+    (run,) = trashed(store)
+    assert (run.name, run.emptied, run.until - now) == ("a", now, timedelta(days=1))
+    assert clear_trash(store, now=now + timedelta(hours=23, minutes=59)) == 0
+    assert restore_trashed(store, "a") == "a"
+    assert contents(store.folder / "a") == before
+    assert trashed(store) == []
+    archive(store, "a"), put("b"), archive(store, "b")
+    empty(store, now=now)
+    (trashed(store)[0].folder / "diary.txt").write_text("dear")  # of b
+    put("c"), archive(store, "c")
+    assert empty(store, now=now + timedelta(hours=25)) == 1, "emptying again removes what had its day"
+    assert [run.name for run in trashed(store)] == ["c", "b"], "somebody's work stays"
+    with pytest.raises(RunError, match=r"there is no 'a' in the trash of .*; it holds: c, b"):
+        restore_trashed(store, "a")
+    assert restore_trashed(store, "c", "again") == "again"
+    assert isinstance(store.open("again"), OnDisk)
+
+
+def test_what_is_no_trash_of_ours_is_left_alone(store, put, tmp_path) -> None:
+    put("a"), archive(store, "a")
+    mine = store.folder / ".trash" / "20269999T999999Z-00000000" / "a"
+    mine.mkdir(parents=True)
+    assert empty(store) == 1
+    assert clear_trash(store, now=datetime.now(UTC) + timedelta(days=2)) == 1
+    assert mine.is_dir()
+    (store.folder / ".trash").rename(tmp_path / "elsewhere")
+    (store.folder / ".trash").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="is no folder; move it away, since the trash is to be there"):
+        clear_trash(store)
 
 
 def test_somebodys_work_and_links_are_not_archived(store, put, tmp_path) -> None:
