@@ -22,10 +22,12 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A busy machine may lose a click that was sent to a page while it was being drawn: once more, and it is listed."""
+    """Mark every test of this folder; a failed one runs once more: a busy machine may lose a click during a redraw."""
     for item in items:
-        if item.get_closest_marker("browser") and item.config.pluginmanager.has_plugin("rerunfailures"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if item.config.pluginmanager.has_plugin("rerunfailures"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,8 +11,6 @@ from tests.helpers.axe import violations
 from tests.helpers.browser import Visitor
 from tests.helpers.pages import PAGES, settled, whole
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 22, 28)"}
 WIDTHS = (390, 1280)
 NAMED = """found => found.map(e => [e.outerHTML.slice(0, 80),

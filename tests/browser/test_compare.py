@@ -14,8 +14,6 @@ from tests.helpers.app import metrics_of
 from tests.helpers.axe import violations
 from tests.helpers.browser import Open
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 # So many tables are drawn, and none has a column that is cut off.
 UNCUT = """count => {
   const found = [...document.querySelectorAll('.stDataFrame .dvn-scroller')];

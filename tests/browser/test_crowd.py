@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Browser
 
 from tests.helpers.crowd import crowd
-
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_six_people_pick_at_once_and_none_sees_another_s_choice(browser: Browser, server: str) -> None:

@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from playwright.sync_api import expect
 
 from core.data import load
 from core.export.formats import FORMATS
 from core.runs.run import Run
 from tests.helpers.browser import Open, Visitor
-
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 RUN, WIDTH = "digits-stratified", 21
 

@@ -12,8 +12,6 @@ from playwright.sync_api import Page, expect
 from tests.helpers.browser import Visitor
 from tests.helpers.pages import PAGES, settled
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 MOST_STOPS = 160  # a page that needs more has a trap, or might as well
 # Of the element that has the keyboard: its name, whether its ring is seen, whether it is in the window, and

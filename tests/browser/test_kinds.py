@@ -12,8 +12,6 @@ from playwright.sync_api import expect
 from tests.helpers.app import SAMPLES
 from tests.helpers.browser import Open, placed
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 
 @pytest.fixture(scope="module")
 def rows(store: Path, server: str) -> Iterator[Path]:

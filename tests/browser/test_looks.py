@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 from app.charts.style import DARK, INK, LIGHT
 from tests.helpers.browser import Open
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 

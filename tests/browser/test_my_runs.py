@@ -14,8 +14,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.helpers.app import DIGITS, copy_run
 from tests.helpers.browser import IDLE, Visitor, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 

@@ -20,8 +20,6 @@ from core.tasks.classification import ACCURACY
 from tests.helpers.app import copy_run, edit_metrics
 from tests.helpers.browser import Open, Visitor, placed
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 BADGES = {"fits": "Fits", "just fits": "Just fits", "does not fit": "Too big"}
 
 

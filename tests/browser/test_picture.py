@@ -10,8 +10,6 @@ from playwright.sync_api import Locator, expect
 
 from tests.helpers.browser import Open, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}
 DESK = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 

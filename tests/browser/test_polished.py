@@ -15,8 +15,6 @@ from core.runs.run import Run
 from tests.helpers.app import copy_run
 from tests.helpers.browser import Open, placed
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 WIDTH = 16
 
 

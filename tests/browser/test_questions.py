@@ -6,13 +6,10 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from playwright.sync_api import expect
 
 from tests.helpers.app import metrics_of
 from tests.helpers.browser import Open, Visitor
-
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def ask(visitor: Visitor, question: str) -> None:

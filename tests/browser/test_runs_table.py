@@ -11,8 +11,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.helpers.app import DIGITS, copy_run, edit_metrics
 from tests.helpers.browser import Visitor, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 HEAD = ROW = 35  # pixels
 # The head's texts, and those of each row, as a screen reader gets them from beside the canvas.
 CELLS = """[...document.querySelectorAll('.stDataFrame table[role=grid] tr')].map(

@@ -13,8 +13,6 @@ from playwright.sync_api import expect
 from tests.helpers.app import metrics_of
 from tests.helpers.browser import IDLE, Open, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 
 def says_the_truth(visitor: Visitor, store: Path, run: str) -> int:
     """The readout against the parquet, at whatever size it is; gives the size."""

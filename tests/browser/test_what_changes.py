@@ -12,8 +12,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.helpers.browser import Open, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}
 SEVEN = ((0.25, 0.2), (0.75, 0.2), (0.45, 0.85))
 
