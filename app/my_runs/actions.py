@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from app import url_state
-from app.store import cache
+from app.store import access, cache
 from app.store.summary import BROKEN, READY, STARTED, Summary, line, mark
 from app.words import safe, short
 from core.errors import UserError
@@ -55,10 +55,15 @@ def section(run: Summary, editable: bool) -> None:
 
 
 def act(done: str, action: Callable[[], object]) -> bool:
-    """Do something to the store, for a widget's callback; what came of it is said on the page (`said`)."""
+    """Change the store, for a widget's callback; `said` shows the outcome on the page, and the log has a line of it.
+
+    Every change from the explorer passes here, so a read-only server refuses it here.
+    """
     url_state.touch("runs")
     try:
+        access.check_changeable()
         action()
+        access.log_change(done)
     except UserError as error:
         st.session_state["my-said"] = ("error", str(error))
         return False

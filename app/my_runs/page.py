@@ -10,7 +10,7 @@ from app import url_state
 from app.my_runs import actions, upload
 from app.my_runs import archive as my_runs_archive
 from app.my_runs import table as my_runs_table
-from app.store import cache
+from app.store import access, cache
 from app.store.summary import UNREAD, Summary
 from app.widgets import notices
 from app.words import safe, short
@@ -47,7 +47,7 @@ def page() -> None:
     link = url_state.followed("runs")
     if "run" in link:
         choose(link["run"])
-    editable = writable(RunStore(cache.folder()))
+    editable = writable(RunStore(cache.folder())) and not access.read_only()
     with st.container():  # always there, so that what is below keeps its place, and with it what was opened
         actions.said()
     if runs:
@@ -58,8 +58,9 @@ def page() -> None:
         upload.section()
         my_runs_archive.section()
     else:
+        reason = "this server is read-only" if access.read_only() else "their folder can't be written to from here"
         st.info(
-            "These runs can be looked at and taken along but not changed: their folder can't be written to from here.",
+            f"These runs can be looked at and taken along but not changed: {reason}.",
             icon=":material/lock:",
         )
     url_state.write("runs", {"run": choice.run} if choice.run and RUN_ID.fullmatch(choice.run) else {})

@@ -1,4 +1,4 @@
-"""Add a run on My runs: a zip or a folder is read and checked, shown, and joins the store when that is wanted."""
+"""Add a run on My runs: a zip or a folder is read, checked and shown, and joins the store at a click."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 import streamlit as st
 
 from app.my_runs import actions
-from app.store import cache
+from app.store import cache, uploads
 from app.store.summary import Summary, line, of_run
 from app.words import safe, short
 from core.errors import RunError, UserError
@@ -21,7 +21,6 @@ from core.runs.archive import free_name
 from core.runs.archive_zip import MAX_ENTRIES, import_zip, opened
 from core.runs.store import RunStore
 
-MOST_MEGABYTES = 200  # held in memory for each visitor who uploads
 ZIP, FOLDER = "A zip", "A folder"
 
 _LOG = logging.getLogger(__name__)
@@ -29,16 +28,17 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Upload:
-    """What was chosen: its own mark, the name that it brings, and how it is opened as a zip."""
+    """A chosen zip or folder: its own mark, its name, how it is opened as a zip, and Streamlit's ids of its files."""
 
     mark: str
     name: str
+    files: tuple[str, ...]
     open: Callable[[], IO[bytes]]
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What a look into an upload found: a run, or why it is refused."""
+    """The result of reading an upload: a run, or the reason why it is refused."""
 
     upload: str  # the upload's mark
     run: Summary | None = None
@@ -48,7 +48,7 @@ class Looked:
 def section() -> None:
     """Choose a zip or a folder, see what it is, add it."""
     box = st.expander("Add a run from a file or a folder", icon=":material/upload:", key="my-import", on_change="rerun")
-    if not box.open:  # what is closed costs nothing
+    if not box.open:  # a closed box costs nothing
         return
     with box:
         what = st.radio("What you have", (ZIP, FOLDER), horizontal=True, key="my-upload-kind")
@@ -67,35 +67,36 @@ def _zip() -> Upload | None:
     chosen = st.file_uploader(
         "A zip that “Download the whole run” has made",
         type="zip",
-        max_upload_size=MOST_MEGABYTES,
+        max_upload_size=uploads.limit(),
         key=f"my-upload-{_version()}",
     )
-    return None if chosen is None else Upload(chosen.file_id, chosen.name, lambda: chosen)
+    return None if chosen is None else Upload(chosen.file_id, chosen.name, (chosen.file_id,), lambda: chosen)
 
 
 def _folder() -> Upload | None:
     chosen: list[Any] = st.file_uploader(
         "The folder of a run, as training writes it",
         accept_multiple_files="directory",
-        max_upload_size=MOST_MEGABYTES,
+        max_upload_size=uploads.limit(),
         key=f"my-upload-folder-{_version()}",
     )
     if not chosen:
         return None
-    mark = hashlib.sha256(" ".join(sorted(file.file_id for file in chosen)).encode()).hexdigest()
-    return Upload(mark, "imported", lambda: _packed(chosen))
+    files = tuple(sorted(file.file_id for file in chosen))
+    mark = hashlib.sha256(" ".join(files).encode()).hexdigest()
+    return Upload(mark, "imported", files, lambda: _packed(chosen))
 
 
 def _packed(chosen: list[Any]) -> IO[bytes]:
-    """A folder's files as a zip, which is then believed as little as any other. Raises RunError where it is too large.
+    """Pack a folder's files as a zip, so that both kinds of upload pass the same checks.
 
-    So there is one way in, with one set of checks.
+    Raises RunError where it is too large.
     """
     if len(chosen) > MAX_ENTRIES:
         raise RunError(f"the folder holds {len(chosen):,} files, more than the {MAX_ENTRIES} of a run")
-    if sum(file.size for file in chosen) > MOST_MEGABYTES * 10**6:
+    if sum(file.size for file in chosen) > uploads.limit() * uploads.MIB:
         raise RunError(
-            f"the folder has more than {MOST_MEGABYTES} MB; import it from a terminal: python -m core import"
+            f"the folder has more than {uploads.limit()} MB; import it from a terminal: python -m core import"
         )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as packed:
@@ -105,29 +106,29 @@ def _packed(chosen: list[Any]) -> IO[bytes]:
 
 
 def _version() -> int:
-    """Of the upload fields, which are emptied by another one."""
+    """The version in the keys of the upload fields; the next one empties them."""
     return int(st.session_state.get("my-upload-version", 0))
 
 
 def _look_into(upload: Upload) -> Looked:
-    """Once for each upload: all of it is read."""
-    known: Looked | None = st.session_state.get("my-looked")
-    if known is not None and known.upload == upload.mark:
-        return known
+    """Read and check all of an upload, once for each."""
+    earlier: Looked | None = st.session_state.get("my-looked")
+    if earlier is not None and earlier.upload == upload.mark:
+        return earlier
     try:
         with st.spinner("Reading and checking it…"), opened(upload.open(), upload.name) as run:
-            found = Looked(upload.mark, of_run(run))
+            looked = Looked(upload.mark, of_run(run))
     except UserError as error:
-        found = Looked(upload.mark, refused=str(error))
+        looked = Looked(upload.mark, refused=str(error))
     except Exception as error:  # whatever it holds, the page stays usable
         _LOG.exception("upload")
-        found = Looked(upload.mark, refused=f"this zip can't be read ({type(error).__name__})")
-    st.session_state["my-looked"] = found
-    return found
+        looked = Looked(upload.mark, refused=f"this zip can't be read ({type(error).__name__})")
+    st.session_state["my-looked"] = looked
+    return looked
 
 
 def _offer(upload: Upload, run: Summary) -> None:
-    """What it is, the name it will have, and the button that adds it."""
+    """Show the run, the name that it will have, and the button that adds it."""
     taken = RunStore(cache.folder()).ids()
     st.markdown(f"**{safe(short(run.id, 60))}** is a whole run. {safe(line(run))}\\.")
     if run.tenth is not None:
@@ -147,6 +148,7 @@ def _add(upload: Upload, name: str, key: str) -> None:
         f"{wanted} is one of your runs now.",
         lambda: import_zip(RunStore(cache.folder()), upload.open(), upload.name, wanted),
     ):
+        uploads.release(upload.files)
         st.session_state["my-upload-version"] = _version() + 1
         st.session_state.pop("my-looked", None)
         actions.open_run(wanted)

@@ -15,7 +15,7 @@ from app import words
 from app.charts import images as charts_images
 from app.components.draw_pad import draw_pad
 from app.pick.try_it import parsing
-from app.store import cache
+from app.store import access, cache
 from app.store.examples import Stored, is_cloud, stored
 from core.errors import UserError
 from core.runs.run import Run
@@ -58,7 +58,7 @@ def _picture(run: Run, kept: Stored) -> Example | None:
     assert kept.images is not None
     usual = _habits(run.path, run.stamp)
     written = all(0 < len(label) <= LONGEST_WRITTEN for label in run.record.labels) and run.task.classes
-    ways = [*([DRAW] if usual and written else []), UPLOAD, STORED]
+    ways = [*([DRAW] if usual and written else []), *([] if access.read_only() else [UPLOAD]), STORED]
     way = st.radio("Your example", ways, horizontal=True, key=f"try-way-{run.id}")
     if way == STORED:
         row = _choose(run, kept, "Test example")
