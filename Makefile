@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STORE ?= sample_checkpoints
 MNIST ?= $(VENV)/mnist/package/data
 PORT ?= 8501
+ADDRESS ?= 127.0.0.1
 # one thread a worker, and a file's tests on one worker
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -14,9 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .PHONY: app check test lint samples fashion-mnist format clean
 .DELETE_ON_ERROR:
 
+# For a server that others reach (ALLOWED_HOSTS, READ_ONLY, a proxy in front): app/SERVING.md.
 app: export STRUCTURAL_DROPOUT_STORE = $(STORE)
+app: export ORT_DISABLE_TELEMETRY = 1
+app: export FORWARDED_ALLOW_IPS ?=
 app: $(VENV)/.app
-	$(BIN)/python -m streamlit run app/server.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run app/server.py --server.address $(ADDRESS) --server.port $(PORT)
 
 check: lint
 	$(PYTEST) --quiet -m "not slow and not browser"

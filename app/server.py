@@ -61,9 +61,14 @@ def warm() -> None:
 
 
 def read_all() -> None:
-    """Read the lines of My runs."""
+    """Read the lines of My runs, and remove from the store's trash what was there for a day."""
     from app.store import cache
+    from core.runs.archive import clear_trash
+    from core.runs.store import RunStore
 
+    with _errors_left_to_the_page():
+        if not access.read_only() and (removed := clear_trash(RunStore(cache.folder()))):
+            access.log_change(f"{removed} runs were in the trash for a day and are removed")
     with _errors_left_to_the_page():
         cache.summaries(float("inf"))
 

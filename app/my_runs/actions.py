@@ -65,11 +65,11 @@ def act(done: str, action: Callable[[], object]) -> bool:
         action()
         access.log_change(done)
     except UserError as error:
-        st.session_state["my-said"] = ("error", str(error))
+        say_error(str(error))
         return False
     except Exception as error:
         _LOG.exception("my runs")
-        st.session_state["my-said"] = ("error", f"it did not work ({type(error).__name__}); the log says more")
+        say_error(f"it did not work ({type(error).__name__}); the log says more")
         return False
     finally:
         cache.look_again()
@@ -77,8 +77,13 @@ def act(done: str, action: Callable[[], object]) -> bool:
     return True
 
 
+def say_error(text: str) -> None:
+    """Have the page show why an action was not done, at its next drawing."""
+    st.session_state["my-said"] = ("error", text)
+
+
 def said() -> None:
-    """What came of the last action, once."""
+    """Show the outcome of the last action, once."""
     kind, text = st.session_state.pop("my-said", ("", ""))
     if kind == "success":
         st.success(safe(text), icon=":material/check_circle:")

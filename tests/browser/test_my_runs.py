@@ -197,11 +197,23 @@ def test_words_are_kept_and_the_archive_gives_back(browser: Browser, own_server:
     if not empty.is_visible():  # nothing else was in it, so the box is a new one
         page.get_by_text(re.compile("^Archive: [0-9]+ removed")).click()
     empty.click()
-    expect(page.get_by_text("This can't be taken back.")).to_be_visible()
-    assert (own_store / ".archive" / "a-third").exists(), "asked once more"
-    page.get_by_role("button", name="Yes, delete for good").click()
-    expect(page.get_by_text("The archive is empty.")).to_be_visible()
+    confirmation = page.get_by_role("textbox", name="Type “empty” to confirm")
+    expect(confirmation).to_be_visible()
+    page.get_by_role("button", name="Empty the archive").click()
+    expect(page.get_by_text("the archive was not emptied")).to_be_visible()
+    assert (own_store / ".archive" / "a-third").exists(), "a word is to be typed first"
+    confirmation.fill("empty")
+    confirmation.press("Enter")
+    visitor.settle()
+    page.get_by_role("button", name="Empty the archive").click()
+    expect(page.get_by_text("its runs are in the trash for a day")).to_be_visible()
     assert not list((own_store / ".archive").iterdir())
+    assert list((own_store / ".trash").glob("*/a-third/run.json"))
+    page.get_by_text(re.compile("^Trash: [0-9]+ emptied")).click()
+    visitor.settle()
+    page.get_by_role("button", name="Bring it back", exact=True).click()
+    expect(page.get_by_text("a-third is back.")).to_be_visible()
+    assert json.loads((own_store / "a-third" / "notes.json").read_text()) == found
     assert not visitor.errors
     visitor.context.close()
 

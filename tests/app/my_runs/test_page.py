@@ -17,7 +17,7 @@ from app.my_runs.actions import Packing
 from app.store import cache as shown
 from app.store.summary import BROKEN, READY, STARTED, UNMEASURED
 from core import Run, RunStore
-from core.runs.archive import archived
+from core.runs.archive import archive, archived, empty
 from core.runs.archive_zip import opened, pack
 from core.runs.file_names import NOTES
 from core.runs.notes import Notes, read_notes, write_notes
@@ -166,12 +166,32 @@ def test_remove_asks_and_can_be_taken_back(digits: Path) -> None:
 def test_emptying_asks(digits: Path) -> None:
     at = press(press(choose(open_page("runs"), "digits-paper"), "Remove"), "Yes, remove it")
     at = press(at, "Empty the archive")
-    assert "Delete the run in the archive? This can't be taken back." in texts(at)
+    assert "It moves the run to the trash, where it is kept for a day and then deleted for good." in texts(at)
     at = press(at, "No, keep them")
     assert archived(RunStore(digits)) == ["digits-paper"]
-    at = press(press(at, "Empty the archive"), "Yes, delete for good")
+    at = press(press(at, "Empty the archive"), "Empty the archive")
+    assert "That was not done: the archive was not emptied: type “empty” first" in texts(at)
+    assert archived(RunStore(digits)) == ["digits-paper"]
+    field(at, "Type “empty” to confirm").set_value(" Empty ")
+    at = press(at, "Empty the archive")
     assert archived(RunStore(digits)) == []
-    assert "The archive is empty." in texts(at)
+    assert "The archive is empty; its runs are in the trash for a day." in texts(at)
+
+
+def test_an_emptied_run_comes_back_from_the_trash(digits: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (digits / "digits-paper").iterdir()}
+    archive(RunStore(digits), "digits-paper")
+    empty(RunStore(digits))
+    at = open_page("runs")
+    assert "Trash: 1 emptied" in [e.label for e in at.expander]
+    field(at, "Bring it back as").set_value("digits-stratified")
+    at = press(at, "Bring it back")
+    assert "That was not done: run 'digits-stratified' exists" in texts(at)
+    assert field(at, "Bring it back as").value == "digits-stratified-2"
+    at = press(at, "Bring it back")
+    assert {path.name: path.read_bytes() for path in (digits / "digits-stratified-2").iterdir()} == before
+    assert at.selectbox(key="my-run").value == "digits-stratified-2"
+    assert not [e.label for e in at.expander if e.label.startswith(("Trash", "Archive"))]
 
 
 @pytest.mark.parametrize("name", ["bad", "half.unfinished", "<b>no name"])
