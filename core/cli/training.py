@@ -10,7 +10,7 @@ import typer
 from core.cli.settings import family_asked, refuse_what_cannot_fit, start_asked, with_pairs
 from core.cli.shared import DataDir, Quiet, RunFolder, open_run, stop_says
 from core.cli.sizes import show
-from core.data import NAMES
+from core.data import SOURCES
 from core.elastic.recipes.registry import RECIPES
 from core.errors import UserError
 from core.models import MODELS
@@ -19,7 +19,7 @@ from core.utils.formatting import printable
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the new run; its parent is the store.")],
-    data: Annotated[str, typer.Option(help=f"What to learn: {', '.join(NAMES)}.")] = "digits",
+    data: Annotated[str, typer.Option(help=f"What to learn: {', '.join(SOURCES)}.")] = "digits",
     data_dir: DataDir = None,
     model: Annotated[str | None, typer.Option(help=f"{', '.join(MODELS)}; what suits the data if left out.")] = None,
     hidden: Annotated[
@@ -111,14 +111,15 @@ def sweep(
     Example:
       python -m core sweep runs/digits
     """
-    from core import data as data_sets
+    from core.data import load
+    from core.data.sources.registry import loadable
     from core.sweep.sweep import sweep as sweep_run
 
     opened = open_run(run)
     name = str(opened.record.data.get("name"))
-    if not data_sets.known(name):
+    if not loadable(name):
         raise UserError(f"run {opened.id} was trained on data of your own; validate it from Python: sweep(run, data)")
-    dataset = data_sets.load(name, data_dir=data_dir)
+    dataset = load(name, data_dir=data_dir)
     with stop_says(f"what was validated is saved; go on with: python -m core sweep {run}"):
         table = sweep_run(opened, dataset, plain=plain, progress=not quiet)
     typer.echo(f"{len(table)} widths validated on {int(table['n'].iloc[0]):,} test examples: {run}")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core import Run
-from core.data.solids import write_solids
+from core.data.sources.solids import write_solids
 
 QUICK = ("--epochs", 1, "--quiet")
 POINTS = ("--hidden", 3, "--model-set", "features=8", "--model-set", "transform=2")

@@ -87,7 +87,7 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"folder {folder} does not exist; give the one with the {name} files with --data-dir")
-    paths = {key: _find(folder, stem, name) for key, stem in STEMS.items()}
+    paths = {key: _path(folder, stem, name) for key, stem in STEMS.items()}
     arrays = {key: read_idx(path) for key, path in paths.items()}
     for part in ("train", "test"):
         x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
@@ -125,7 +125,7 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
     )
 
 
-def _find(folder: Path, stem: str, name: str) -> Path:
+def _path(folder: Path, stem: str, name: str) -> Path:
     for spelled in (stem, stem.replace("-idx", ".idx")):
         for suffix in ("", ".gz"):
             if (folder / f"{spelled}{suffix}").is_file():

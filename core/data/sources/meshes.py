@@ -1,32 +1,19 @@
-"""Meshes in the Object File Format, points on their surface, and ModelNet's folders of them.
-
-Format: Geomview's manual, "OFF". Data set: ModelNet (Wu et al., 2015); the points are taken as in PointNet
-(Qi et al., 2017, section 5.1): uniform over the surface, in the unit sphere.
-"""
+"""Meshes in the Object File Format (Geomview's manual, "OFF"), and points on their surface."""
 
 from __future__ import annotations
 
-import math
 import re
 import stat
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from core.data.arrays import natural_order, split_by_class
-from core.data.dataset import Dataset, InputFormat, Split
 from core.errors import UserError
-from core.utils.numbers import whole_number
 
 MOST_BYTES = 2**27  # of a mesh file; text of such a length takes a few GB to read
 MOST_COORDINATE = 1e30  # far above any unit of length, and its cube is still a number
 MOST_CORNERS = 10_000  # of one face
-MOST_MESHES = 100_000
-MOST_CLASSES = 1000
-MOST_VALUES = 200_000_000  # of all clouds together: 800 MB
 HEADER = re.compile(r"(ST)?C?N?OFF(?=[\s\d]|$)", re.IGNORECASE)
 
 
@@ -36,16 +23,6 @@ class Mesh:
 
     vertices: np.ndarray
     triangles: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clouds:
-    """Clouds of points in three parts: `x` (n, points, 3) float32 in the unit sphere, `y` (n,) int64 in `labels`."""
-
-    train: Split
-    validation: Split
-    test: Split
-    labels: tuple[str, ...]
 
 
 def read_off(path: Path | str, *, max_bytes: int = MOST_BYTES) -> Mesh:
@@ -107,72 +84,6 @@ def unit_sphere(points: np.ndarray) -> np.ndarray:
     return np.asarray(centred / (np.linalg.norm(centred, axis=1).max() or 1.0))
 
 
-def load_meshes(root: Path | str, *, points: int = 256, validation: float = 0.15, seed: int = 0) -> Clouds:
-    """The clouds of a folder laid out as ModelNet's: `<root>/<class>/{train,test}/*.off`.
-
-    A share `validation` of each class's training meshes becomes the validation part. A mesh's points are drawn from
-    `seed` and its place in the folder alone, whatever else lies there.
-    Raises UserError where the folder is not laid out so, or a mesh can't be read.
-    """
-    root = Path(root)
-    files = _find(root)
-    labels = tuple(files)
-    count = sum(len(paths) for parts in files.values() for paths in parts.values())
-    if whole_number(points) is None or not 1 <= points <= MOST_VALUES // (3 * count):
-        raise UserError(
-            f"points is {points!r}; for {count:,} meshes choose a whole number from 1 to {MOST_VALUES // (3 * count):,}"
-        )
-    found = {}
-    for part in ("train", "test"):
-        paths = [(code, path) for code, label in enumerate(labels) for path in files[label][part]]
-        x = np.empty((len(paths), points, 3), np.float32)
-        for row, (_, path) in enumerate(paths):
-            mesh = read_off(path)
-            place = zlib.crc32("/".join(path.parts[-3:]).encode(errors="surrogatepass"))
-            try:
-                x[row] = unit_sphere(sample_surface(mesh, points, np.random.default_rng([seed, place])))
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from None
-        found[part] = Split(x=x, y=np.array([code for code, _ in paths], np.int64))
-    x, y = found["train"].x, found["train"].y
-    rows = split_by_class(y, {"validation": validation}, seed)
-    kept = {part: Split(x=np.ascontiguousarray(x[r]), y=y[r]) for part, r in rows.items()}
-    return Clouds(**kept, test=found["test"], labels=labels)
-
-
-def meshes_dataset(root: Path | str, name: str, source: str, *, points: int = 128) -> Dataset:
-    """A folder of meshes as clouds of points that are turned about the up axis, at random, while they are learned."""
-    found = load_meshes(root, points=points)
-    return Dataset(
-        name=name,
-        task="classification",
-        train=found.train,
-        validation=found.validation,
-        test=found.test,
-        labels=found.labels,
-        input=InputFormat(
-            kind="points", shape=(points, 3), dtype="float32", low=-1.0, high=1.0,
-            meaning=f"{points} points on a surface, as x, y and z, with z up",
-        ),
-        source=f"{found.train.n + found.validation.n + found.test.n:,} {source}",
-        augment=rotate_up,
-    )  # fmt: skip
-
-
-def rotate_up(x: Any, rng: np.random.Generator) -> Any:
-    """Each cloud of a batch (batch, points, 3) turned about the z axis, ModelNet's up, by an angle of its own.
-
-    `x` may be a NumPy array or a torch tensor; what comes back is of the same kind, type and device.
-    """
-    angle = rng.uniform(0.0, 2 * math.pi, len(x))
-    turn = np.zeros((len(x), 3, 3))
-    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
-    turn[:, 0, 1] = np.sin(angle)
-    turn[:, 1, 0] = -np.sin(angle)
-    turn[:, 2, 2] = 1.0
-    return x @ (turn.astype(x.dtype) if isinstance(x, np.ndarray) else x.new_tensor(turn.tolist()))
-
-
 def _lines(path: Path, max_bytes: int) -> list[str]:
     """The lines of a text file that hold more than a comment."""
     try:
@@ -224,35 +135,3 @@ def _triangles(lines: list[str], vertices: int, path: Path) -> np.ndarray:
         fan = np.stack([np.zeros_like(second), second, second + 1], axis=1)  # (triangles, 3)
         fans.append(faces.astype(np.int64)[:, fan].reshape(-1, 3))
     return np.concatenate(fans)
-
-
-def _find(root: Path) -> dict[str, dict[str, list[Path]]]:
-    """Every class's meshes in both parts; classes and meshes in their natural order."""
-    try:
-        folders = [f for f in root.iterdir() if (f / "train").is_dir() or (f / "test").is_dir()]
-        names = [folder.name for folder in folders]
-        found = {
-            names[k]: {part: _meshes(folders[k] / part) for part in ("train", "test")} for k in natural_order(names)
-        }
-    except OSError as error:
-        raise UserError(
-            f"{error.filename} can't be read: {error.strerror}; {root} should hold <class>/train/*.off and "
-            "<class>/test/*.off"
-        ) from None
-    if not 2 <= len(found) <= MOST_CLASSES:
-        raise UserError(
-            f"{root} holds {len(found)} classes, folders with train and test in them; want 2 to {MOST_CLASSES}"
-        )
-    for label, parts in found.items():
-        for part, paths in parts.items():
-            if not paths:
-                raise UserError(f"{root / label / part} holds no .off file; each class wants some")
-    count = sum(len(paths) for parts in found.values() for paths in parts.values())
-    if count > MOST_MESHES:
-        raise UserError(f"{root} holds {count:,} meshes, more than {MOST_MESHES:,}; give a part of them")
-    return found
-
-
-def _meshes(folder: Path) -> list[Path]:
-    paths = [path for path in folder.iterdir() if path.suffix.lower() == ".off" and not path.name.startswith(".")]
-    return [paths[k] for k in natural_order([path.name for path in paths])]

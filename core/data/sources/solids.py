@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.meshes import Mesh
+from core.data.dataset import Dataset
+from core.data.sources.meshes import Mesh
+from core.data.sources.modelnet import load_meshes
 from core.errors import UserError
 from core.utils import files
 from core.utils.numbers import whole_number
@@ -22,8 +24,31 @@ from core.utils.numbers import whole_number
 ROUGH = 0.01  # deviation of a vertex, where the solid's longest side is 1
 MOST_MESHES = 10_000  # of a class, in each part
 PARTS = ("train", "test")
+COUNTS = {"train": 80, "test": 40}  # of each class, in the data set called solids
 
 Rng = np.random.Generator
+
+
+def solids(folder: Path | None) -> Dataset:
+    """Load the solids, written on first use to `folder`, by default the user's cache. Raises UserError."""
+    meshes = (folder or cache_folder()) / f"solids-{COUNTS['train']}-{COUNTS['test']}"
+    if not meshes.is_dir():
+        try:
+            meshes.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"the solids can't be written to {meshes.parent} ({error.strerror or error}); give a folder with "
+                "--data-dir"
+            ) from None
+        write_solids(meshes, **COUNTS)
+    source = "parametric solids of ten kinds, as points on their surface"
+    return load_meshes(meshes, name="solids", source=source, points=128)
+
+
+def cache_folder() -> Path:
+    """Folder in the user's cache for files that can be made again (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "structural-dropout"
 
 
 def write_solids(folder: Path | str, *, train: int = 80, test: int = 40, seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from core.data.idx import STEMS, TYPES, load_idx_folder, read_idx
+from core.data.sources.idx import STEMS, TYPES, load_idx_folder, read_idx
 from core.errors import UserError
 
 quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

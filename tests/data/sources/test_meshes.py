@@ -8,7 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.data.meshes import Mesh, load_meshes, read_off, rotate_up, sample_surface, unit_sphere
+from core.data.sources.meshes import Mesh, read_off, sample_surface, unit_sphere
+from core.data.sources.modelnet import load_meshes, rotate_up
 from core.errors import UserError
 
 quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

@@ -7,13 +7,13 @@ import pytest
 
 from core import data
 from core.data import load
-from core.data.solids import write_solids
+from core.data.sources.solids import cache_folder, write_solids
 from core.errors import RunError, UserError
 
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr("core.data.SOLIDS", {"train": 4, "test": 2})
+    monkeypatch.setattr("core.data.sources.solids.COUNTS", {"train": 4, "test": 2})
 
 
 def test_a_photograph_is_learned_by_heart_and_says_so():
@@ -53,7 +53,7 @@ def test_solids_are_made_once_where_they_may_be(tmp_path, few, monkeypatch):
     for other in ("", "relative/folder"):  # as the XDG base directory specification has it
         monkeypatch.setenv("XDG_CACHE_HOME", other)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        assert data.cache_folder() == tmp_path / "home" / ".cache" / "structural-dropout"
+        assert cache_folder() == tmp_path / "home" / ".cache" / "structural-dropout"
 
 
 def test_a_cache_that_is_none(tmp_path, few):
@@ -82,9 +82,9 @@ def test_modelnets_folders_by_either_way_and_whatever_they_are_called(tmp_path):
     assert str(tmp_path) not in first.source  # it goes into the run, and from there to strangers
     with pytest.raises(UserError, match=r"modelnet:<folder> or with --data-dir"):
         load("modelnet")
-    with pytest.raises(UserError, match="modelnet wants one folder"):
+    with pytest.raises(UserError, match="modelnet needs one folder"):
         load("modelnet:", data_dir=None)
-    with pytest.raises(UserError, match="modelnet wants one folder"):
+    with pytest.raises(UserError, match="modelnet needs one folder"):
         load(f"modelnet:{tmp_path}", data_dir=tmp_path)
     with pytest.raises(UserError, match="can't be read"):
         load(f"modelnet:{tmp_path / 'gone'}")

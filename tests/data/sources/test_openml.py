@@ -12,7 +12,7 @@ from sklearn.datasets import _openml
 from core.data import load
 from core.errors import UserError
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "openml"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "openml"
 
 
 class Answer(io.BytesIO):
@@ -69,7 +69,7 @@ def server(monkeypatch) -> Server:
 
 @pytest.fixture
 def fetch(server, tmp_path):
-    return lambda name="plants": load(f"openml:{name}", data_home=str(tmp_path))
+    return lambda name="plants": load(f"openml:{name}", data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["plants", "9001"])
@@ -90,11 +90,11 @@ def test_missing_numbers_become_the_training_median(server, tmp_path):
     heights = [f"{k + 1}.5" for k in range(30)]
     table = {"a": "numeric", "b": "{x, y}"}
     server.table(table, [f"{height},{'xy'[k % 2]}" for k, height in enumerate(heights)], target="b")
-    whole = load("openml:plants", data_home=str(tmp_path / "whole"))
+    whole = load("openml:plants", data_dir=str(tmp_path / "whole"))
     lost = {float(whole.test.x[0, 0]), float(whole.train.x[0, 0]), float(whole.train.x[3, 0])}
     rows = ["?" if float(height) in lost else height for height in heights]
     server.table(table, [f"{height},{'xy'[k % 2]}" for k, height in enumerate(rows)], target="b")
-    filled = load("openml:plants", data_home=str(tmp_path / "filled"))
+    filled = load("openml:plants", data_dir=str(tmp_path / "filled"))
     known = [value for value in whole.train.x[:, 0].tolist() if value not in lost]
     assert filled.test.x[0, 0] == filled.train.x[0, 0] == filled.train.x[3, 0] == np.median(known)
     assert filled.test.x[1:].tolist() == whole.test.x[1:].tolist()
@@ -162,10 +162,10 @@ def test_table_without_columns(fetch, server):
 
 
 def test_limits(fetch, server, monkeypatch):
-    monkeypatch.setattr("core.data.sklearn_data.MOST_VALUES", 119)
+    monkeypatch.setattr("core.data.sources.openml.MOST_VALUES", 119)
     with pytest.raises(UserError, match="20 rows of 6 numbers, more than 119 in all"):
         fetch()
-    monkeypatch.setattr("core.data.sklearn_data.MOST_CATEGORIES", 3)
+    monkeypatch.setattr("core.data.sources.openml.MOST_CATEGORIES", 3)
     with pytest.raises(UserError, match="column 'soil' of OpenML's 'plants' has 4 different texts"):
         fetch()
 

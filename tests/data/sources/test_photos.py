@@ -2,13 +2,24 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from core.data import photos
-from core.data.photos import area_means, bilinear, fitted_picture, photo, super_resolution
+from core.data import Dataset
+from core.data.sources import super_resolution as module
+from core.data.sources.photos import PHOTOS, fitted_picture, photo
+from core.data.sources.super_resolution import area_means, super_resolution
 from core.errors import UserError
 
 
+def bilinear(x: np.ndarray, patch: int) -> np.ndarray:
+    """Interpolate the colours (n, 3) in [0, 1] that queries (n, 3 * patch * patch + 4) ask for."""
+    seen = x[:, :-4].reshape(-1, 3, patch, patch)
+    near = slice(patch // 2 - 1, patch // 2 + 2)
+    steps = np.array([-1, 0, 1])
+    down, across = (np.maximum(0, 1 - np.abs(x[:, k, None] / 2 - steps)) for k in (-4, -3))  # (n, 3) each
+    return np.asarray(np.einsum("ncij,ni,nj->nc", seen[:, :, near, near], down, across) / 255)
+
+
 @pytest.fixture(scope="module")
-def queries() -> photos.SuperResolution:
+def queries() -> Dataset:
     return super_resolution(train=600, validation=300, patch=5)
 
 
@@ -25,12 +36,12 @@ def test_a_photograph_is_reduced_by_the_means_of_blocks():
 
 def test_a_fitted_picture_is_every_pixel_in_row_order():
     picture = fitted_picture("flower.jpg", block=8)
-    assert (picture.height, picture.width) == (53, 80)
-    assert picture.x.shape == (53 * 80, 2)
-    assert picture.x.dtype == picture.y.dtype == np.float32
-    np.testing.assert_allclose(picture.y.reshape(53, 80, 3), photo("flower.jpg", 8) / 255, atol=1e-6)
-    np.testing.assert_array_equal(picture.x[5 * 80 + 33], [5, 33])
-    assert 0 <= picture.y.min() < picture.y.max() <= 1
+    assert picture.picture == (53, 80)
+    assert picture.train.x.shape == (53 * 80, 2)
+    assert picture.train.x.dtype == picture.train.y.dtype == np.float32
+    np.testing.assert_allclose(picture.train.y.reshape(53, 80, 3), photo("flower.jpg", 8) / 255, atol=1e-6)
+    np.testing.assert_array_equal(picture.train.x[5 * 80 + 33], [5, 33])
+    assert 0 <= picture.train.y.min() < picture.train.y.max() <= 1
 
 
 @pytest.mark.parametrize("size", [(6, 8), (5, 7), (1, 1), (12, 16)])
@@ -44,8 +55,8 @@ def test_area_means_keep_the_whole_pictures_mean(size):
 
 
 def test_no_two_regions_overlap_and_all_are_in_the_photographs():
-    covered = {name: np.zeros((213, 320), int) for name in photos.PHOTOS}
-    for name, (top, left, height, width) in (*photos.TRAIN, photos.VALIDATION, photos.TEST):
+    covered = {name: np.zeros((213, 320), int) for name in PHOTOS}
+    for name, (top, left, height, width) in (*module.TRAIN, module.VALIDATION, module.TEST):
         assert top + height <= 213
         assert left + width <= 320
         covered[name][top : top + height, left : left + width] += 1
@@ -53,8 +64,8 @@ def test_no_two_regions_overlap_and_all_are_in_the_photographs():
 
 
 def test_the_test_part_is_a_picture_in_row_order(queries):
-    height, width = queries.height, queries.width
-    name, (top, left, *_) = photos.TEST
+    height, width = queries.picture
+    name, (top, left, *_) = module.TEST
     shown = photo(name, 2)[top : top + height, left : left + width] / 255
     np.testing.assert_allclose(queries.test.y.reshape(height, width, 3), shown, atol=1e-6)
     assert queries.test.x.shape == (height * width, 3 * 5 * 5 + 4)
@@ -110,7 +121,7 @@ def test_equal_seeds_give_equal_queries(queries):
     [
         (lambda: photo("cat.jpg"), "choose one of china.jpg, flower.jpg"),
         (lambda: photo("../china.jpg"), "is not known"),
-        (lambda: fitted_picture(block=0), "from 1 to 64"),
+        (lambda: fitted_picture("flower.jpg", block=0), "from 1 to 64"),
         (lambda: super_resolution(train=0), "train is 0; choose"),
         (lambda: super_resolution(validation=2.0), "validation is 2.0; choose"),
         (lambda: super_resolution(scale=float("nan")), "scale is nan; choose 1 to 4"),

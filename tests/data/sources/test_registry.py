@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import FASHION_FOLDER, NAMES, SOURCES, known, load
+from core.data import SOURCES, load
+from core.data.sources.mnist import FASHION_FOLDER
+from core.data.sources.registry import loadable
 from core.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_importing_and_loading_needs_no_torch():
@@ -50,13 +52,12 @@ def test_what_is_missing_has_its_sentence(tmp_path, monkeypatch):
         load("mnist")
     with pytest.raises(UserError, match="gone does not exist; give the one with the mnist files"):
         load("mnist", data_dir=tmp_path / "gone")
-    monkeypatch.setattr("core.data.FASHION_FOLDER", tmp_path / "gone")
+    monkeypatch.setattr("core.data.sources.mnist.FASHION_FOLDER", tmp_path / "gone")
     with pytest.raises(UserError, match="apt install dataset-fashion-mnist"):
         load("fashion-mnist")
 
 
 def test_every_name_has_a_description():
-    assert set(NAMES) == {*SOURCES, "openml:<name or id>"}
-    assert all(NAMES.values())
-    assert all(known(name) for name in (*SOURCES, "openml:iris", "modelnet:somewhere"))
-    assert not known("cifar")
+    assert all(source.meaning for source in SOURCES.values())
+    assert all(loadable(name) for name in (*SOURCES, "openml:iris", "modelnet:somewhere"))
+    assert not any(map(loadable, ("cifar", "openml", "digits:3", "photo:cat")))

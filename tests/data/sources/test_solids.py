@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import solids
-from core.data.meshes import Mesh, load_meshes, read_off
-from core.data.solids import CLASSES, box, off_text, refined, revolved, solid, torus, write_solids
+from core.data.sources import solids
+from core.data.sources.meshes import Mesh, read_off
+from core.data.sources.modelnet import load_meshes
+from core.data.sources.solids import CLASSES, box, off_text, refined, revolved, solid, torus, write_solids
 from core.errors import UserError
 
 
