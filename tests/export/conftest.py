@@ -51,7 +51,7 @@ def clusters(shape: tuple[int, ...], classes: int = 4, n: int = 240) -> tuple[np
 def _digits(folder: Path) -> Run:
     data = load("digits")
     # a width of 24 leaves bands of 9 to 11, 6 to 8, 5, 4, 3, 2 and 1
-    return trained(folder, mlp(data, hidden=24, layers=2), data, "stratified", alpha=0.5, tables=True, own_below=0.5)
+    return trained(folder, mlp(data, hidden=24, layers=2), data, "stratified", alpha=0.5, own_below=0.5)
 
 
 def _image(folder: Path) -> Run:
@@ -113,20 +113,12 @@ def reference(run: Run, widths: dict[str, int], x: np.ndarray) -> np.ndarray:
         if max(sizes) <= top:
             full, prefix = top, f"bands/{top}/"
     weights = {name.removeprefix(prefix): value for name, value in file.items() if name.startswith(prefix)}
-    tables = {name.removeprefix("tables/"): value for name, value in weights.items() if name.startswith("tables/")}
     h = x.reshape(len(x), -1).astype(np.float64) * weights["1.scale"] + weights["1.shift"]
     rows = [*sizes, len(run.record.labels)]
-    halvings = np.mean([np.log2(full / size) for size in sizes])
-
-    def bias(name: str, size: int) -> np.ndarray:
-        knots = np.vstack([np.zeros(len(weights[name])), *tables.get(name, np.zeros((1, len(weights[name]))))])
-        offsets = [np.interp(halvings, range(len(knots)), column) for column in knots.T]
-        return (weights[name] + offsets)[:size]
-
     for k, size in enumerate(rows):
         weight = weights[f"{2 + 2 * k}.weight"][:size, : h.shape[1]].astype(np.float64)
         factor = (full / sizes[k - 1]) ** alpha if k else 1.0
-        h = factor * h @ weight.T + bias(f"{2 + 2 * k}.bias", size)
+        h = factor * h @ weight.T + weights[f"{2 + 2 * k}.bias"][:size]
         if k < len(sizes):
             h = np.where(h > 0, h, 0.01 * h)
     return h

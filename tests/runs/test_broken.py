@@ -176,7 +176,7 @@ def test_a_width_that_was_not_validated(put):
         (lambda e: e.update(y=e["y"][:-1]), "is not what run.json describes"),
         (lambda e: e.update(y=e["y"] + 3), "y is not one of 3 labels"),
         (lambda e: e.update(y=e["y"].astype("float32")), "y is not one of 3 labels"),
-        (lambda e: e.update(x=e["x"][:, :5]), r"wanted n of float32 \(6,\)"),
+        (lambda e: e.update(x=e["x"][:, :5]), r"needed are n of float32 \(6,\)"),
         (lambda e: e.update(x=e["x"].astype("float64")), r"x is float64"),
         (lambda e: e.update(x=e["x"][0, 0]), "is not what run.json describes"),
     ],

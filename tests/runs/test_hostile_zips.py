@@ -145,7 +145,7 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "no schema": (record(schema=None), r"run\.json has no schema version"),
     "a pickle": (with_more("digits/model.pkl"), r"'digits/model\.pkl', which is no file of a run"),
     "a program": (with_more("digits/load.py"), r"'digits/load\.py', which is no file of a run"),
-    "wrong shapes": (weights(lambda a: a.update({first(a): a[first(a)].T.copy()})), r"has shape .*, the layout wants"),
+    "wrong shapes": (weights(lambda a: a.update({first(a): a[first(a)].T.copy()})), r"has shape .*, the layout needs"),
     "a missing tensor": (weights(lambda a: a.pop(first(a))), r"model\.safetensors lacks tensor"),
     "an extra tensor": (weights(lambda a: a.update(extra=np.zeros(3, np.float32))), r"tensor 'extra', which the lay"),
     "weights that are no numbers": (weights(lambda a: a[first(a)].__setitem__(0, np.nan)), r"are not finite"),

@@ -243,7 +243,7 @@ def test_weights_of_another_kind(put):
         "'bands/3/2.weight' has shape": {**weights, "bands/3/2.weight": weights["2.weight"]},
         "holds tensor 'bands/4/2.weight'": {**weights, "bands/4/2.weight": weights["2.weight"]},
     }
-    wanted = {"float16": "is of type F16, the layout wants float32"}
+    wanted = {"float16": "is of type F16, the layout needs float32"}
     for k, (what, state) in enumerate(spoilt.items()):
         path = put(f"spoilt-{k}")
         save_file({name: np.ascontiguousarray(value) for name, value in state.items()}, path / "model.safetensors")

@@ -37,7 +37,7 @@ def digits_run(tmp_path_factory) -> Run:
     torch.manual_seed(0)
     out = tmp_path_factory.mktemp("normed") / "run"
     shared = {"strata": 4, "own_below": 0.0, "widest_share": 0.4, "least_share": 0.0}  # one set of weights for all
-    settings = recipe("stratified", epochs=8, lr=0.01, whole_batch=False, tables=True, **shared)
+    settings = recipe("stratified", epochs=8, lr=0.01, whole_batch=False, **shared)
     run = train(Family(normed, hidden=64), load("digits"), out=out, recipe=settings, progress=False)
     sweep(run, widths=WIDTHS, progress=False, latency=False)
     return run
@@ -52,18 +52,18 @@ def copied(digits_run, tmp_path) -> Run:
 
 
 def test_one_statistic_for_all_widths_would_be_wrong(digits_run):
-    """On digits the full width's would cost 5 points of accuracy at 16 of 64 features, 20 at 8, and change the scores
-    by more than a quarter of their size."""
+    """On digits the full width's would cost 2 points of accuracy at 8 and 16 of 64 features, and change the scores by
+    more than a third of their size."""
     x, y = torch.from_numpy(digits_run.dataset.test.x).float(), digits_run.dataset.test.y
     scale, weights = digits_run.scale(), digits_run.weights()
-    for width, points in ((8, 0.20), (16, 0.05)):
+    for width in (8, 16):
         widths = digits_run.widths_at(width)
         with torch.no_grad():
             own = load_model(digits_run.family, scale, weights, widths, digits_run.statistics(widths))(x)
             shared = load_model(digits_run.family, scale, weights, widths)(x)
         right = [(scores.argmax(-1).numpy() == y).mean() for scores in (own, shared)]
-        assert right[0] - right[1] > points
-        assert (own - shared).norm() / own.norm() > 1 / 4
+        assert right[0] - right[1] > 0.02
+        assert (own - shared).norm() / own.norm() > 1 / 3
 
 
 def test_a_widths_statistics_are_its_own_means_on_training_examples(digits_run):
