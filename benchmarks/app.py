@@ -1,7 +1,7 @@
-"""The explorer in a browser, against the least that a Streamlit page can be: python benchmarks/app.py
+"""Time the explorer in a browser relative to a bare Streamlit page: python benchmarks/app.py
 
-Medians and 95th percentiles of repeats, in turns, with a store of 8 runs of 256 widths and one of 1,000. With
---sessions 30: so many people picking at once for a minute. Needs Playwright and a Chromium, as the tests do.
+Print medians and 95th percentiles of alternating repetitions, with a store of 8 runs of 256 widths and one of 1,000.
+--sessions 30 lets so many people pick at once for a minute. Needs Playwright and a Chromium, as the tests do.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.helpers.crowd import crowd
 
 BARE = "benchmarks/app_bare.py"
 FEW, MANY = 8, 1000  # runs in a store
-SHARES = (0.35, 0.8, 0.5, 0.95, 0.2, 0.65)  # of the slider's track, where it is let go of, over and over
+SHARES = (0.35, 0.8, 0.5, 0.95, 0.2, 0.65)  # of the slider's track, where the thumb is released, in turn
 READY = (".stPlotlyChart .legendtext", ".shown img", ".take button span:not(:empty)")  # the explorer's first page
 DRAWN = ".stPlotlyChart .scatterlayer path"
 
 
 def picks(windows: dict[str, Window], repeats: int) -> dict[str, Any]:
-    """From letting go of the slider to the last change on the page, the windows in turns; and what a drag did."""
+    """Time from releasing the slider to the last change on the page, windows alternating, and each frame of a drag."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in windows}
     frames: list[tuple[float, bool]] = []
     shares = itertools.cycle(SHARES)
@@ -40,7 +40,7 @@ def picks(windows: dict[str, Window], repeats: int) -> dict[str, Any]:
         for name, window in windows.items():
             window.page.bring_to_front()
             picked = window.pick(share)
-            if turn >= 2:  # the first ones are to warm up
+            if turn >= 2:  # the first two warm up
                 found[name].append(picked)
                 if name == "pick":
                     frames += window.frames
@@ -58,7 +58,7 @@ def picks(windows: dict[str, Window], repeats: int) -> dict[str, Any]:
 
 
 def bundles(window: Window, repeats: int) -> dict[str, Any]:
-    """Seconds from a click on the button until the whole file is here; the first click is told apart."""
+    """Measure seconds from a click on the button until the whole file has arrived; the first click is listed apart."""
     page, seconds, size = window.page, [], 0
     for k in range(repeats + 1):
         width = 256 - k % 7
@@ -76,7 +76,7 @@ def bundles(window: Window, repeats: int) -> dict[str, Any]:
 
 
 def cold(browser: Browser, folder: Path, runs: Path, repeats: int) -> dict[str, Any]:
-    """The first page of a server that was just started, each server in turns with the bare one."""
+    """Measure the first page of a newly started server, alternating with the bare one."""
     kinds: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "bare": ((BARE, "chart"), (DRAWN,)),
         "pick": ((), READY),
@@ -99,7 +99,7 @@ def cold(browser: Browser, folder: Path, runs: Path, repeats: int) -> dict[str, 
 
 
 def my_runs(browser: Browser, url: str, repeats: int) -> dict[str, Any]:
-    """Seconds until the table of My runs is drawn, and until nothing changes any more; the server's first is apart."""
+    """Time My runs until its table is drawn, and until its last change; the server's first visit is apart."""
     drawn, whole = [], []
     for _ in range(repeats + 1):
         window = Window(browser, url, "/runs")
@@ -115,7 +115,7 @@ def my_runs(browser: Browser, url: str, repeats: int) -> dict[str, Any]:
 
 
 def everything(browser: Browser, folder: Path, repeats: int, many: int) -> dict[str, Any]:
-    """All figures of one person's visit."""
+    """Measure every figure of one person's visit."""
     found: dict[str, Any] = {}
     homes = [folder / name for name in ("few", "many", "bare", "cold")]
     for home in homes:
@@ -148,11 +148,11 @@ def everything(browser: Browser, folder: Path, repeats: int, many: int) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=30, help="of each (default 30)")
-    parser.add_argument("--sessions", type=int, default=0, help="people picking at once, instead of all else")
-    parser.add_argument("--seconds", type=float, default=60.0, help="that they pick (default 60)")
+    parser.add_argument("--repeats", type=int, default=30, help="repetitions of each measurement (default 30)")
+    parser.add_argument("--sessions", type=int, default=0, help="measure only so many people picking at once")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration of their picking (default 60)")
     parser.add_argument(
-        "--quick", action="store_true", help="does it run? a few repeats, 40 runs; figures of no meaning"
+        "--quick", action="store_true", help="a trial with few repetitions and 40 runs; its figures mean nothing"
     )
     a = parser.parse_args()
     repeats, many = (2, 40) if a.quick else (a.repeats, MANY)

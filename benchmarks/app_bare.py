@@ -1,4 +1,4 @@
-"""The least that a Streamlit page can be, for `app.py` to compare with: `streamlit run app_bare.py -- slider|chart`."""
+"""A bare Streamlit page, the reference of `app.py`: `streamlit run app_bare.py -- slider|chart`."""
 
 import math
 import sys

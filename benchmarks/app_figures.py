@@ -1,4 +1,4 @@
-"""What `app.py` measured as ratios, and in words."""
+"""Ratios and texts of the figures of `app.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# Of the medians: times the bare page, seconds, and times what it is with few runs in the store.
+# Limits of the medians: relative to the bare page, in seconds, or relative to a store with few runs
 LIMITS = {"settle": 1.5, "bundle_s": 0.5, "cold": 1.5, "my_runs_s": 2.0, "many_runs": 1.1}
 
 WINDOWS = {
@@ -19,7 +19,7 @@ WINDOWS = {
 
 
 def summary(values: Sequence[float], digits: int = 1) -> dict[str, float]:
-    """Median and 95th percentile."""
+    """Return the median, the 95th percentile and the number of values."""
     return {
         "median": round(float(np.median(values)), digits),
         "p95": round(float(np.percentile(values, 95)), digits),
@@ -28,7 +28,7 @@ def summary(values: Sequence[float], digits: int = 1) -> dict[str, float]:
 
 
 def ratios(found: dict[str, Any]) -> dict[str, float]:
-    """What the limits are about: medians over those of the bare page, and seconds."""
+    """Return the quantities that `LIMITS` bounds: medians relative to those of the bare page, and seconds."""
     settle, page = found["picks"]["settle_ms"], found["cold"]["page_s"]
     return {
         "settle": round(settle["pick"]["released"]["median"] / settle["bare"]["released"]["median"], 2),
@@ -40,7 +40,7 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
 
 
 def say(found: dict[str, Any]) -> None:
-    """The figures as a person reads them, and the limits that are not kept."""
+    """Print the figures as sentences, and whether each limit is kept."""
     held, over = found["picks"], found["ratios"]
     print(
         f"drag: readout and mark {held['readout_ms']['median']} ms after the hand (p95 {held['readout_ms']['p95']}), "

@@ -1,4 +1,4 @@
-"""A browser's window that notes when its page last changed, for `app.py`."""
+"""A browser window that records when its page last changed, for `app.py`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from playwright.sync_api import Browser, Locator, Page
 from tests.helpers.browser import DEEP, IDLE
 
 SAMPLE = ROOT / "sample_checkpoints" / "fashion-stratified"  # 256 widths; a file of 1.1 MB at full size
-QUIET_MS = 500  # without a change, after which a page counts as settled
+QUIET_MS = 500  # without a change: the page has settled
 TALL = {"width": 1280, "height": 1500}
 PATIENCE_MS = 120_000
 
-# Times are in ms on the page's own clock, which starts as its address is opened.
+# Times are in ms on the page's own clock, which starts when its address is opened.
 PROBE = """(() => {
   DEEP;
   const probe = window.probe = { sent: 0, sentAt: 0, released: 0, last: 0, table: 0, bytes: 0, frames: [] };
@@ -34,7 +34,7 @@ PROBE = """(() => {
   };
   window.addEventListener("pointerdown", () => { probe.held = true; }, true);
   window.addEventListener("pointerup", () => { probe.held = false; probe.released = performance.now(); }, true);
-  window.addEventListener("input", () => {  // before the slider hears of it
+  window.addEventListener("input", () => {  // before the slider's own listener
     if (!probe.held) return;
     const began = performance.now();
     requestAnimationFrame(() => {
@@ -64,10 +64,10 @@ SETTLED = """([selector, quiet, told]) => document.querySelector(selector)
 
 
 class Window:
-    """One person's page, with a slider of the explorer's or of Streamlit's own."""
+    """One person's page, with a slider of the explorer or of Streamlit."""
 
     def __init__(self, browser: Browser, url: str, path: str = "/", *, told: bool = False) -> None:
-        self.told = told  # whether its server is to hear of each pick at once
+        self.told = told  # whether each pick is sent to the server at once
         self.context = browser.new_context(viewport=TALL, accept_downloads=True)  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
@@ -77,22 +77,22 @@ class Window:
         self.page.goto(url + path)
 
     def settled(self) -> None:
-        """Wait until nothing has changed on the page for a while."""
+        """Wait until nothing has changed on the page for `QUIET_MS`."""
         self.page.wait_for_function(SETTLED, arg=[IDLE, QUIET_MS, False], polling=50)
 
     def figure(self, expression: str) -> Any:
-        """What the probe noted, or any other expression in the page."""
+        """Return the value of an expression in the page, such as a figure of the probe."""
         return self.page.evaluate(expression)
 
     def opened(self, *wanted: str) -> float:
-        """Seconds from opening the address to the last change, once these selectors are there."""
+        """Open the address; return seconds to the last change once these selectors match."""
         for selector in wanted:
             self.page.locator(selector).first.wait_for(state="attached")
         self.settled()
         return float(self.figure("probe.last")) / 1e3
 
     def unfold(self) -> None:
-        """Open the box that says how the file is used, which only the server can say of a size."""
+        """Open the box on how to use the file, whose content only the server can render."""
         self.page.get_by_text("What is inside, and how to use it").click()
         self.page.get_by_test_id("stCode").first.wait_for(state="attached")
         self.settled()
@@ -112,11 +112,11 @@ class Window:
         box = self._track.bounding_box()
         assert box
         share = float(self._track.evaluate("e => (e.value - e.min) / (e.max - e.min)"))
-        radius = box["height"] * 0.32  # of the thumb, which does not leave the track
+        radius = box["height"] * 0.32  # radius of the thumb, which does not leave the track
         return box["x"] + radius + share * (box["width"] - 2 * radius), box["y"] + box["height"] / 2
 
     def pick(self, share: float, steps: int = 8) -> dict[str, float]:
-        """Drag the thumb to a share of the track and let go: ms to the last change, from there and from the message."""
+        """Drag the thumb to a share of the track and release it; return ms to the last change, messages and bytes."""
         self._track.scroll_into_view_if_needed()
         box = self._track.bounding_box()
         assert box
@@ -128,7 +128,7 @@ class Window:
         before = self.figure("probe.sent")
         for k in range(1, steps + 1):
             mouse.move(x + (end - x) * k / steps, y)
-        self.page.wait_for_timeout(100)  # for the last frame, and for a message that should not be
+        self.page.wait_for_timeout(100)  # for the last frame, and for a message that must not be sent
         sent = self.figure("probe.sent") - before
         self.figure("probe.bytes = 0")
         mouse.up()
@@ -140,17 +140,17 @@ class Window:
 
     @property
     def frames(self) -> list[tuple[float, bool]]:
-        """Of the last drag: ms from each movement to the next frame, and whether readout and mark had followed."""
+        """Return ms to the next frame and whether readout and mark had followed, for each movement of the last drag."""
         return [(float(ms), bool(follows)) for ms, follows in self.figure("probe.frames")]
 
     def close(self) -> None:
-        """Close the window; what went wrong in it is an error here."""
+        """Close the window; raise an error for anything that failed in it."""
         self.context.close()
         assert not self.errors, self.errors
 
 
 def store(folder: Path, runs: int) -> Path:
-    """A store of so many copies of the sample run, which share their files on disk but for run.json."""
+    """Make a store with copies of the sample run, which share their files on disk except for run.json."""
 
     def copy(source: str, target: str) -> None:
         if source.endswith("run.json"):

@@ -1,7 +1,7 @@
-"""The contenders of `quality.py`: what each is and what it needs; `trainings.py` has how they are trained.
+"""The contenders of `quality.py`: description, settings and requirements of each; `trainings.py` trains them.
 
-All learn from the same training part with Adam, a warm-up and a cosine, batches of 500 unless said otherwise; what is
-chosen is chosen on validation rows, with the first seed, and then fixed for the others.
+All learn from the same training part with Adam, a warm-up and a cosine decay, in batches of 500 unless stated
+otherwise. Settings are chosen on validation rows with the first seed, and fixed for the other seeds.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ POLISH_EPOCHS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """One row of the table."""
+    """One contender: a row of the table."""
 
-    about: str  # what it is, with its source
+    about: str  # description, with its source
     run: Run
-    settings: Mapping[str, Any] = field(default_factory=dict)  # plain data that its result depends on
-    like: str | None = None  # another contender, whose choices this one takes over where they are known
-    budget: float | None = None  # of time, in dense trainings; None where it needs what it needs
-    needs: str | None = None  # a package of requirements.txt, by its import name
-    not_for: Mapping[str, str] = field(default_factory=dict)  # model -> why it has no such widths
+    settings: Mapping[str, Any] = field(default_factory=dict)  # plain data that the result depends on
+    like: str | None = None  # another contender whose chosen settings this one takes over
+    budget: float | None = None  # time in dense trainings; None without a limit
+    needs: str | None = None  # import name of a package of requirements.txt
+    not_for: Mapping[str, str] = field(default_factory=dict)  # model -> why it does not apply
 
 
 def _ours(bench: Bench) -> Recipe:
@@ -52,7 +52,7 @@ def _fixed(recipe: Recipe) -> Callable[[Bench], Recipe]:
 
 
 def _grid(**more: tuple[Any, ...]) -> Callable[[Bench], Mapping[str, Sequence[Any]]]:
-    """The bench's learning rates, then other settings; a quick trial leaves those as they are."""
+    """Return the bench's learning rates, then other settings, which a quick trial leaves at their defaults."""
     return lambda bench: {"lr": bench.rates, **({} if bench.quick else more)}
 
 

@@ -1,4 +1,4 @@
-"""The gap to dedicated models by width, a line a contender, as a PNG."""
+"""A chart of the gap to dedicated models by width, one line a contender, as a PNG."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 40, 80)  # points
 
 
 def draw(path: Path, title: str, found: list[Line]) -> None:
-    """Write the chart; the vertical axis is stretched around no gap, so that one point shows beside fifty.
+    """Write the chart, its vertical axis stretched around 0 so that one point is visible beside fifty.
 
-    Contenders without a gap are left out. Raises ValueError where there is none with one.
+    Contenders without a gap are left out. Raises ValueError if no contender has one.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -62,12 +62,12 @@ def draw(path: Path, title: str, found: list[Line]) -> None:
 
 
 def stretched(gap: float) -> float:
-    """A gap's place on an axis that is nearly even around 0 and ever tighter away from it."""
+    """Return a gap's position on an axis that is nearly linear around 0 and compressed away from it."""
     return math.asinh(gap)
 
 
 def mark(pen: ImageDraw, kind: int, at: tuple[float, float], colour: str) -> None:
-    """A mark of its own for each contender, so that colour is not all that tells them apart."""
+    """Draw a contender's marker, so that contenders differ by shape as well as by colour."""
     x, y = at
     shapes: list[Any] = [
         [(x - 4, y - 4), (x + 4, y - 4), (x + 4, y + 4), (x - 4, y + 4)],

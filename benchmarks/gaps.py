@@ -1,6 +1,7 @@
-"""From the rows of `quality.py`'s parquet file to its table: accuracy by width, and the gap to dedicated models.
+"""The table of `quality.py` from the rows of its parquet file: accuracy by width, and the gap to dedicated models.
 
-A gap is how many points a contender's test accuracy lies below that of a dedicated model of the same width and seed.
+A gap is the number of points by which a contender's test accuracy lies below that of a dedicated model of the same
+width and seed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-LINE = "dedicated"  # everyone is compared with it
+LINE = "dedicated"  # the contender that all are compared with
 DENSE = "dense"  # one plain training at full width: the unit of time
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over seeds and its standard deviation; NaN for the deviation of one seed."""
+    """Mean over seeds and standard deviation, which is NaN for one seed."""
 
     mean: float
     deviation: float
@@ -31,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Line:
-    """One contender's line of the table. Accuracies in per cent, gaps in points; None without dedicated models."""
+    """One contender's line of the table. Accuracies are in per cent, gaps in points; None without dedicated models."""
 
     contender: str
     seeds: int
@@ -40,9 +41,9 @@ class Line:
     mean_gap: Figure | None  # over all widths
     wide_gap: Figure | None  # over those of at least a sixteenth of full width
     worst: tuple[int, Figure] | None  # the width with the largest gap
-    between_gap: Figure | None  # over widths between those of the table; None where none was judged
+    between_gap: Figure | None  # over widths between those of the table; None if none was judged
     time: float  # CPU seconds of its trainings over those of one dense training, median over seeds
-    tuning: float  # the same of those that only chose settings; once
+    tuning: float  # the same of trainings that only chose settings; counted once
     memory: float  # MB above the data, the most of any seed
     epochs: int
     batch: int
@@ -50,7 +51,7 @@ class Line:
 
 
 def lines(rows: pd.DataFrame) -> list[Line]:
-    """A line for each contender, in the order of `rows`; columns as `quality.py` writes them, one task."""
+    """Return a line for each contender of one task, in the order of `rows`, whose columns `quality.py` writes."""
     found = []
     besides = rows[:0]
     if "between" in rows:
@@ -93,7 +94,7 @@ def lines(rows: pd.DataFrame) -> list[Line]:
 
 
 def _mean_gap(dedicated: pd.DataFrame | None, table: pd.DataFrame | None) -> Figure | None:
-    """Over the widths that both have, with a seed in common."""
+    """Return the mean gap over the widths that both have, for seeds in common."""
     if dedicated is None or table is None:
         return None
     gaps = (dedicated - table).dropna(how="all").dropna(axis=1)
@@ -101,23 +102,23 @@ def _mean_gap(dedicated: pd.DataFrame | None, table: pd.DataFrame | None) -> Fig
 
 
 def table_of(rows: pd.DataFrame, contender: str) -> pd.DataFrame | None:
-    """Test accuracy in per cent, a row a seed and a column a width; None where there is none."""
+    """Return test accuracy in per cent, a row a seed and a column a width; None without rows."""
     own = rows[rows["contender"] == contender]
     return None if own.empty else 100 * own.pivot(index="seed", columns="width", values="accuracy")
 
 
 def figure(values: np.ndarray) -> Figure:
-    """Mean and standard deviation over seeds."""
+    """Return mean and standard deviation over seeds."""
     return Figure(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan"))
 
 
 def wide(widths: pd.Index) -> list[int]:
-    """Those of at least a sixteenth of the full width."""
+    """Return the columns of at least a sixteenth of the full width."""
     return [w for w in widths if w >= max(widths) / 16]
 
 
 def told(settings: dict[str, object]) -> str:
-    """Chosen settings as short text; those of each width in a row."""
+    """Format chosen settings as short text; those of each width in a row."""
     return ", ".join(
         f"{name} {' '.join(f'{v:g}' for v in value.values()) if isinstance(value, dict) else value}"
         for name, value in settings.items()
@@ -125,7 +126,7 @@ def told(settings: dict[str, object]) -> str:
 
 
 def text(found: list[Line]) -> str:
-    """The table: accuracies and gaps; under it what each was trained with."""
+    """Format the table of accuracies and gaps, followed by the settings of each contender."""
     if not found:
         return "nothing has been measured yet"
     widths = list(found[0].accuracy)

@@ -1,4 +1,4 @@
-"""What every benchmark here shares: times taken in turns, peak memory, and a last line of JSON."""
+"""Shared by all benchmarks: alternating timings, peak memory, and the last line of JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def in_turns(functions: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, float]:
-    """Median seconds of each function; they take turns, so that a busy moment falls on all of them alike."""
+    """Return median seconds of each function; they alternate, so that a busy moment affects all of them alike."""
     spent: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         for _ in range(warm_up):
@@ -33,10 +33,10 @@ def in_turns(functions: dict[str, Callable[[], Any]], repeats: int, warm_up: int
 
 @contextmanager
 def peak_memory() -> Iterator[dict[str, float]]:
-    """Fills in `mb`: how far resident memory rose at most, above what it was at the start (1 MB is 1,000,000 bytes)."""
+    """Fill in `mb`: the peak of resident memory above its value at the start (1 MB is 1,000,000 bytes)."""
     found: dict[str, float] = {}
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # forget the high-water mark of what came before (Linux, proc(5))
+        Path("/proc/self/clear_refs").write_text("5")  # reset the high-water mark (Linux, proc(5))
     before = _status("VmRSS")
     try:
         yield found
@@ -45,7 +45,7 @@ def peak_memory() -> Iterator[dict[str, float]]:
 
 
 def _status(key: str) -> int:
-    """Bytes, from Linux's own account of this process; elsewhere the high-water mark for either key."""
+    """Return bytes from Linux's status of this process; on other systems the high-water mark for either key."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -55,12 +55,12 @@ def _status(key: str) -> int:
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function of this folder in a process of its own, whose memory nothing else has touched."""
+    """Run a function of this folder in a new process, so that its memory is its own, and return its result."""
     pool = multiprocessing.get_context("spawn").Pool(1)
     try:
         found = pool.apply(function, arguments)
         pool.close()
-    except BaseException:  # at once, where this process was told to stop
+    except BaseException:  # at once when this process is stopped
         pool.terminate()
         raise
     finally:
@@ -69,7 +69,7 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def finish(name: str, figures: dict[str, Any]) -> None:
-    """The last line: all figures as JSON, with the machine they hold for."""
+    """Print the last line: all figures as JSON, with the machine that they were measured on."""
     import torch
 
     from core.sweep.latency import machine_name

@@ -1,11 +1,11 @@
-"""The paper's experiments, each by one command, such as: python benchmarks/papers.py --experiment pointnet
+"""Run one of the paper's experiments: python benchmarks/papers.py --experiment pointnet
 
-One training gives every width; beside it a plain model is trained for each of five widths, its learning rate chosen on
-validation. Printed are the metric on test by width, and the CPU seconds of the one training against the sum of the five
-(of the chosen rates alone). The curve is drawn as a PNG, and the last line is JSON.
+Train once for every width, and a plain model for each of five widths, its learning rate chosen on validation. Print the
+test metric by width, and the CPU seconds of the one training and of the five together (of the chosen rates alone). Draw
+the curve as a PNG; the last line is JSON.
 
 Widths are counted as in the paper: fully-connected layers for mnist, pointnet and liif, all channels, heads and
-feed-forward features for convnet and vit. `mnist` wants its IDX files in --data-dir, vit and convnet Fashion-MNIST.
+feed-forward features for convnet and vit. `mnist` needs its IDX files in --data-dir, vit and convnet Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ EXPERIMENTS = {  # data, model, its settings, recipes
     "vit": ("fashion-mnist", "vit", {"hidden": 128, "heads": 8}, ("stratified",)),
     "convnet": ("fashion-mnist", "convnet", {"channels": 16}, ("stratified",)),
 }
-RATES = (1e-3, 3e-3, 1e-2)  # an untuned line would flatter everyone
+RATES = (1e-3, 3e-3, 1e-2)  # an untuned reference would flatter every contender
 ROWS = 500  # evaluated at once
 
 
 def prepared(experiment: str, name: str, data_dir: str | None, threads: int):
-    """Data, the model's name and settings, and its family."""
+    """Load the data; return them with the model's name, settings and family."""
     import torch
 
     torch.set_num_threads(threads)
     data = data_sets.load(name, data_dir=data_dir)
     usual, model, settings, _ = EXPERIMENTS[experiment]
-    if name != usual and models.suited(data) != model:  # one photograph wants a coordinate network
+    if name != usual and models.suited(data) != model:  # one photograph needs a coordinate network
         model, settings = models.suited(data), {}
     return data, model, settings, models.family_for(data, model, **settings)
 
@@ -55,7 +55,7 @@ def prepared(experiment: str, name: str, data_dir: str | None, threads: int):
 def one_training(
     experiment: str, name: str, data_dir: str | None, threads: int, seed: int, epochs: int | None, recipe: str
 ):
-    """A recipe's one training: the metric by width, its seconds, memory, and the epochs and widths for dedicated."""
+    """Train once by a recipe; return metric by width, seconds, memory, and epochs and widths of dedicated models."""
     from core import sweep, train
 
     data, model, settings, family = prepared(experiment, name, data_dir, threads)
@@ -77,7 +77,7 @@ def one_training(
 def one_dedicated(
     experiment: str, name: str, data_dir: str | None, threads: int, seed: int, epochs: int, width: int, lr: float
 ) -> tuple[float, float, float]:
-    """A plain model of one width, trained with one learning rate: its metric on validation and test, its seconds."""
+    """Train a plain model of one width with one rate; return its validation and test metric and its seconds."""
     import torch
 
     data, _, _, family = prepared(experiment, name, data_dir, threads)
@@ -90,7 +90,7 @@ def one_dedicated(
 
 
 def one_seed(where: tuple, seed: int, epochs: int | None, quick: bool, jobs: int):
-    """Everything for one seed: the metric by contender and width, seconds, memory."""
+    """Measure one seed: the metric by contender and width, seconds, memory."""
     recipes = EXPERIMENTS[where[0]][3]
     found = {recipe: in_fresh_process(one_training, *where, seed, epochs, recipe) for recipe in recipes}
     first = found[recipes[0]]
@@ -118,12 +118,12 @@ def one_seed(where: tuple, seed: int, epochs: int | None, quick: bool, jobs: int
 
 
 def five(widths: list[int]) -> list[int]:
-    """Five of the widths from the smallest to the full one, evenly spread."""
+    """Return five evenly spread widths, from the smallest to the full one."""
     return sorted({widths[round(k)] for k in np.linspace(0, len(widths) - 1, 5)})
 
 
 def judge(module, data, part: str) -> float:
-    """The task's metric of a plain module on one part of the data."""
+    """Return the task's metric of a plain module on one part of the data."""
     import torch
 
     rows, kind = data.part(part), task(data.task)
@@ -136,7 +136,7 @@ def judge(module, data, part: str) -> float:
 
 
 def draw(path: Path, title: str, metric: Metric, lines: dict[str, dict[int, float]]) -> None:
-    """The metric by width as a PNG, width on a logarithmic scale; each line has a colour and a shape of its own."""
+    """Draw the metric by width as a PNG, width on a logarithmic scale; lines differ by colour and by shape."""
     from PIL import Image, ImageDraw, ImageFont
 
     size, left, right, top, bottom = (900, 560), 90, 30, 50, 60
@@ -174,7 +174,7 @@ def draw(path: Path, title: str, metric: Metric, lines: dict[str, dict[int, floa
 
 
 def marker(pen, kind: int, x: float, y: float, colour: str) -> None:
-    """A disc, a square or a triangle."""
+    """Draw a disc, a square or a triangle."""
     if kind % 3 == 0:
         pen.ellipse([x - 4, y - 4, x + 4, y + 4], fill=colour)
     elif kind % 3 == 1:

@@ -1,9 +1,8 @@
-"""Every method that gives all widths, against models trained for each: python benchmarks/quality.py --task digits-mlp
+"""Compare methods that give all widths with models trained for each: python benchmarks/quality.py --task digits-mlp
 
-Prints one table and writes it as parquet, with a chart as PNG; benchmarks/README.md says what each contender is and
-what the columns mean. What has been measured is kept by contender, seed, settings and versions, so that the same
-command goes on where it was stopped, and --contender NAME adds to what is there. Times are CPU seconds of one thread
-against one dense training in the same invocation.
+Print one table and write it as parquet, with a chart as PNG; benchmarks/README.md describes contenders and columns.
+Results are kept by contender, seed, settings and versions: the same command continues after a stop, and --contender
+NAME adds to the file. Times are CPU seconds of one thread relative to one dense training in the same invocation.
 """
 
 from __future__ import annotations
@@ -38,23 +37,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHORT_SECONDS = 30.0  # of a dense training
-PACKAGES = {"torch_pruning": "torch-pruning", "modelopt": "nvidia-modelopt"}  # by the name under which it is imported
-TRAINS = ("adam", "recipe", "stratified", "dropout", "elastic", "beside", "starts", "chain", "chain_pass",
-          "masked_pass", "by_hand", "bend", "joined", "cutting", "whitening", "path", "scale", "steps", "losses",
-          "polish")  # fmt: skip
-SOURCES = (*(f"core/{name}.py" for name in TRAINS), "benchmarks/trainings.py", "benchmarks/quality_task.py",
-           "benchmarks/dedicated.py")  # fmt: skip
+PACKAGES = {"torch_pruning": "torch-pruning", "modelopt": "nvidia-modelopt"}  # by import name
+SOURCES = (
+    "core/elastic",
+    "core/tasks",
+    "core/train",
+    "core/finetune",
+    "benchmarks/trainings.py",
+    "benchmarks/quality_task.py",
+    "benchmarks/dedicated.py",
+)  # the code that trains
 
 
 def measured(name: str, where: tuple[str, str | None, bool], seed: int, known: dict[str, Any], chosen: Any) -> dict:
-    """One contender and one seed, as the parquet file has it but for the width; run in a process of its own."""
+    """Measure one contender and one seed, in a process of its own; return the columns that its widths share."""
     import torch
 
     torch.set_num_threads(1)
     task, data_dir, quick = where
     bench = load(task, data_dir, quick=quick, **known)
     dedicated.fit(bench.build(bench.widths[0], seed), bench.data, dedicated.plain_recipe(1, 1e-3), seed, steps=2)
-    # a machine's pace changes within minutes: a short dense training is timed again right before and after
+    # a machine's speed changes within minutes: a short dense training is timed right before and right after
     short = bench.dense_seconds < SHORT_SECONDS
     before = bench.dense_again(seed) if short else bench.dense_seconds
     with peak_memory() as used:
@@ -68,7 +71,7 @@ def measured(name: str, where: tuple[str, str | None, bool], seed: int, known: d
 
 
 def dense(where: tuple[str, str | None, bool], seed: int, lr: float | None) -> dict:
-    """One plain training at full width, the unit of time; without `lr`, the best of the rates by validation."""
+    """Train a plain model at full width, the unit of time; without `lr`, with the best of the rates by validation."""
     import torch
 
     torch.set_num_threads(1)
@@ -94,7 +97,7 @@ def dense(where: tuple[str, str | None, bool], seed: int, lr: float | None) -> d
 
 
 def key_of(task: str, quick: bool, contender: Contender | None) -> str:
-    """What a result depends on besides the seed: settings and versions. Other results are kept and not shown."""
+    """Return a hash of what a result depends on besides the seed. Results under other keys are kept and not shown."""
     about = {
         "task": {**vars(TASKS[task])}, "quick": quick, "python": platform.python_version_tuple()[:2],
         "versions": [importlib.metadata.version(package) for package in ("torch", "numpy")],
@@ -104,13 +107,14 @@ def key_of(task: str, quick: bool, contender: Contender | None) -> str:
 
 
 def sources() -> str:
-    """A fingerprint of the code that trains, to tell results of another state of it."""
+    """Return a fingerprint of the training code, stored with each result."""
     root = Path(__file__).resolve().parents[1]
-    return hashlib.sha256(b"".join((root / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
+    files = [file for name in SOURCES for file in sorted((root / name).rglob("*.py")) or [root / name]]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def left_out(name: str, task: str) -> str | None:
-    """Why a contender can't run here, and the mend; None where it can."""
+    """Return why a contender can't run here and what would help; None if it can run."""
     contender, model = CONTENDERS[name], TASKS[task].model
     if model in contender.not_for:
         return f"{name} is left out of {task}: {contender.not_for[model]}"
@@ -121,7 +125,7 @@ def left_out(name: str, task: str) -> str | None:
 
 
 class Results:
-    """The rows of a parquet file; each addition is on disk when it returns."""
+    """The rows of a parquet file; each addition is on disk when `add` returns."""
 
     def __init__(self, path: Path, fresh: bool) -> None:
         import pandas as pd
@@ -130,7 +134,7 @@ class Results:
         self.rows = pd.DataFrame() if fresh or not path.exists() else read_table(path)
 
     def find(self, contender: str, key: str) -> pd.DataFrame:
-        """Those of one contender; empty where there are none."""
+        """Return the rows of one contender, or an empty frame."""
         if self.rows.empty:
             return self.rows
         return self.rows[(self.rows["contender"] == contender) & (self.rows["key"] == key)]
@@ -138,7 +142,7 @@ class Results:
     def add(
         self, contender: str, seed: int, key: str, found: dict[str, Any], between: Sequence[int] = (), **more: Any
     ) -> None:
-        """One contender and seed, a row a width, in place of what was there."""
+        """Write one contender and seed, a row a width, in place of earlier rows."""
         import pandas as pd
 
         shared = {k: v for k, v in found.items() if k not in ("accuracy", "validation")}
@@ -157,7 +161,7 @@ class Results:
 def run(
     names: list[str], where: tuple[str, str | None, bool], seeds: int, results: Results, epochs: int | None = None
 ) -> list[str]:
-    """All that is not there yet; each (contender, seed) is written as it ends. Returns what was left out and why."""
+    """Measure every missing (contender, seed) and write each when it ends; return why others are left out."""
     task, _, quick = where
     skipped = [reason for name in names if (reason := left_out(name, task))]
     state = {"sources": sources(), "machine": _machine()}
@@ -179,7 +183,7 @@ def run(
                 found = in_fresh_process(measured, name, where, seed, known, chosen or None)
             except Interrupted:
                 raise KeyboardInterrupt from None
-            except Exception as error:  # of a peer, or a training that diverges: the others are none the worse for it
+            except Exception as error:  # an error of one peer, or a diverged training, must not stop the others
                 skipped.append(f"{name} has no seed {seed}: {type(error).__name__}: {error}")
                 continue
             peer = f"{PACKAGES[needs]} {importlib.metadata.version(PACKAGES[needs])}" if needs else ""
@@ -200,7 +204,7 @@ def _seeds(results: Results, name: str, key: str) -> set[int]:
 
 
 def _chosen(results: Results, name: str, key: str) -> dict[str, Any]:
-    """What the first seed chose; empty before there is one."""
+    """Return the settings that the first seed chose; empty before it has run."""
     found = results.find(name, key)
     return {} if found.empty else json.loads(found.sort_values("seed").iloc[0]["chosen"])
 
@@ -212,7 +216,7 @@ def _machine() -> str:
 
 
 def shown(results: Results, task: str, quick: bool) -> pd.DataFrame:
-    """The rows of all contenders under today's settings and versions, in the table's order."""
+    """Return the rows of all contenders under the present settings and versions, in the table's order."""
     import pandas as pd
 
     parts = [results.find(name, key_of(task, quick, contender)) for name, contender in CONTENDERS.items()]
@@ -224,11 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", required=True, choices=TASKS)
     parser.add_argument("--contender", action="append", choices=CONTENDERS, help="only this one; may be repeated")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="that a first seed gets in place of as many as fit")
-    parser.add_argument("--data-dir", help="a folder with the data's IDX files, as mnist-mlp wants")
+    parser.add_argument("--epochs", type=int, help="epochs of a first seed, instead of as many as fit the budget")
+    parser.add_argument("--data-dir", help="folder with the IDX files that mnist-mlp needs")
     parser.add_argument("--quick", action="store_true", help="a tenth of the epochs on few rows, nothing tuned")
-    parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
-    parser.add_argument("--out", help="the parquet file (default: quality-<task>.parquet); the chart lies beside it")
+    parser.add_argument("--fresh", action="store_true", help="discard earlier results")
+    parser.add_argument("--out", help="parquet file (default: quality-<task>.parquet); the chart is written beside it")
     a = parser.parse_args(arguments)
     out = Path(a.out or f"quality-{a.task}{'-quick' if a.quick else ''}.parquet")
     try:
@@ -238,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print(f"stopped; what was measured is in {out}: the same command goes on", file=sys.stderr)
+        print(f"stopped; results so far are in {out}; the same command continues", file=sys.stderr)
         sys.exit(130)
     rows = shown(results, a.task, a.quick)
     found = lines(rows)
@@ -250,16 +254,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text(found))
     print("\n".join(["", *skipped]))
     if "sources" in rows and len(set(rows["sources"])) > 1:
-        print("some of this was measured with other code; --fresh measures all anew")
+        print("some of this was measured with other code; --fresh measures everything anew")
     if any(line.gap and line.contender != "dedicated" for line in found):
         draw(out.with_suffix(".png"), title, found)
-        print(f"the chart: {out.with_suffix('.png')}")
-    print(f"the rows: {out}")
+        print(f"chart: {out.with_suffix('.png')}")
+    print(f"rows: {out}")
     finish("quality", {"task": a.task, "quick": a.quick, "contenders": {x.contender: _json(x) for x in found}})
 
 
 def _json(line: Any) -> dict[str, Any]:
-    """A line as plain data, for the last line of the output."""
+    """Return a line as plain data, for the last line of the output."""
     return {
         "seeds": line.seeds, "time_ratio": round(line.time, 3), "tuning_ratio": round(line.tuning, 2),
         "accuracy": {w: round(f.mean, 2) for w, f in line.accuracy.items()},

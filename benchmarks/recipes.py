@@ -1,7 +1,7 @@
-"""The three recipes against dedicated models on Fashion-MNIST, three seeds: python benchmarks/recipes.py
+"""Compare the three recipes with dedicated models on Fashion-MNIST, three seeds: python benchmarks/recipes.py
 
-The part of `quality.py` that asks what the recipes give, with its options, table and files: `ours` is `stratified`, and
-`slimmable` is `sandwich` with distillation and the best learning rate. What either of the two measured, both know.
+The part of `quality.py` on the recipes, with its options, table and files: `ours` is `stratified`, and `slimmable` is
+`sandwich` with distillation and the best learning rate. Both scripts share their results.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""All widths of a network on 10,000 examples, against one full pass and the plain loop: python benchmarks/sweep.py
+"""Time all widths of a network on 10,000 examples relative to one full pass: python benchmarks/sweep.py
 
-The plain loop runs every small model by itself; the sweep shares what the widths have in common. Both give the same
-predictions, which is checked here on the very run that is timed.
+The plain loop runs every small model by itself; the sweep shares work between widths. Both give the same predictions,
+which is checked here on the run that is timed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from measure import finish, in_fresh_process, peak_memory
 
 
 def _family_and_data(rows: int, hidden: int, layers: int, threads: int):
-    """A network with random weights and examples with random classes: nothing here depends on how good it is."""
+    """Return a network with random weights and examples with random classes, since times do not depend on accuracy."""
     import torch
 
     from core import models
@@ -66,7 +66,7 @@ def _compare(rows: int, hidden: int, layers: int, repeats: int, threads: int) ->
 
 
 def _memory(rows: int, hidden: int, layers: int, threads: int) -> float:
-    """MB that a whole sweep takes, tables and all, above torch, the data and the trained network."""
+    """Measure MB of a complete sweep, tables included, above torch, the data and the trained network."""
     import torch
 
     from core import models, sweep, train

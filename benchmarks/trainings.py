@@ -1,6 +1,7 @@
-"""How the contenders of `quality.py` are trained and judged. A setting is chosen on validation rows, once.
+"""Training and evaluation of the contenders of `quality.py`.
 
-A `Run` gets what an earlier seed has chosen, or None for the first one, which chooses.
+Settings are chosen once, on validation rows: a `Run` is given the settings that an earlier seed chose, or None for the
+first seed, which chooses.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from core.elastic.recipes.base import Recipe, decided
 
 @dataclass
 class Outcome:
-    """What came of one contender and one seed; `chosen` is all that the other seeds take over."""
+    """Result of one contender and one seed; other seeds take over `chosen`."""
 
     test: dict[int, float] = field(default_factory=dict)  # width -> accuracy
     validation: dict[int, float] = field(default_factory=dict)
-    seconds: float = 0.0  # CPU, of the trainings that a user would do
-    tuning_seconds: float = 0.0  # of those that only helped to choose settings
+    seconds: float = 0.0  # CPU seconds of the trainings that a user would do
+    tuning_seconds: float = 0.0  # CPU seconds of trainings that only chose settings
     chosen: dict[str, Any] = field(default_factory=dict)
     batch: int = 0  # rows
 
     @property
     def score(self) -> float:
-        """What settings are chosen by: mean validation accuracy over the widths."""
+        """Return the mean validation accuracy over the widths, by which settings are chosen."""
         return float(np.mean(list(self.validation.values())))
 
 
@@ -41,7 +42,7 @@ Train = Callable[[Bench, Recipe, int], Outcome]
 
 
 def run_dedicated(bench: Bench, seed: int, chosen: dict[str, Any] | None) -> Outcome:
-    """A plain model for each width. The learning rate of each is chosen on validation."""
+    """Train a plain model for each width, the learning rate of each chosen on validation."""
     found = Outcome(chosen=chosen or {"lr": {}}, batch=batch_of(bench, dedicated.plain_recipe(1, 1e-3)))
     for width in bench.judged:
         rates = bench.rates if chosen is None else (chosen["lr"][str(width)],)
@@ -66,9 +67,9 @@ def once(
     train: Train | None = None,
     trial: Train | None = None,
 ) -> Run:
-    """One training for all widths. Epochs are as many as fit into `budget`; `grid`'s settings are tuned in turn.
+    """Train once for all widths, with as many epochs as fit into `budget`; settings of `grid` are tuned in turn.
 
-    `trial` is the part of `train` that the budget is for, where it is not the whole.
+    `trial` is the part of `train` that the budget covers, if not all of it.
     """
     train_one = train or through_core
 
@@ -77,7 +78,7 @@ def once(
         if chosen is not None:
             return replace(train_one(bench, replace(base, **chosen), seed), chosen=chosen)
         part = trial or train_one
-        part(bench, replace(base, epochs=1), seed)  # what is loaded and prepared once is no epoch's
+        part(bench, replace(base, epochs=1), seed)  # one-time loading and preparation is not part of an epoch
         chosen = {"epochs": base.epochs}
         if budget is not None:
             chosen["epochs"] = bench.epochs_in(
@@ -103,7 +104,7 @@ def once(
 
 
 def _tried(train: Train, bench: Bench, recipe: Recipe, seed: int) -> Outcome:
-    """What came of one candidate; one that diverges is the worst there is."""
+    """Return the result of one candidate; a diverged one scores worst."""
     from core.train.loop import Diverged
 
     try:
@@ -113,7 +114,7 @@ def _tried(train: Train, bench: Bench, recipe: Recipe, seed: int) -> Outcome:
 
 
 def through_core(bench: Bench, recipe: Recipe, seed: int, polish_epochs: int = 0) -> Outcome:
-    """A training by `core.train.training`, its widths judged by `core.sweep.sweep`; polished one by one if so wished."""
+    """Train by `core.train` and judge the widths by `core.sweep`, each polished if `polish_epochs` is not 0."""
     from core import sweep, train
     from core.finetune.polish import polish
 
@@ -143,7 +144,7 @@ def through_core(bench: Bench, recipe: Recipe, seed: int, polish_epochs: int = 0
 
 
 def triangular(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
-    """A plain training under a triangle of masks; the widths are its leading slices."""
+    """Train once under a triangle of masks; the widths are leading slices."""
     from peers.triangular import Triangular
 
     from core.elastic.scale import Scale
@@ -158,7 +159,7 @@ def triangular(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
 
 
 def modelopt(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
-    """AutoNAS of the package."""
+    """Train by AutoNAS of the package `modelopt`."""
     from peers import modelopt as autonas
 
     module, seconds = autonas.train(bench, recipe, seed)
@@ -167,7 +168,7 @@ def modelopt(bench: Bench, recipe: Recipe, seed: int) -> Outcome:
 
 
 def cut_after(cutter: str, budget: float) -> Run:
-    """A dense training, cut to every width; what `budget` leaves beyond it goes to fine-tuning, equally by width."""
+    """Train a dense model and cut it to every width; fine-tuning splits the rest of `budget` equally."""
 
     def run(bench: Bench, seed: int, chosen: dict[str, Any] | None) -> Outcome:
         from peers import pruning

@@ -1,1 +1,1 @@
-"""Other methods that give every width, for comparison: each written from its paper, or called from its package."""
+"""Other methods that give every width, for comparison: implemented from their papers, or called from their packages."""

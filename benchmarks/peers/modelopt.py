@@ -1,4 +1,4 @@
-"""NVIDIA Model Optimizer's AutoNAS: a search space over widths, one random one a step. Imports torch."""
+"""NVIDIA Model Optimizer's AutoNAS: a search space over widths, one drawn a step. Imports torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def train(bench: Bench, recipe: Recipe, seed: int) -> tuple[nn.Module, float]:
-    """A search space of the bench's widths for every hidden layer, trained; and its CPU seconds."""
+    """Train a search space of the bench's widths for every hidden layer; return it with its CPU seconds."""
     import random
 
     import modelopt.torch.nas as mtn
@@ -24,13 +24,13 @@ def train(bench: Bench, recipe: Recipe, seed: int) -> tuple[nn.Module, float]:
     shares = tuple(width / full for width in bench.widths)
     space = {"nn.Linear": {"*": {"features_ratio": shares, "feature_divisor": 1}}}
     module = mtn.convert(bench.build(full, seed), mode=[("autonas", space)])
-    random.seed(seed)  # by which it samples
+    random.seed(seed)  # the generator that it samples with
     return timed(lambda: dedicated.fit(module, bench.data, recipe, seed))
 
 
 @torch.no_grad()
 def judged(bench: Bench, module: nn.Module) -> tuple[dict[int, float], dict[int, float]]:
-    """Accuracy of each width on the validation and the test part."""
+    """Return the accuracy of each width on the validation and the test part."""
     import modelopt.torch.nas as mtn
 
     module.eval()

@@ -1,4 +1,4 @@
-"""A dense model cut after its training: by our own layout, and by Torch-Pruning. Imports torch."""
+"""Cut a dense model after its training: by this project's layout, and by Torch-Pruning. Imports torch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from core.elastic.subnet import load
 if TYPE_CHECKING:
     Cutter = Callable[[Bench, nn.Module, int], dict[int, nn.Module]]
 
-TRIAL_STEPS = 10  # by which the time of a step is told
+TRIAL_STEPS = 10  # to estimate the time of a step
 
 
 def by_norm(bench: Bench, dense: nn.Module, seed: int) -> dict[int, nn.Module]:
-    """Each width's model, of the features whose weights have the largest norm (Li et al., 2017): `Family.order`."""
+    """Return each width's model, of the features with the largest weight norm (Li et al., 2017): `Family.order`."""
     family = bench.plain
     family.check(torch.from_numpy(bench.data.train.x[:2]).float())
     state = family.order(dense.state_dict(), "norm")
@@ -33,7 +33,7 @@ def by_norm(bench: Bench, dense: nn.Module, seed: int) -> dict[int, nn.Module]:
 
 
 def by_torch_pruning(bench: Bench, dense: nn.Module, seed: int) -> dict[int, nn.Module]:
-    """The same by Torch-Pruning's magnitude pruner (Fang et al., 2023), each layer to the same share."""
+    """Return each width's model by Torch-Pruning's magnitude pruner (Fang et al., 2023), layers at equal shares."""
     import torch_pruning
 
     example, found = torch.from_numpy(bench.data.train.x[:2]).float(), {}
@@ -54,14 +54,14 @@ def by_torch_pruning(bench: Bench, dense: nn.Module, seed: int) -> dict[int, nn.
 
 
 def settle(bench: Bench, module: nn.Module, seed: int) -> nn.Module:
-    """The module with statistics of its own where it normalises over batches, as every contender's width has them."""
+    """Estimate the module's batch-normalisation statistics anew, as for every width of every contender."""
     if buffers(module):
         estimate(module, batches(bench.data, seed))
     return module
 
 
 def steps_in(bench: Bench, modules: Mapping[int, nn.Module], seconds: float) -> dict[int, int]:
-    """For each width how many steps fit into an equal part of `seconds`."""
+    """Return for each width how many steps fit into an equal part of `seconds`."""
     recipe, found = dedicated.plain_recipe(1, 1e-3), {}
     for width, module in modules.items():
         trial = copy.deepcopy(module)
@@ -74,7 +74,7 @@ def steps_in(bench: Bench, modules: Mapping[int, nn.Module], seconds: float) -> 
 def finetune(
     bench: Bench, modules: Mapping[int, nn.Module], steps: Mapping[int, int], lr: float, seed: int
 ) -> tuple[dict[int, nn.Module], float]:
-    """Copies of the models, each trained on, and the CPU seconds of all together."""
+    """Train copies of the models further; return them with the CPU seconds of all together."""
     found, seconds = {}, 0.0
     for width, module in modules.items():
         found[width], spent = timed(

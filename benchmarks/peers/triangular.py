@@ -1,4 +1,4 @@
-"""Triangular dropout (Staley & Markowitz, 2022): all widths in one pass. Fully-connected networks; imports torch."""
+"""Triangular dropout (Staley & Markowitz, 2022): all widths in one pass of a fully-connected network. Imports torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import nn
 
 
 def cutoffs(rows: int, full: int) -> torch.Tensor:
-    """A cutoff for each example of a batch, evenly over 1 ... full: (rows,)."""
+    """Return a cutoff for each example of a batch, evenly over 1 ... full. Shape (rows,)."""
     return -(-(torch.arange(rows) + 1) * full // rows)
 
 
 class Triangular(nn.Module):
-    """A plain stack of linear layers; in training example i keeps the features below cutoff i in each hidden layer.
+    """A stack of linear layers; in training, example i keeps the features below cutoff i in each hidden layer.
 
-    The mask of a batch is a lower triangle, and the loss the mean of the losses at all those widths.
+    The mask of a batch is a lower triangle, and the loss is the mean of the losses at all those widths.
     """
 
     def __init__(self, stack: nn.Sequential, full: int) -> None:
@@ -25,7 +25,7 @@ class Triangular(nn.Module):
         self.masked = set(linear[:-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, ...) to (batch, outputs)."""
+        """Compute outputs, shape (batch, outputs), from inputs of shape (batch, ...)."""
         keep = torch.arange(self.full) < cutoffs(len(x), self.full)[:, None]  # (batch, full)
         for k, part in enumerate(self.stack):
             x = part(x)
