@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -48,24 +48,29 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 LOOKS: list[tuple[Literal["light", "dark"], int]] = [("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)]
 
 
-def chromium(playwright: Playwright) -> Browser:
-    """CHROME_PATH, an installed Chromium or Chrome, or Playwright's own."""
+def chromium(playwright: Playwright, *flags: str) -> Browser:
+    """CHROME_PATH, an installed Chromium or Chrome, or Playwright's own; with more command-line `flags`."""
     path = os.environ.get("CHROME_PATH") or next((found for name in NAMES if (found := shutil.which(name))), None)
-    return playwright.chromium.launch(executable_path=path, args=list(QUIET))
+    return playwright.chromium.launch(executable_path=path, args=[*QUIET, *flags])
 
 
 @contextmanager
-def serving(store: Path, home: Path, *script: str) -> Iterator[str]:
-    """The explorer, or another Streamlit `script` with its arguments, on a free port; gives its address."""
+def serving(
+    store: Path, home: Path, *script: str, runner: Sequence[str] = ("-m", "streamlit"), **environment: str
+) -> Iterator[str]:
+    """The explorer, or another Streamlit `script` with its arguments, on a free port; gives its address.
+
+    `runner` takes the place of Streamlit's command; `environment` is added to this process's.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     name, *arguments = script or ("app/server.py",)
     log = home / "server.log"
     with log.open("wb") as out:
-        command = [sys.executable, "-m", "streamlit", "run", name, "--server.port", str(port), "--", *arguments]
-        environment = {**os.environ, VARIABLE: str(store), "HOME": str(home)}
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        command = [sys.executable, *runner, "run", name, "--server.port", str(port), "--", *arguments]
+        variables = {**os.environ, VARIABLE: str(store), "HOME": str(home), **environment}
+        server = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=out, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}"
         waited = 0.0
