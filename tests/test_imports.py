@@ -122,15 +122,14 @@ def test_a_bundle_of_a_measured_size_is_made_and_read_again_without_torch():
     code = f"""
 import sys
 from core import Run
-from core.export.verify import check
-from core.export.formats import export
+from core.export.formats import export, verify_export
 from core.models import MODELS
 from core.runs.store import RunStore
 kinds = {{run.record.family["name"]: run for run in RunStore({str(SAMPLE.parent)!r}).list() if isinstance(run, Run)}}
 assert set(kinds) == set(MODELS)
 for run in kinds.values():
     width = int(run.metrics()["width"].iloc[0])
-    found = check(run, width, "bundle", export(run, width, "bundle").data)
+    found = verify_export(run, width, "bundle", export(run, width, "bundle").data)
     assert found.examples == len(run.examples()["x"]) and found.numbers
 print("torch" in sys.modules)
 """

@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 from app.store import cache, polished
 from app.words import joined
 from core.errors import UserError
-from core.export.formats import FORMATS, export, file_name
-from core.export.verify import Delivered, check
+from core.export.base import Verified
+from core.export.formats import FORMATS, export, file_name, verify_export
 from core.runs.run import Run
 from core.utils.formatting import kilobytes
 
@@ -53,7 +53,7 @@ def made(run: Run, width: int, format: str, *, alone: bool = False) -> Made:
     """
     taken, _ = polished.taken(run, width, alone=alone)
     data = export(taken, width, format).data
-    found = check(taken, width, format, data)
+    found = verify_export(taken, width, format, data)
     name = file_name(taken, taken.widths_at(width), format)
     return Made(
         name=name,
@@ -111,7 +111,7 @@ def asked_for(query: Mapping[str, str]) -> Made:
     return made(run, measured[width], query["format"], alone=query.get("alone") == "1")
 
 
-def _checked(run: Run, found: Delivered) -> str:
+def _checked(run: Run, found: Verified) -> str:
     """What was compared once the file was there."""
     which = "the trained network" if run.polished_width is None else "this size as it was trained on by itself"
     said = [f"all {found.numbers:,} numbers are those of {which}"] if found.numbers else []

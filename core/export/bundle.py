@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RunError
+from core.export.base import Format, Verified, Widths
 from core.export.model_card import batch_shape, model_card, output_meaning
-from core.export.program import onnx_bytes
-from core.models import source
+from core.export.onnx import onnx_bytes
+from core.export.program import run_onnx
+from core.export.safetensors import safetensors_bytes
+from core.export.verify import verify_program, verify_weights
+from core.models.source_text import source
 from core.runs.file_names import METRICS
 from core.runs.polished import read_rows
 from core.runs.run import Run
@@ -24,13 +28,11 @@ if TYPE_CHECKING:
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same model gives the same zip, byte for byte
 
 
-def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = None) -> bytes:
+def bundle_bytes(run: Run, widths: Widths, family: Family | None = None) -> bytes:
     """The zip's bytes. Raises what making its parts raises."""
-    from core.export.formats import _safetensors
-
     row = metrics_at(run, widths)
     files: dict[str, bytes] = {
-        "model.safetensors": _safetensors(run, widths),
+        "model.safetensors": safetensors_bytes(run, widths),
         "model.onnx": onnx_bytes(run, widths, family),
         "config.json": _json(config(run, widths)),
         "metrics.json": _json(row),
@@ -51,7 +53,25 @@ def bundle_bytes(run: Run, widths: Mapping[str, int], family: Family | None = No
     return out.getvalue()
 
 
-def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
+def verify(run: Run, width: int, data: bytes) -> Verified:
+    """Check the zip's checksums, its weights and its ONNX program. Raises RunError for the first difference."""
+    files = _unpacked(run, data)
+    numbers = verify_weights(run, width, files["model.safetensors"])
+    examples = verify_program(run, width, "ONNX", lambda x: run_onnx(files["model.onnx"], x))
+    return Verified(numbers=numbers, examples=examples)
+
+
+def _unpacked(run: Run, data: bytes) -> dict[str, bytes]:
+    """The zip's files, each with the checksum that the zip states."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    sums = dict(line.split("  ", 1)[::-1] for line in files["SHA256SUMS"].decode().splitlines())
+    if {name: hashlib.sha256(part).hexdigest() for name, part in files.items() if name != "SHA256SUMS"} != sums:
+        raise RunError(f"the zip of run {run.id} does not hold what its SHA256SUMS says; make the file again")
+    return files
+
+
+def config(run: Run, widths: Widths) -> dict[str, Any]:
     """What a program needs to know: labels (of classes, or of the numbers that are predicted), input format, widths."""
     record = run.record
     return {
@@ -69,7 +89,7 @@ def config(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
+def metrics_at(run: Run, widths: Widths) -> dict[str, Any]:
     """The measured figures at these widths as plain data; where nothing was measured, what the layout tells."""
     known: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
     if run.polished_width is not None:
@@ -84,7 +104,7 @@ def metrics_at(run: Run, widths: Mapping[str, int]) -> dict[str, Any]:
     return known if frame.empty else {**_strict(frame.iloc[0].to_dict()), **known}
 
 
-def load_script(run: Run, widths: Mapping[str, int]) -> str:
+def load_script(run: Run, widths: Widths) -> str:
     """A script that loads the weights with torch and safetensors alone."""
     model = source(run.record.family.get("name"), run.record.family.get("settings", {}), widths)
     if model is None:
@@ -196,3 +216,15 @@ def predict(x):
     output = session.run(None, {{"input": np.asarray(x, np.float32)}})[0]
     return {onnx_answer}
 '''
+
+FORMAT = Format(
+    name="bundle",
+    suffix=".zip",
+    label="Everything in one zip",
+    meaning="Two formats, a description, the labels and scripts that load the model; take this if unsure.",
+    holds_program=True,
+    make=bundle_bytes,
+    verify=verify,
+    size=lambda weights, tensors: 1.88 * weights + 4e3,  # weights twice, which hardly shrink, and texts
+    roughly="at most about",
+)

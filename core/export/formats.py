@@ -1,40 +1,27 @@
-"""A run and a width become a file: safetensors, ONNX, .pt2, or a bundle with all that a stranger needs.
+"""Export one size of a run as a file of any format, and check such a file.
 
-Every file holds the plain small model: the slice with the recipe's scale folded in. Cutting the safetensors file
-needs no torch, nor do ONNX and the bundle at a measured size of the registry's models; where it is needed it is
-imported inside the functions. To add a format: a function from `(run, widths)` to bytes, and its line in `FORMATS`.
+To add a format: a file here with a `Format`, and its line in `FORMATS` (README.md in this folder).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from core.errors import UserError
-from core.runs.run import Run
+from core.export import bundle, onnx, pt2, safetensors
+from core.export.base import Format, Verified, Widths
+from core.export.weights import is_polished, on_the_sweep
 
 if TYPE_CHECKING:
     from core.elastic.family import Family
+    from core.runs.run import Run
 
-Widths = Mapping[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """A kind of file that a width can leave the run as."""
-
-    name: str
-    suffix: str
-    label: str
-    meaning: str  # for whom it is, in plain words
-    holds_program: bool  # which wants the factory, and torch where no graph is written down
-    make: Callable[[Run, Widths, Family | None], bytes]
-    size: Callable[[int, int], float]  # in bytes, from the bytes of its weights and how many tensors they are
-    roughly: str = ""  # said before the size where that is not known exactly
+FORMATS: dict[str, Format] = {
+    f.name: f for f in (bundle.FORMAT, safetensors.FORMAT, onnx.FORMAT, pt2.FORMAT)
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,127 +36,79 @@ class Exported:
 def export(
     run: Run, width: int | Widths, format: str = "safetensors", *, family: Family | None = None, polished: bool = False
 ) -> Exported:
-    """The model at `width` as a file of `format`; a file that holds a program is run against the model in memory first.
+    """Export the model at `width`; a file that holds a program is first run and compared with the model in memory.
 
-    `polished` takes the polished model of that width in place of the slice, where there is one. `family` is needed
-    only for a run of your own factory, and not for safetensors. Raises UserError for an unknown
-    format or a width out of range, RunError where the run is damaged, its weights are not those that it was written
-    with, or the file does not agree with the model.
+    Parameters
+    ----------
+    run
+        The run.
+    width
+        Width of the sweep, or the size of each named width.
+    format
+        Name in `FORMATS`.
+    family
+        The run's family, needed for a factory of one's own; never for safetensors.
+    polished
+        Whether to take the polished model of that width in place of the slice.
+
+    Raises
+    ------
+    UserError
+        For an unknown format, a width out of range, or a model that can't be exported in this format.
+    RunError
+        Where the run is damaged, or the file does not agree with the model.
     """
-    if format not in FORMATS:
-        raise UserError(f"format {format!r} is not known; choose one of {', '.join(FORMATS)}")
+    kind = format_named(format)
     widths = run.layout.check_widths(width) if isinstance(width, Mapping) else run.widths_at(width)
-    kind = FORMATS[format]
     if polished:
         run = run.with_polished(on_the_sweep(run, widths))
     data = kind.make(run, widths, family or run.family)
     return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
 
 
+def verify_export(run: Run, width: int, format: str, data: bytes) -> Verified:
+    """Compare the bytes of an exported file with what the run stores, by the format's own check.
+
+    Weights have to equal the slice's, number for number; a program has to give each stored example the prediction
+    stored when the width was measured.
+
+    Parameters
+    ----------
+    run
+        The run; `with_polished` at this width its polished model counts.
+    width
+        Width of the sweep.
+    format
+        Name in `FORMATS`.
+    data
+        Bytes of the file.
+
+    Raises
+    ------
+    RunError
+        For the first difference.
+    UserError
+        For an unknown format.
+    """
+    return format_named(format).verify(run, width, data)
+
+
+def format_named(name: str) -> Format:
+    """Return a format. Raises UserError for a name that is not in `FORMATS`."""
+    if name not in FORMATS:
+        raise UserError(f"format {name!r} is not known; choose one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
 def size_before(run: Run, widths: Widths, format: str) -> tuple[int, str]:
-    """Bytes of the file before it is made, and what to say before them: nothing where they are exact, or `about`."""
+    """Return the file's bytes before it is made, and the words before them: none where exact, or `about`."""
     kind = FORMATS[format]
     return round(kind.size(run.layout.file_bytes(widths), len(run.layout.tensors))), kind.roughly
 
 
 def file_name(run: Run, widths: Widths, format: str) -> str:
-    """What the file is called: `digits-w16.onnx`."""
+    """Return the name of the file, such as `digits-w16.onnx`."""
     sizes = sorted(set(widths.values()))
     label = str(sizes[0]) if len(sizes) == 1 else "x".join(str(size) for size in widths.values())
-    made = "-polished" if _polished(run, widths) else ""
-    return f"{run.id}-w{label}{made}{FORMATS[format].suffix}"
-
-
-def small_state(run: Run, widths: Widths) -> dict[str, np.ndarray]:
-    """The exact weights of the small model as NumPy arrays; reads only that part of the file."""
-    if _polished(run, widths):
-        return run.polished_weights(run.polished_width or 0)
-    scale = run.scale(widths)
-    leading = {} if scale.band(widths) else run.slice(**widths)
-    folded = scale.fold(leading, run.layout, widths) | run.statistics(widths)
-    # not ascontiguousarray, which gives a scalar a dimension
-    return {name: np.asarray(value, order="C") for name, value in folded.items()}
-
-
-def _polished(run: Run, widths: Widths) -> bool:
-    """Whether the polished model stands in for the slice at these widths."""
-    return run.polished_width is not None and run.widths_at(run.polished_width) == dict(widths)
-
-
-def on_the_sweep(run: Run, widths: Widths) -> int:
-    """The row of the sweep that has these widths. Raises UserError: only such rows are polished."""
-    largest = max(run.layout.full.values())
-    for width in sorted({size for name, size in widths.items() if run.layout.full[name] == largest}):
-        if run.widths_at(width) == dict(widths):
-            return width
-    raise UserError(f"a polished model is of one width, as in export(run, 16, polished=True); got {dict(widths)}")
-
-
-def _safetensors(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    from safetensors.numpy import save
-
-    return save(small_state(run, widths), {"format": "pt"})
-
-
-def _onnx(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    from core.export.program import onnx_bytes
-
-    return onnx_bytes(run, widths, family)
-
-
-def _pt2(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    from core.export.program import pt2_bytes
-
-    return pt2_bytes(run, widths, family)
-
-
-def _bundle(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    from core.export.bundle import bundle_bytes
-
-    return bundle_bytes(run, widths, family)
-
-
-FORMATS: dict[str, Format] = {
-    f.name: f
-    for f in (
-        Format(
-            name="bundle",
-            suffix=".zip",
-            label="Everything in one zip",
-            meaning="Two formats, a description, the labels and scripts that load the model; take this if unsure.",
-            holds_program=True,
-            make=_bundle,
-            size=lambda weights, tensors: 1.88 * weights + 4e3,  # weights twice, which hardly shrink, and texts
-            roughly="at most about",
-        ),
-        Format(
-            name="safetensors",
-            suffix=".safetensors",
-            label="Weights only (safetensors)",
-            meaning="The model's numbers, for a program that already knows its shape.",
-            holds_program=False,
-            make=_safetensors,
-            size=lambda weights, tensors: weights,
-        ),
-        Format(
-            name="onnx",
-            suffix=".onnx",
-            label="ONNX",
-            meaning="The whole model for almost any language and device, through ONNX Runtime.",
-            holds_program=True,
-            make=_onnx,
-            size=lambda weights, tensors: weights + 50 * tensors,
-            roughly="about",
-        ),
-        Format(
-            name="pt2",
-            suffix=".pt2",
-            label="PyTorch program (.pt2)",
-            meaning="The whole model for PyTorch, with no source code needed.",
-            holds_program=True,
-            make=_pt2,
-            size=lambda weights, tensors: weights + 1_700 * tensors,  # what is done with each is written as JSON
-            roughly="about",
-        ),
-    )
-}
+    suffix = "-polished" if is_polished(run, widths) else ""
+    return f"{run.id}-w{label}{suffix}{FORMATS[format].suffix}"

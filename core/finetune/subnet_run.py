@@ -12,9 +12,9 @@ import numpy as np
 
 from core.elastic.family import Family
 from core.errors import UserError
+from core.models.rebuild import family_of
 from core.runs.run import Run
 from core.sweep.run_data import data_of
-from core.sweep.sweep import family_of
 from core.utils.fingerprint import fingerprint
 
 if TYPE_CHECKING:

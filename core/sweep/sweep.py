@@ -23,7 +23,8 @@ import numpy as np
 
 from core.elastic.family import Family
 from core.elastic.size_grid import path_range
-from core.errors import RunError, UserError
+from core.errors import UserError
+from core.models.rebuild import family_of
 from core.runs.file_names import PARTIAL
 from core.runs.run import Run
 from core.sweep.latency import measure_run
@@ -41,7 +42,6 @@ VERSION = 2  # of what is computed; a new one makes cached metrics stale
 ALL_WIDTHS_OF_A_CHAIN = 1024  # above it, and for other architectures, a log-spaced subset
 WIDTHS_OF_OTHERS = 64
 WIDTHS_OF_PICTURES = 24  # every pixel of a picture is kept at each
-SAME_SCORES = 1e-3  # of the largest; what another machine may differ by from the scores a run is known by
 
 
 def sweep(
@@ -112,54 +112,6 @@ def sweep(
     return table if widths is None else table[table["width"].isin(chosen)].reset_index(drop=True)
 
 
-def family_of(run: Run, family: Family | None = None) -> Family:
-    """The family of a run: given, still in memory, or rebuilt from its settings.
-
-    Raises UserError where it has to be given, RunError where it is not the one that the run was trained with.
-    """
-    import torch
-
-    from core import models
-
-    found = family or run.family
-    if found is None:
-        name, settings = run.record.family.get("name"), run.record.family.get("settings", {})
-        if name is None:
-            raise UserError(
-                f"run {run.id} was trained from a factory of your own; call sweep(run, data, family=...) from Python"
-            )
-        found = models.family(name, **settings)
-    if found is not run.family:
-        other = f"the family is not the one that run {run.id} was trained with"
-        if found.layout != run.layout:  # what shapes leave open is found by trying
-            found.check(torch.from_numpy(run.examples()["x"][:2]).float())
-        if found.layout != run.layout:
-            raise RunError(f"{other}: its layout differs; check its factory and its widths")
-        if not _gives_probe(run, found):
-            raise RunError(f"{other}: its layout is the same, its scores are not; check its factory's activations")
-        run.family = found
-    return found
-
-
-def _gives_probe(run: Run, family: Family) -> bool:
-    """Whether the full-width model scores the first examples as it did when it was trained (`core.train.training`)."""
-    import torch
-
-    from core.elastic.batch_norm import set_mode
-    from core.elastic.subnet import load
-
-    wanted = np.array(run.record.training.get("probe") or [], dtype=np.float64)
-    if wanted.ndim != 2:
-        return True  # a run of before there were probes
-    x = torch.from_numpy(run.examples()["x"][: len(wanted)]).float()
-    module = load(family, run.scale(), run.weights(), run.layout.full)
-    # as training runs it, normalisation over batches has its statistics from the batch at hand
-    for by_batch in (False, True) if run.record.statistics else (False,):
-        with torch.inference_mode():
-            scores = set_mode(module, False, by_batch=by_batch)(x)[:, : wanted.shape[1]].double().numpy()
-        if scores.shape == wanted.shape and np.abs(scores - wanted).max() <= SAME_SCORES * np.abs(wanted).max():
-            return True
-    return False
 
 
 def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:

@@ -138,7 +138,7 @@ def write(
 
 
 def _probe(model: Elastic, x: np.ndarray) -> list[list[float]]:
-    """Full-width scores of the first examples kept, by which `core.sweep.sweep.family_of` tells another factory's model."""
+    """Full-width scores of the first examples kept, by which `models.rebuild` tells another factory's model."""
     import torch
 
     with torch.no_grad():

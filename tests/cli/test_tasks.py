@@ -83,7 +83,7 @@ def test_a_models_own_recipe_gives_way(core, tmp_path):
     ("arguments", "told"),
     [
         (("--model", "magic"), "model 'magic' is not known; choose one of mlp, convnet, vit, pointnet, coordinates, "),
-        (("--model", "pointnet"), "model 'pointnet' can't learn digits: it wants clouds of points"),
+        (("--model", "pointnet"), "model 'pointnet' can't learn digits: it needs clouds of points"),
         (("--model", "vit", "--layers", 3), "model 'vit' has no setting 'layers'; it has classes, size, heads"),
         (("--model", "vit", "--model-set", "patch=3"), "patch is 3, which does not divide the picture's side of 8"),
         (("--model-set", "nonsense"), "--model-set wants a setting of the model as name=value, got 'nonsense'"),

@@ -14,7 +14,8 @@ import torch
 from onnx import TensorProto, helper
 
 from core.export.formats import FORMATS, export
-from core.export.program import _forget_origin, run_onnx
+from core.export.onnx import _clear_origin
+from core.export.program import run_onnx
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +89,7 @@ def test_origin_is_forgotten_inside_branches_too():
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1], doc_string="/somebody/secret.py")
     model = helper.make_model(helper.make_graph([outer], "g", [flag, x], [shape]), ir_version=10)
     kept = helper.make_model(helper.make_graph([outer], "g", [flag, x], [shape]), ir_version=10)
-    _forget_origin(model)
+    _clear_origin(model)
     assert b"secret" in kept.SerializeToString()
     assert b"secret" not in model.SerializeToString()
     onnx.checker.check_model(model)

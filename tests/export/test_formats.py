@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from core import Run
-from core.export.formats import FORMATS, export, file_name, size_before, small_state
-from core.export.program import _graphs, run_onnx
+from core.export.formats import FORMATS, export, file_name, size_before
+from core.export.onnx import _graphs
+from core.export.program import run_onnx
+from core.export.weights import small_state
 from core.models.mlp.net import mlp
 
 SAMPLES = Path(__file__).parents[2] / "sample_checkpoints"

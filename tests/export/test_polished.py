@@ -15,8 +15,9 @@ from safetensors.numpy import load as load_safetensors
 
 from core import Run, UserError
 from core.__main__ import main
-from core.export.formats import FORMATS, export, small_state
+from core.export.formats import FORMATS, export
 from core.export.program import run_onnx, small_module
+from core.export.weights import small_state
 from core.finetune.polish import polish
 from core.finetune.refit import refit
 

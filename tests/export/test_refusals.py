@@ -17,7 +17,8 @@ from torch import nn
 from core import Family, Run, RunError, RunStore, UserError
 from core.data import InputFormat
 from core.elastic.scale import Scale
-from core.export import program as graph
+from core.export import onnx as graph
+from core.export import pt2
 from core.export.formats import export
 from core.runs.record import RunRecord
 from core.utils.fingerprint import fingerprint
@@ -68,13 +69,13 @@ def test_an_onnx_file_that_disagrees_is_refused(run_of, monkeypatch, wrong):
 
 
 def test_a_pt2_file_that_disagrees_is_refused(run_of, monkeypatch):
-    run, run_module, calls = run_of("digits"), graph._run_module, []
+    run, run_module, calls = run_of("digits"), pt2.run_module, []
 
     def once_off(module, x):
         calls.append(module)
         return run_module(module, x) + (len(calls) == 1)
 
-    monkeypatch.setattr(graph, "_run_module", once_off)
+    monkeypatch.setattr(pt2, "run_module", once_off)
     with pytest.raises(RunError, match=r"\.pt2 file of run stratified"):
         export(run, 5, "pt2")
 
@@ -85,9 +86,9 @@ def test_agreement_does_not_depend_on_the_scores_size(power, seed, shift):
     rng = np.random.default_rng(seed)
     wanted = ((rng.normal(size=(20, 4)) + shift) * 2.0**power).astype(np.float32)
     rounding = (1 + 1e-7 * rng.choice([-1, 1], wanted.shape)).astype(np.float32)
-    assert graph._agrees(wanted * rounding, wanted)
-    assert not graph._agrees(wanted + np.float32(0.01 * np.ptp(wanted)), wanted)
-    assert not graph._agrees(wanted[::-1], wanted)
+    assert graph.agrees(wanted * rounding, wanted)
+    assert not graph.agrees(wanted + np.float32(0.01 * np.ptp(wanted)), wanted)
+    assert not graph.agrees(wanted[::-1], wanted)
 
 
 def test_one_graph_serves_every_width_and_equals_a_direct_export(run_of, monkeypatch):
@@ -114,10 +115,10 @@ def test_a_width_written_into_the_graph_is_exported_directly(quick_run):
     run, family = quick_run(Averages)
     x = graph.example_inputs(run)
     for width in (2, 8):
-        wanted = graph._run_module(graph.small_module(run, {"hidden": width}, family), x)
+        wanted = graph.run_module(graph.small_module(run, {"hidden": width}, family), x)
         cut = graph._cut_graph(run, {"hidden": width}, family)
-        assert graph._agrees(graph.run_onnx(cut, x), wanted) == (width == 8)
-        assert graph._agrees(graph.run_onnx(export(run, width, "onnx", family=family).data, x), wanted)
+        assert graph.agrees(graph.run_onnx(cut, x), wanted) == (width == 8)
+        assert graph.agrees(graph.run_onnx(export(run, width, "onnx", family=family).data, x), wanted)
 
 
 def test_shared_weights(quick_run):
@@ -135,8 +136,8 @@ def test_shared_weights(quick_run):
     module = Tied(3)
     module.load_state_dict(load(export(run, 3).data), strict=True)
     assert module.again.weight is module.once_more.weight
-    assert graph._agrees(
-        graph.run_onnx(export(run, 3, "onnx", family=family).data, x), graph._run_module(module.eval(), x)
+    assert graph.agrees(
+        graph.run_onnx(export(run, 3, "onnx", family=family).data, x), graph.run_module(module.eval(), x)
     )
 
 
@@ -163,7 +164,7 @@ def test_own_factory(own_run, measure):
     state = load(export(run, 5).data)
     assert state["heat"].shape == ()
     module.load_state_dict(state, strict=True)
-    wanted = graph._run_module(module.eval(), x)
+    wanted = graph.run_module(module.eval(), x)
     assert np.array_equal(wanted.argmax(1), run.predictions(5)["w5"])
     assert measure.off(graph.run_onnx(export(run, 5, "onnx", family=family).data, x), wanted) < 1e-5
     with pytest.raises(UserError, match="the family is not the one that run own was trained with"):

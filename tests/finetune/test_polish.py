@@ -18,8 +18,8 @@ import core.finetune.polish
 from core import Family, Run, RunError, RunStore, UserError, sweep, train
 from core.data import from_arrays
 from core.elastic.recipes.registry import recipe
-from core.export.formats import export, small_state
-from core.export.verify import check
+from core.export.formats import export, verify_export
+from core.export.weights import small_state
 from core.finetune.polish import polish
 from core.finetune.refit import refit
 from core.runs.file_names import POLISHED
@@ -178,12 +178,12 @@ def test_what_it_answers_is_kept_and_its_file_is_checked_by_it(run, tmp_path, ta
     assert value == pytest.approx(row[metric.name], rel=1e-2 if task == "image" else 1e-5)
     alone = run.with_polished(WIDTH)
     program, slice_ = (export(run, WIDTH, "onnx", polished=which).data for which in (True, False))
-    assert check(alone, WIDTH, "onnx", program).examples == len(run.examples()["x"])
+    assert verify_export(alone, WIDTH, "onnx", program).examples == len(run.examples()["x"])
     for other, data in ((alone, slice_), (run, program)):
         with pytest.raises(RunError, match="otherwise than it was measured to"):
-            check(other, WIDTH, "onnx", data)
+            verify_export(other, WIDTH, "onnx", data)
     with pytest.raises(RunError, match="the weights read again"):
-        check(alone, WIDTH, "safetensors", export(run, WIDTH).data)
+        verify_export(alone, WIDTH, "safetensors", export(run, WIDTH).data)
 
 
 def test_no_output_layer_to_refit(tmp_path):

@@ -164,7 +164,7 @@ def test_it_exports_to_onnx_at_any_batch(name):
 @pytest.mark.parametrize("name", ["convnet", "vit", "pointnet", "coordinates", "liif"])
 def test_a_model_is_one_short_file_that_needs_torch_alone(name):
     """It goes into a download as the model's own code."""
-    path = Path(core.models.__file__).with_name(f"{name}.py")
+    path = Path(core.models.__file__).parent / name / "net.py"
     text = path.read_text(encoding="utf-8")
     nodes = list(ast.walk(ast.parse(text)))
     modules = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}

@@ -69,7 +69,7 @@ def test_a_setting_that_is_no_setting(name):
             with pytest.raises(UserError, match=setting):
                 models.family(name, **{**settings, setting: value})
         if name not in ("coordinates", "liif") and setting in ("inputs", "outputs", "classes", "size"):
-            with pytest.raises(UserError, match=rf"model '{name}' wants the setting '{setting}'"):
+            with pytest.raises(UserError, match=rf"model '{name}' needs the setting '{setting}'"):
                 models.family(name, **{key: value for key, value in settings.items() if key != setting})
     with pytest.raises(UserError, match="lower is 99"):
         models.family(name, **settings, lower=99)
@@ -79,7 +79,7 @@ def test_a_setting_that_is_no_setting(name):
     "rescale", ["x", [], [[1.0]], [[1.0, 2.0], [1.0]], [[1.0] * 3, [0.0] * 3], [[1.0] * 3, [float("nan")] * 3], 3]
 )
 def test_units_that_are_none(rescale):
-    with pytest.raises(UserError, match="rescale wants the means and the deviations"):
+    with pytest.raises(UserError, match="rescale needs the means and the deviations"):
         models.family("mlp", inputs=2, outputs=3, rescale=rescale)
 
 
@@ -109,7 +109,7 @@ def test_data_choose_their_model():
      ("liif", clouds()), ("vit", table("regression"))],
 )  # fmt: skip
 def test_data_that_a_model_is_not_made_for(name, data):
-    with pytest.raises(UserError, match=rf"model '{name}' can't learn {data.name}: it wants .*; choose --model"):
+    with pytest.raises(UserError, match=rf"model '{name}' can't learn {data.name}: it needs .*; choose --model"):
         models.family_for(data, name)
 
 

@@ -24,8 +24,7 @@ from app.store import downloads
 from app.store.downloads import SAID
 from app.words import GLUE, JOINER
 from core.errors import RunError, UserError
-from core.export.formats import FORMATS, export, size_before
-from core.export.verify import check
+from core.export.formats import FORMATS, export, size_before, verify_export
 from core.runs.run import Run
 from core.utils.formatting import kilobytes
 from tests.helpers.app import ask_for_file, button, handed_over, link, open_page, slider, texts, well
@@ -166,9 +165,9 @@ def test_a_program_is_run_again_on_stored_examples(digits: Path, format: str) ->
 def test_a_program_that_says_something_else_is_not_handed_over(digits: Path) -> None:
     run = Run(digits / "digits-stratified")
     good, other = (export(run, width, "onnx").data for width in (9, 3))
-    assert check(run, 9, "onnx", good).examples > 0
+    assert verify_export(run, 9, "onnx", good).examples > 0
     with pytest.raises(RunError, match=r"answers \d+ of 300 stored examples otherwise"):
-        check(run, 9, "onnx", other)
+        verify_export(run, 9, "onnx", other)
     bundle = bytearray(export(run, 9, "bundle").data)
     with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -179,18 +178,18 @@ def test_a_program_that_says_something_else_is_not_handed_over(digits: Path) -> 
         for name, part in parts.items():
             archive.writestr(name, part)
     with pytest.raises(RunError, match="does not hold what its SHA256SUMS says"):
-        check(run, 9, "bundle", changed.getvalue())
+        verify_export(run, 9, "bundle", changed.getvalue())
     with pytest.raises(RunError, match="the weights read again"):
-        check(run, 9, "safetensors", export(run, 3, "safetensors").data)
+        verify_export(run, 9, "safetensors", export(run, 3, "safetensors").data)
     with pytest.raises(UserError, match="format 'x' is not known"):
-        check(run, 9, "x", good)
+        verify_export(run, 9, "x", good)
 
 
 def test_a_width_that_was_not_measured_is_compared_with_nothing(digits: Path) -> None:
     run = Run(digits / "digits-stratified")
     data = export(run, 9, "onnx").data
     (digits / "digits-stratified" / "predictions.parquet").unlink()
-    assert check(Run(run.path), 9, "onnx", data).examples == 0
+    assert verify_export(Run(run.path), 9, "onnx", data).examples == 0
 
 
 def test_damaged_weights_are_not_handed_over(digits: Path) -> None:
