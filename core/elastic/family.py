@@ -1,28 +1,25 @@
-"""A family: a function from widths to modules. Layout by shape difference, slicing, and the symmetry check."""
+"""Family: a function from widths to modules, and the part of every tensor that each width owns.
+
+The method, part 1: `core.elastic.discovery` infers the layout, checks it and repairs it; slicing is plain data
+(`core.elastic.layout`).
+"""
 
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.elastic.discovery.axis_rules import Declaration, declared
-from core.elastic.discovery.factory import Factory, reason
-from core.elastic.discovery.infer import measure
-from core.elastic.discovery.torch_modules import known
+from core.elastic.discovery.axis_rules import AxisRule, apply_rules, open_axes, torch_module_rules
+from core.elastic.discovery.factory import Factory, SiblingCache
+from core.elastic.discovery.infer import as_width, check_shapes, infer_layout
 from core.elastic.layout import Layout, Width
 from core.elastic.size_grid import narrowed
-from core.errors import LayoutError, UserError
+from core.errors import UserError
 from core.utils.numbers import whole_number
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from core.elastic.discovery.symmetry import Probe
-
-# a sibling lives on the meta device: it costs no weights, but 3 to 4 kB for each module inside it
-MODULES_KEPT, SIBLINGS_KEPT = 16_384, 64  # at most so many modules, and at least so many siblings
 
 
 class Family:
@@ -31,9 +28,14 @@ class Family:
     Parameters
     ----------
     build
-        An ordinary factory, called with every width by name: `build(hidden=256)` gives an `nn.Module`.
+        An ordinary factory, called with every width by name: `build(hidden=256)` returns an `nn.Module`.
     **full_widths
         The full size of each width, or a `Width(full, lower)`.
+
+    Raises
+    ------
+    UserError
+        Where no width is given, or one that leaves nothing to drop.
 
     Examples
     --------
@@ -46,90 +48,89 @@ class Family:
 
     def __init__(self, build: Callable[..., nn.Module], /, **full_widths: int | Width) -> None:
         if not full_widths:
-            raise UserError("a family wants at least one width: Family(build, hidden=256)")
-        self._widths = {name: _width(name, size) for name, size in full_widths.items()}
+            raise UserError("a family needs at least one width: Family(build, hidden=256)")
+        self._widths = {name: as_width(name, size) for name, size in full_widths.items()}
         self._factory = Factory(build, self._widths)
-        self._declarations: tuple[Declaration, ...] = ()
-        self._measured: Layout | None = None  # what shapes say, before any declaration
-        self._known: tuple[Declaration, ...] = ()  # of PyTorch's own modules
-        self._found: tuple[Declaration, ...] = ()  # by trying what shapes leave open
+        self._inferred: Layout | None = None  # from shapes alone
+        self._module_rules: tuple[AxisRule, ...] = ()  # of PyTorch's own modules
+        self._repairs: tuple[AxisRule, ...] = ()  # from the symmetry check
+        self._declared: tuple[AxisRule, ...] = ()
         self._layout: Layout | None = None
-        self._siblings: OrderedDict[tuple[int, ...], nn.Module] = OrderedDict()
-        self._siblings_kept: int | None = None  # how many at most; known with the first
-        self._checked: dict[tuple[Any, ...], float] = {}
-        #: Registry name and settings where the factory is one of `core.models`; a run can then be rebuilt from disk.
+        self._siblings = SiblingCache()
+        self._errors: dict[tuple[Any, ...], float] = {}  # of the symmetry checks so far
+        #: Registry name and settings where the factory is one of `core.models`; such a run can be rebuilt from disk.
         self.source: dict[str, Any] | None = None
 
     def declare(
-        self,
-        pattern: str,
-        *,
-        blocks: int = 1,
-        order: Sequence[str | None] | None = None,
-        dim: int | None = None,
+        self, pattern: str, *, blocks: int = 1, order: Sequence[str | None] | None = None, dim: int | None = None
     ) -> Family:
-        """Say what shapes can't tell of the matching axes.
+        """Declare the order of axes where shapes leave it open.
 
         Parameters
         ----------
         pattern
-            Matched against parameter and buffer names as in a shell: `*.qkv.*`. Of the tensors that match, the
-            declaration speaks of the axes that are made of the widths in `order` and that `blocks` divides.
+            Shell pattern for names of parameters and buffers: `*.qkv.*`. Of the matching tensors, the axes that
+            consist of the widths in `order` and that `blocks` divides are meant.
         blocks
-            The axis holds that many equal parts, each with every feature once, as a fused q, k, v holds three.
+            The axis holds this many equal parts, each with every feature once, as a fused q, k, v holds three.
         order
-            The widths in the order of a concat, None for a part of constant size: `("b", None, "a")`.
+            The widths in the order of a concatenation, None for a part of constant size: `("b", None, "a")`.
         dim
             Only this dimension.
 
-        Of two declarations that speak of an axis, the later holds. Returns the family itself, so that it stands in
-        one line with the factory.
+        Returns
+        -------
+        Family
+            The family itself, so that the call chains. Of two declarations for one axis, the later holds.
+
+        Raises
+        ------
+        UserError
+            Where `blocks` is not a whole number of at least 1.
         """
         count = whole_number(blocks)
         if count is None or count < 1:
-            raise UserError(f"blocks is {blocks!r}; it wants a whole number of at least 1")
-        self._declarations += (Declaration(pattern, count, None if order is None else tuple(order), dim),)
-        self._layout, self._found = None, ()
-        self._checked.clear()
+            raise UserError(f"blocks is {blocks!r}; it must be a whole number of at least 1")
+        self._declared += (AxisRule(pattern, count, None if order is None else tuple(order), dim),)
+        self._layout, self._repairs = None, ()
+        self._errors.clear()
         return self
 
     @property
     def layout(self) -> Layout:
-        """Which dimension of which tensor belongs to which width. Raises LayoutError where shapes don't tell."""
+        """Which dimension of which tensor belongs to which width. Raises LayoutError where no layout fits."""
         if self._layout is None:
-            self._layout = declared(self._shapes(), self._declarations, (*self._known, *self._found))
+            self._layout = apply_rules(self._from_shapes(), self._declared, (*self._module_rules, *self._repairs))
         return self._layout
 
     def build(self, **widths: int) -> nn.Module:
         """A plain module of the user's own class at `widths`; widths that are left out stay full."""
-        return self._factory(self.layout.check_widths(widths))
+        checked = self.layout.check_widths(widths)
+        return check_shapes(self._factory(checked), self.layout, checked)
 
     def sibling(self, **widths: int) -> nn.Module:
-        """The module at `widths` with its weights on the meta device, to run slices through; kept for the next time.
+        """The module at `widths` with its weights on the meta device, to run slices through; cached and shared.
 
-        Tensors that its state dict leaves out (a buffer that is not persistent, a plain attribute) are real.
+        Tensors outside its state dict (a buffer that is not persistent, a plain attribute) are real.
         """
+        key = tuple(self.layout.check_widths(widths).values())
+        return self._siblings.get(key, lambda: self.new_sibling(**widths))
+
+    def new_sibling(self, **widths: int) -> nn.Module:
+        """A sibling of one's own, for whoever changes it (a tracer does)."""
         checked = self.layout.check_widths(widths)
-        key = tuple(checked.values())
-        if key not in self._siblings:
-            sibling = self._siblings[key] = self._factory.sibling(checked)
-            if self._siblings_kept is None:
-                self._siblings_kept = max(SIBLINGS_KEPT, MODULES_KEPT // sum(1 for _ in sibling.modules()))
-            while len(self._siblings) > self._siblings_kept:
-                self._siblings.popitem(last=False)
-        self._siblings.move_to_end(key)
-        return self._siblings[key]
+        return check_shapes(self._factory.sibling(checked), self.layout, checked)
 
     def narrowed(self, low: int, top: int) -> Family:
-        """The same family with the point `top` of a sweep as its full size and `low` as its lower bound."""
-        family = copy.copy(self)  # siblings are kept once, whoever asks for them
+        """The same family with the sweep's point `top` as its full size and `low` as its lower bound."""
+        family = copy.copy(self)  # the cache of siblings stays shared
         family._layout = narrowed(self.layout, low, top)
         return family
 
     def slice(self, state: Mapping[str, Any], /, **widths: int) -> dict[str, Any]:
-        """A state dict of `build(**widths)`: leading parts of the full one, as views where they are one run.
+        """The state dict of `build(**widths)`: leading parts of the full one, as views where they are contiguous.
 
-        Pure: no number is changed. `state` may hold torch tensors or NumPy arrays.
+        `state` may hold torch tensors or NumPy arrays; no number is changed.
         """
         return self.layout.slice(state, self.layout.check_widths(widths))
 
@@ -138,150 +139,87 @@ class Family:
         return self.layout.permute(state, orders)
 
     def full_state(self, state: Mapping[str, Any], /) -> dict[str, Any]:
-        """Somebody's weights as the full model's own state dict: on the CPU, of its types, tied ones under each name.
+        """Foreign weights as the full model's own state dict: on the CPU, of its types, tied ones under each name.
 
         Raises UserError, in one sentence, where a name, a shape or a number is not what the full model has.
         """
-        from core.elastic.discovery.importance import check_state, complete
+        from core.elastic.discovery.importance import full_state
 
-        return complete(check_state(state, self.layout), self._factory.aside(self.layout.full))
+        return full_state(state, self.layout, self._factory)
 
     def order(
-        self,
-        state: Mapping[str, Any],
-        /,
-        by: str = "norm",
-        *,
-        batch: tuple[Any, Any] | None = None,
+        self, state: Mapping[str, Any], /, by: str = "norm", *, batch: tuple[Any, Any] | None = None,
         task: str = "classification",
-    ) -> dict[str, Any]:
-        """The weights of a trained full model with the most important features of every width first.
+    ) -> dict[str, Any]:  # fmt: skip
+        """Reorder a trained full model so that the most important features of every width come first.
 
-        The full model's output stays as it is, and the leading slices become a fair start for a short training.
+        The full model's output stays the same, and its leading slices become a fair start for a short training.
 
         Parameters
         ----------
         state
-            Names and tensors of the full model; nothing of it is changed.
+            Names and tensors of the full model; left unchanged.
         by
-            `norm`: of all weights that a feature owns. `gradient`: of each of them times the loss's gradient on
-            `batch`, summed.
+            `norm`: of all weights that a feature owns. `gradient`: each of them times the loss's gradient on `batch`,
+            summed.
         batch
             Inputs and targets, `(x, y)`; the symmetry check runs on the inputs first.
         task
-            Whose loss `gradient` takes.
+            The task whose loss `gradient` takes.
 
-        Raises UserError for weights that are not the full model's, and LayoutError where the layout is wrong.
+        Raises
+        ------
+        UserError
+            For weights that are not the full model's, and LayoutError where the layout is wrong.
         """
-        from core.elastic.discovery import importance as discovery_importance
+        from core.elastic.discovery import importance
 
-        if by not in discovery_importance.BY:
-            raise UserError(f"features can't be ordered by {by!r}; choose one of {', '.join(discovery_importance.BY)}")
-        if batch is None and by == "gradient":
-            raise UserError("ordering by gradient wants examples: order(state, 'gradient', batch=(x, y))")
-        given = self.full_state(state)
+        importance.check_criterion(by, batch)
+        full = self.full_state(state)
         if batch is not None:
-            self.check(discovery_importance.example(batch))
-        elif not self._checked and self._open():
+            self.check(importance.example(batch))
+        elif not self._errors and open_axes(self._from_shapes()):
             raise UserError(
                 "shapes leave this layout open and it has not been checked yet; run family.check(x) first, or give a "
                 "batch=(x, y)"
             )
-        scores = (
-            given
-            if by == "norm"
-            else discovery_importance.gradients(self._factory.aside(self.layout.full), given, batch, task)
-        )
-        found = discovery_importance.importance(self.layout, scores, power=2 if by == "norm" else 1)
-        return self.permute(given, **discovery_importance.descending(found))
+        return self.permute(full, **importance.feature_order(self._factory, self.layout, full, by, batch, task))
 
     def params(self, **widths: int) -> int:
         """Number of parameters at `widths`; a tied one counts once."""
         return self.layout.params(self.layout.check_widths(widths))
 
     def macs(self, *example_inputs: Any, **widths: int) -> int:
-        """Multiply-accumulates of one forward pass on `example_inputs` at `widths`, counted on the meta device.
+        """Multiply-accumulates of one forward pass on `example_inputs` at `widths` (`discovery.cost`)."""
+        from core.elastic.discovery.cost import count_macs
 
-        Matrix products, convolutions and attention count; elementwise work does not
-        (`torch.utils.flop_counter` counts two operations for each). A model that looks at its numbers is run for real.
-        """
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
-
-        from core.elastic.discovery.symmetry import map_tensors
-
-        checked = self.layout.check_widths(widths)
-
-        def count(model: nn.Module, device: str) -> int:
-            inputs = map_tensors(example_inputs, lambda x: x.detach().to(device, copy=True))
-            with torch.random.fork_rng(devices=[]), torch.no_grad(), FlopCounterMode(display=False) as counter:
-                model.eval()(*inputs)
-            return int(counter.get_total_flops()) // 2
-
-        try:
-            return count(self._factory.shapes(checked), "meta")
-        except UserError:
-            raise
-        except Exception:  # control flow on data, or an operator that knows no meta device
-            model = self._factory.aside(checked)
-        try:
-            return count(model, "cpu")
-        except Exception as error:
-            raise UserError(
-                f"the model can't run on the example input ({reason(error)}); give one that fits"
-            ) from error
+        return count_macs(self._factory, self.layout.check_widths(widths), example_inputs)
 
     def check(self, *example_inputs: Any, seed: int = 0) -> float:
-        """The symmetry check: features are unordered, so reordering them must not change the output.
+        """Check that features are unordered: reordering them must not change the output (`discovery.symmetry`).
 
-        Runs once for each kind of input (later calls are free) on random weights and buffers, so that a wrong layout
-        can't hide behind zeros or ones. Where shapes leave the order of an axis open, the few possible readings are
-        tried and one that passes is taken. Returns the largest relative error. Raises LayoutError where none passes,
-        or where the user's own declaration is wrong; it names the parameter, the dimension and the mend.
+        Runs once for each kind of input, on random weights. Where shapes leave the order of an axis open, a few
+        readings are tried and the first one that passes is kept. Returns the largest relative error. Raises
+        LayoutError where no reading passes or the user's own declaration is wrong; it names the parameter, the
+        dimension and the mend.
         """
-        from core.elastic.discovery.symmetry import TOLERANCE, Probe
+        from core.elastic.discovery.repair import checked_rules
 
         kinds = ((tuple(x.shape), str(x.dtype)) if hasattr(x, "shape") else repr(x) for x in example_inputs)
         key = (seed, *kinds)
-        if key not in self._checked:
-            probe = Probe(lambda: self._factory(self.layout.full), self.layout, example_inputs, seed)
-            error = probe.error(self.layout)
-            if not error <= TOLERANCE:
-                error = self._mend(probe, error)
-            self._checked[key] = error
-        return self._checked[key]
+        if key not in self._errors:
+            defaults = (*self._module_rules, *self._repairs)
+            error, repairs = checked_rules(
+                self._factory, self._from_shapes(), self._declared, defaults, example_inputs, seed
+            )
+            if repairs:
+                self._repairs, self._layout = (*self._repairs, *repairs), None
+                self._errors.clear()  # an earlier kind of input must pass again
+            self._errors[key] = error
+        return self._errors[key]
 
-    def _mend(self, probe: Probe, error: float) -> float:
-        """Take the reading of the open axes that passes, and give its error. Raises LayoutError where none does."""
-        from core.elastic.discovery.repair import explain, find_mend, overruled
-
-        shapes, own = self._shapes(), self._declarations
-        mend = () if probe.differs_by_itself() else find_mend(probe, shapes, own, (*self._known, *self._found))
-        if not mend or overruled(shapes, own, mend):
-            raise LayoutError(explain(probe, shapes, own, mend, error))
-        self._found, self._layout = (*self._found, *mend), None
-        self._checked.clear()  # what passed before has to pass again
-        return probe.error(self.layout)
-
-    def _open(self) -> bool:
-        """Whether shapes leave any axis to be read in more than one way."""
-        from core.elastic.discovery.repair import open_places
-
-        return bool(open_places(self._shapes()))
-
-    def _shapes(self) -> Layout:
-        if self._measured is None:
-            self._measured = measure(self._factory, self._widths)
-            self._known = known(self._factory.shapes(self._measured.full))
-        return self._measured
-
-
-def _width(name: str, size: Any) -> Width:
-    """What a family was told of one width. Raises UserError where that is no size, or leaves nothing to drop."""
-    full = size.full if isinstance(size, Width) else whole_number(size)
-    if full is None or full < 2:
-        raise UserError(
-            f"width {name!r} is {size!r} at full size; it wants a whole number of at least 2 (one feature leaves "
-            "nothing to drop), or a Width(full, lower)"
-        )
-    return size if isinstance(size, Width) else Width(full)
+    def _from_shapes(self) -> Layout:
+        if self._inferred is None:
+            self._inferred = infer_layout(self._factory, self._widths)
+            self._module_rules = torch_module_rules(self._factory.shapes(self._inferred.full))
+        return self._inferred

@@ -1,10 +1,10 @@
-"""Which dimension of which tensor belongs to which width: plain data, and slicing and permuting by it.
+"""Layout: which dimension of which tensor belongs to which width, as plain data; slices and permutations by it.
 
 Needs NumPy only. Arrays may be NumPy arrays or torch tensors, so the app cuts a slice without importing torch.
 
-An axis of a tensor is a row of segments. A segment holds, for each feature of its width, `each`
+An axis of a tensor is a sequence of segments. A segment holds, for each feature of its width, `each`
 neighbouring entries (1 in a linear layer, 49 behind a flattened 7x7 map); a segment without a width has
-a constant size. Fused q/k/v is the same segment three times; a concat is one segment for each part.
+a constant size. Fused q/k/v is the same segment three times; a concatenation is one segment for each part.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from core.elastic.width import Width
 from core.errors import LayoutError, UserError
 from core.utils.numbers import whole_number
 
-# What a tensor may be made of: safetensors' name and bytes an entry, in the order in which it lays tensors out.
+# Supported dtypes: safetensors' name and bytes an entry, in the order in which safetensors stores tensors.
 DTYPES = {
     "uint64": ("U64", 8), "int64": ("I64", 8), "float64": ("F64", 8), "complex64": ("C64", 8), "float32": ("F32", 4),
     "uint32": ("U32", 4), "int32": ("I32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2), "uint16": ("U16", 2),
@@ -30,23 +31,6 @@ DTYPES = {
     "int8": ("I8", 1), "uint8": ("U8", 1), "bool": ("BOOL", 1),
 }  # fmt: skip
 KINDS = ("parameter", "buffer", "tied")
-LARGEST = 2**48  # of any size; far above every model, and far below what NumPy's integers hold
-
-
-@dataclass(frozen=True)
-class Width:
-    """Range of one width: `full` features, of which at least `lower` stay."""
-
-    full: int
-    lower: int = 1
-
-    def __post_init__(self) -> None:
-        full, lower = whole_number(self.full), whole_number(self.lower)
-        if full is None or lower is None or not 1 <= lower <= full <= LARGEST:
-            came = f"lower {self.lower!r}, full {self.full!r}"
-            raise UserError(f"a width wants whole numbers 1 <= lower <= full, got {came}")
-        object.__setattr__(self, "full", full)
-        object.__setattr__(self, "lower", lower)
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ Axis = tuple[Segment, ...]
 
 @dataclass(frozen=True)
 class Tensor:
-    """One parameter or buffer: its full shape, and the segments of each axis (None: the axis never changes)."""
+    """One parameter or buffer: its full shape, and the segments of each axis (None: of constant size)."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -87,7 +71,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Layout:
-    """The whole of what slicing needs to know about a family: `widths` and `tensors`, both by name."""
+    """All that slicing needs of a family: `widths` and `tensors`, both by name."""
 
     widths: Mapping[str, Width]
     tensors: Mapping[str, Tensor]
@@ -98,18 +82,23 @@ class Layout:
         """The full size of each width."""
         return {name: w.full for name, w in self.widths.items()}
 
+    def at(self, widths: Mapping[str, int]) -> Layout:
+        """The same layout with `widths` as its full sizes; they may also lie above this one's."""
+        tensors = {name: replace(t, shape=t.shape_at(widths)) for name, t in self.tensors.items()}
+        return Layout({name: Width(size) for name, size in widths.items()}, tensors)
+
     def check_widths(self, widths: Mapping[str, Any]) -> dict[str, int]:
         """All widths as ints; one that is left out stays full.
 
-        Raises UserError for an unknown name, a number that is not whole, or one outside [lower, full].
+        Raises UserError for an unknown name, a number that is not whole, or one that is none of the width's sizes.
         """
         for name in widths:
             if name not in self.widths:
-                raise UserError(f"width {name!r} is not known; this family has {', '.join(map(repr, self.widths))}")
+                raise UserError(f"width {name!r} does not exist; this family has {', '.join(map(repr, self.widths))}")
         checked = dict(self.full)
         for name, value in widths.items():
             limits = self.widths[name]
-            choose = f"choose {limits.lower} to {limits.full}"
+            choose = f"choose {limits}"
             size = whole_number(value)
             if size is None:
                 raise UserError(f"width {name!r} is {value!r}, not a whole number; {choose}")
@@ -117,6 +106,8 @@ class Layout:
                 raise UserError(f"width {name!r} is {size}, above this run's full width {limits.full}; {choose}")
             if size < limits.lower:
                 raise UserError(f"width {name!r} is {size}, below its lower bound {limits.lower}; {choose}")
+            if size not in limits.sizes:
+                raise UserError(f"width {name!r} is {size}, which is none of its sizes; {choose}")
             checked[name] = size
         return checked
 
@@ -147,7 +138,7 @@ class Layout:
         return 8 + -(-header // 8) * 8 + position
 
     def slice(self, state: Mapping[str, Any], widths: Mapping[str, int]) -> dict[str, Any]:
-        """The leading part of every tensor: views where a part is one run, a gathered copy where it is several."""
+        """The leading part of every tensor: a view where it is contiguous, else a gathered copy."""
         return {name: self.slice_tensor(name, value, widths) for name, value in state.items()}
 
     def slice_tensor(self, name: str, value: Any, widths: Mapping[str, int]) -> Any:
@@ -166,21 +157,21 @@ class Layout:
         return value
 
     def permute(self, state: Mapping[str, Any], orders: Mapping[str, Any]) -> dict[str, Any]:
-        """Every tensor with its features reordered: feature i of a width is what feature `orders[width][i]` was.
+        """Reorder features: feature i of a width becomes what feature `orders[width][i]` was.
 
         Raises UserError where an order is no permutation of that width's features.
         """
         checked = {}
         for name, order in orders.items():
             if name not in self.widths:
-                raise UserError(f"width {name!r} is not known; this family has {', '.join(map(repr, self.widths))}")
+                raise UserError(f"width {name!r} does not exist; this family has {', '.join(map(repr, self.widths))}")
             full = self.widths[name].full
             try:
                 indices = np.asarray(order.tolist() if hasattr(order, "tolist") else order)
             except ValueError:  # rows of unequal length
                 indices = np.empty(0)
-            whole = indices.shape == (full,) and indices.dtype.kind in "iu"
-            if not whole or not np.array_equal(np.sort(indices), np.arange(full)):
+            is_integer = indices.shape == (full,) and indices.dtype.kind in "iu"
+            if not is_integer or not np.array_equal(np.sort(indices), np.arange(full)):
                 raise UserError(f"the order of width {name!r} must hold each of 0 to {full - 1} once")
             checked[name] = indices.astype(np.int64)
         permuted = {}
@@ -199,25 +190,25 @@ class Layout:
             raise LayoutError(f"tensor {name!r} is a {type(value).__name__}, not an array")
         shape = tuple(value.shape if hasattr(value, "shape") else value.get_shape())
         if shape != tensor.shape:
-            raise LayoutError(f"tensor {name!r} has shape {shape}, this family's full width wants {tensor.shape}")
+            raise LayoutError(f"tensor {name!r} has shape {shape}, this family's full width needs {tensor.shape}")
         return tensor
 
     def _leading(self, axis: Axis, widths: Mapping[str, int]) -> Any:
-        """Where the leading features of an axis lie: a slice, or an index array where they are no single run."""
+        """Index of the leading features of an axis: a slice, or an array where they are not contiguous."""
         key = (axis, *(widths[s.width] for s in axis if s.width is not None))
-        found = self._index_cache.get(key)
-        if found is None:
+        index = self._index_cache.get(key)
+        if index is None:
             sizes = [s.size(widths) for s in axis]
             full_sizes = [s.size(self.full) for s in axis]
             if len(axis) == 1 or sizes == full_sizes:
-                found = slice(None) if sizes == full_sizes else slice(0, sizes[0])
+                index = slice(None) if sizes == full_sizes else slice(0, sizes[0])
             else:
                 starts = np.cumsum([0, *full_sizes[:-1]])
-                found = np.concatenate([start + np.arange(n) for start, n in zip(starts, sizes, strict=True)])
-            if len(self._index_cache) > 4096:  # bounded: a long sweep over many widths must not grow for ever
+                index = np.concatenate([start + np.arange(n) for start, n in zip(starts, sizes, strict=True)])
+            if len(self._index_cache) > 4096:  # bounded, for long sweeps over many widths
                 self._index_cache.clear()
-            self._index_cache[key] = found
-        return found
+            self._index_cache[key] = index
+        return index
 
     def _reordered(self, axis: Axis, orders: Mapping[str, np.ndarray]) -> np.ndarray:
         parts, start = [], 0
@@ -233,7 +224,7 @@ class Layout:
     def to_json(self) -> dict[str, Any]:
         """As plain data for run.json."""
         return {
-            "widths": {name: {"full": w.full, "lower": w.lower} for name, w in self.widths.items()},
+            "widths": {name: width.to_json() for name, width in self.widths.items()},
             "tensors": {
                 name: {
                     "shape": list(t.shape),

@@ -6,8 +6,9 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
-from core.elastic.layout import DTYPES, KINDS, LARGEST, Axis, Layout, Segment, Tensor, Width
-from core.errors import LayoutError
+from core.elastic.layout import DTYPES, KINDS, Axis, Layout, Segment, Tensor
+from core.elastic.width import LARGEST, MOST_VALUES, Width
+from core.errors import LayoutError, UserError
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 100
@@ -21,7 +22,7 @@ def read_layout(data: Any) -> Layout:
         full, lower = (_size(_entry(entry, key, int, what), 1, f"{key!r} of {what}") for key in ("full", "lower"))
         if lower > full:
             raise _damaged(f"{what} has lower bound {lower}, above its full size {full}")
-        widths[name] = Width(full, lower)
+        widths[name] = _width(what, entry, full, lower)
     sizes = {name: width.full for name, width in widths.items()}
     tensors = {
         name: _tensor(f"tensor {_name(name)}", entry, sizes)
@@ -30,6 +31,22 @@ def read_layout(data: Any) -> Layout:
     if not widths or not tensors:
         raise _damaged("it wants at least one width and one tensor")
     return Layout(widths, tensors)
+
+
+def _width(what: str, entry: Any, full: int, lower: int) -> Width:
+    """A width with its step or its list of sizes, which runs from before these existed lack."""
+    step = _size(entry.get("step", 1), 1, f"'step' of {what}")
+    values = entry.get("values", [])
+    if not isinstance(values, list) or len(values) > MOST_VALUES:
+        raise _damaged(f"'values' of {what} is {_short(values)}, which is no list of at most {MOST_VALUES} sizes")
+    sizes = tuple(_size(n, 1, f"'values' of {what}") for n in values)
+    try:
+        width = Width(full, lower, step, sizes)
+    except UserError as error:
+        raise _damaged(f"{what}: {error}") from None
+    if (width.full, width.lower) != (full, lower):
+        raise _damaged(f"{what} has lower bound {lower}, which is none of its sizes")
+    return width
 
 
 def _tensor(what: str, data: Any, full: Mapping[str, int]) -> Tensor:

@@ -81,7 +81,7 @@ EXPORT = ("export", SAMPLE, "--out", "never.zip", "--width")
         (("train", "--start", SAMPLE, "--out", "new"), r"digits-stratified is no regular file; --start wants"),
         (("train", "--start", SAMPLE / "run.json", "--out", "new"), r"run\.json is not a readable safetensors file \("),
         (("train", "--start", LARGE, "--hidden", "8", "--out", "new"), r"has [\d,]+ bytes, more .*; --start wants"),
-        (("train", "--start", SMALL, "--hidden", "9", "--out", "new"), r"of shape .*, the full model wants .*"),
+        (("train", "--start", SMALL, "--hidden", "9", "--out", "new"), r"of shape .*, the full model needs .*"),
         (("train", "--out", ""), r"exists in .*; choose another --out"),
         (("train", "--out", "a b"), r"'a b' can't name a run"),
         (("train", "--out", SAMPLE), r"digits-stratified exists in .*choose another --out, or .*--overwrite"),

@@ -182,12 +182,12 @@ def test_a_width_may_have_any_name(name):
 
 @pytest.mark.parametrize("size", [0, 1, -4, 2.0, True, "8", None, Width(1)])
 def test_a_full_width_that_leaves_nothing_to_drop_is_refused(size):
-    with pytest.raises(UserError, match=r"width 'hidden' is .* at full size; it wants a whole number of at least 2"):
+    with pytest.raises(UserError, match=r"width 'hidden' is .* at full size; it must be a whole number of at least 2"):
         Family(lambda hidden: mlp([5, hidden, 3]), hidden=size)
 
 
 def test_a_family_without_widths_is_refused():
-    with pytest.raises(UserError, match="wants at least one width"):
+    with pytest.raises(UserError, match="needs at least one width"):
         Family(lambda: mlp([5, 4, 3]))
 
 
@@ -233,7 +233,7 @@ def test_declarations_that_fit_nothing_are_refused():
         _ = Family(transformer, heads=4).declare("*.kqv.*", blocks=3).layout
     with pytest.raises(LayoutError, match=r"dimension 0 of '0\.qkv\.weight', 12 for each 'heads'"):
         _ = Family(transformer, heads=4).declare("0.qkv.*", blocks=5).layout
-    with pytest.raises(UserError, match="blocks is 0; it wants a whole number"):
+    with pytest.raises(UserError, match="blocks is 0; it must be a whole number"):
         Family(Attention, heads=4).declare("qkv.*", blocks=0)
 
 

@@ -55,9 +55,9 @@ def test_a_width_that_can_not_be_is_one_clear_sentence(value, words):
 
 def test_an_unknown_width_is_named_with_the_known_ones():
     family = FAMILIES["two widths"]
-    with pytest.raises(UserError, match="width 'h3' is not known; this family has 'h1', 'h2'"):
+    with pytest.raises(UserError, match="width 'h3' does not exist; this family has 'h1', 'h2'"):
         family.params(h3=3)
-    with pytest.raises(UserError, match="'h3' is not known"):
+    with pytest.raises(UserError, match="'h3' does not exist"):
         family.permute({}, h3=[0])
 
 
@@ -131,7 +131,7 @@ def test_what_is_not_of_the_family_is_refused():
     state = family.build().state_dict()
     with pytest.raises(LayoutError, match="'stranger' is not in this family's layout"):
         family.slice({**state, "stranger": torch.zeros(1)})
-    with pytest.raises(LayoutError, match=r"'0\.bias' has shape \(7,\), this family's full width wants \(8,\)"):
+    with pytest.raises(LayoutError, match=r"'0\.bias' has shape \(7,\), this family's full width needs \(8,\)"):
         family.slice({**state, "0.bias": torch.zeros(7)}, hidden=2)
     with pytest.raises(LayoutError, match=r"'0\.bias' is a list, not an array"):
         family.slice({**state, "0.bias": [0.0] * 8}, hidden=2)

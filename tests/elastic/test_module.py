@@ -206,7 +206,7 @@ def test_a_parameter_called_penalty_is_no_penalty():
 
 def test_siblings_are_kept_within_a_bound(monkeypatch):
     """The one not asked for longest goes first; a deep model, whose sibling costs more, keeps fewer."""
-    import core.elastic.family as module
+    import core.elastic.discovery.factory as module
 
     monkeypatch.setattr(module, "SIBLINGS_KEPT", 2)
     monkeypatch.setattr(module, "MODULES_KEPT", 16)

@@ -1,145 +1,269 @@
-"""The symmetry check: reordering a width's features through the layout must leave the output unchanged.
+"""The symmetry check: reordering the features of a width through the layout must leave the output unchanged.
 
-Structural Dropout asks for unordered features (arXiv 2205.06906, section 3). A wrong layout slices something else
-than features, silently; here it is an error with the line that mends it (`core.elastic.discovery.repair`).
+Structural Dropout needs unordered features (arXiv 2205.06906, section 3). A wrong layout would slice something else
+than features without a sign; here it is an error that shows the mend (`core.elastic.discovery.repair`).
+
+Imports torch only when it runs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from core.elastic.discovery.factory import Factory, first_line, map_tensors
+from core.elastic.discovery.infer import check_shapes
+from core.elastic.discovery.random_state import Draw, own_numbers, random_numbers
 from core.elastic.layout import Layout
 from core.errors import LayoutError, UserError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-DRAWS = 4
+Orders = Mapping[str, np.ndarray]
+
+DRAWS = 4  # of random weights, since in one of them the few features of a narrow layer may all be dead
+SWAPS = 3  # pairs of neighbours that change places, at most
 TOLERANCE = 1e-4  # relative; a right layout gives about 1e-7 in float32, a wrong one 0.1 and more
 
 
 class Probe:
-    """A full model with random weights on given inputs, to hold reordered features against.
+    """A model with random weights at given widths, to compare its output with that for reordered features.
 
-    Runs in double precision where the model can, so that rounding does not look like a wrong layout. Raises
-    UserError where the model can't run on the inputs, LayoutError where its output can't tell a wrong layout.
+    Runs in double precision where the model can, so that rounding does not look like a wrong layout. The weights are
+    reordered in place, so there is one copy of them.
+
+    Parameters
+    ----------
+    factory
+        Builds the model.
+    layout
+        Names, shapes and kinds of its tensors; their axes may be read anew in `error`.
+    widths
+        The size of every width.
+    inputs
+        Positional arguments of the forward.
+    seed
+        Of the weights and the permutations.
+    swaps
+        Pairs of neighbours that change places one after the other.
+
+    Raises
+    ------
+    UserError
+        Where the model can't run on the inputs.
+    LayoutError
+        Where its output can't show a wrong layout, or its tensors are not those of the layout.
     """
 
-    def __init__(self, build: Callable[[], nn.Module], layout: Layout, inputs: tuple[Any, ...], seed: int) -> None:
+    def __init__(
+        self, factory: Factory, layout: Layout, widths: Mapping[str, int], inputs: tuple[Any, ...], seed: int,
+        swaps: int = 1,
+    ) -> None:  # fmt: skip
         import torch
 
-        self.seed = seed
-        self.generator = torch.Generator("cpu").manual_seed(seed)
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-            torch.manual_seed(seed)
-            self.module = build().to("cpu").eval()
-        for name in self.module.state_dict().keys() ^ layout.tensors.keys():
-            raise LayoutError(
-                f"tensor {name!r} is not in every model that the factory builds at full width; it must be"
-            )
-        self.layout, self.own_inputs = layout, inputs
-        self.orders = {name: _reordering(w.full, self.generator) for name, w in layout.widths.items() if w.full > 1}
+        self._generator = torch.Generator("cpu").manual_seed(seed)
+        self._factory, self._widths, self._inputs, self.seed = factory, widths, inputs, seed
+        self._full_layout, self._layout = layout, layout.at(widths)
+        self._build()
+        units = {name: layout.widths[name].unit for name in widths}
+        self._generators = {
+            name: list(_generators(size // units[name], units[name], swaps, self._generator))
+            for name, size in widths.items()
+            if size > units[name]
+        }
         self._start()
 
     def error(self, layout: Layout) -> float:
-        """Largest relative change of any output when features are reordered at random as `layout` says.
+        """Largest relative change of any output when features are reordered as `layout` reads the axes.
 
-        Widths are reordered in groups such that of any two there is a group with only one; with all at once, two
-        widths of the same size could hide each other's wrong order.
+        Each width is reordered by generators of all permutations: a cycle and swaps of its neighbours. Widths are
+        reordered in groups such that of any two there is a group with only one; with all at once, two widths of the
+        same size could hide each other's wrong order.
         """
-        names = list(self.orders)
-        worst = 0.0
+        layout, worst, moved = layout.at(self._widths), 0.0, []
+        names = list(self._generators)
         for bit in range(len(names).bit_length()):
-            orders = {name: self.orders[name] for k, name in enumerate(names, 1) if k >> bit & 1}
-            worst = max(worst, _difference(self.before, self.run(layout.permute(self.state, orders))))
+            group = [name for k, name in enumerate(names, 1) if k >> bit & 1]
+            for k in range(max(len(self._generators[name]) for name in group)):
+                orders = {name: self._generators[name][k % len(self._generators[name])] for name in group}
+                if not self._reorder(layout, orders):
+                    worst = math.inf
+                else:
+                    moved.append(orders)  # on top of the ones before: all of them leave a right layout's output
+                    worst = max(worst, _difference(self._before, self._run()))
+                if worst > TOLERANCE:
+                    break
             if worst > TOLERANCE:
                 break
+        self._reorder(layout, _inverse(moved))
         return worst
 
     def differs_by_itself(self) -> bool:
-        """Whether the model gives another output each time, with nothing changed."""
-        return _difference(self.before, self.run(self.state, self.seed + 1)) > TOLERANCE
+        """Whether the output differs from call to call with nothing changed."""
+        return _difference(self._before, self._run(self.seed + 1)) > TOLERANCE
 
-    def run(self, state: Mapping[str, Any], seed: int | None = None) -> list[torch.Tensor]:
-        """Every floating output. Nothing that the model writes to outlives the call."""
+    def _build(self) -> None:
         import torch
-        from torch.func import functional_call
 
-        buffers = {name: value.clone() for name, value in state.items() if self.layout.tensors[name].kind == "buffer"}
-        inputs = map_tensors(self.inputs, lambda x: x.clone())
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
-            torch.manual_seed(self.seed if seed is None else seed)
-            # a reordered tied weight comes as two equal tensors, which torch would take for a contradiction
-            output = functional_call(self.module, {**state, **buffers}, inputs, tie_weights=False)
-        return [x.clone() for x in _tensors(output)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            with torch.device("cpu"):
+                self._module = self._factory(self._widths).to("cpu").eval()
+        check_shapes(self._module, self._full_layout, self._widths)
 
     def _start(self) -> None:
-        """Precision, weights and outputs to compare with."""
+        """Draw weights, in the precision that the model takes, until a wrong order shows in the output."""
         import torch
 
         failure: Exception | None = None
         for dtype in (torch.float64, torch.float32):
+            self._to(dtype)
+            self._prepared = map_tensors(self._inputs, partial(_prepared, dtype=dtype, generator=self._generator))
             try:
-                self.module.to(dtype)
-                self.inputs = map_tensors(self.own_inputs, lambda x, d=dtype: _prepared(x, d, self.generator))
-                # a few draws, since in one the few features of a narrow layer may all be dead
-                for draw in (*(_random_state,) * DRAWS, _own_state):
-                    self.state = draw(self.module, self.layout, self.generator)
-                    self.before = self.run(self.state)
-                    if not any(bool(x.isnan().any()) for x in self.before) and self._tells():
-                        break
+                for draw in (*(random_numbers,) * DRAWS, own_numbers):
+                    self._draw(draw, dtype)
+                    self._before = self._run()
+                    if not any(bool(x.isnan().any()) for x in self._before) and self._shows_disorder():
+                        return
                 break
             except Exception as error:  # whatever the user's forward raises; torch's own errors share no base
                 failure = error
         else:
+            assert failure is not None
             raise UserError(
-                f"the model can't run on the example input ({type(failure).__name__}: {str(failure)[:200]}); "
-                "give one that its forward takes"
+                f"the model can't run on the example input ({first_line(failure)}); give one that its forward takes"
             ) from failure
-        if not self.before:
+        if not self._before:
             raise LayoutError("the model's output holds no floating-point tensor, so its symmetry can't be checked")
-        if any(bool(x.isnan().any()) for x in self.before):
+        if any(bool(x.isnan().any()) for x in self._before):
             raise LayoutError(
                 "the model's output is not a number on the example input, so its symmetry can't be checked"
             )
-        if not self._tells():
-            raise LayoutError(
-                "the model's output on the example input does not depend on the features at all, so their symmetry "
-                "can't be checked; give another example input"
+        raise LayoutError(
+            "the model's output on the example input does not depend on the features at all, so their symmetry "
+            "can't be checked; give another example input"
+        )
+
+    def _to(self, dtype: torch.dtype) -> None:
+        import torch
+
+        self._module = self._module.double() if dtype == torch.float64 else self._module.float()
+
+    def _draw(self, draw: Draw, dtype: torch.dtype) -> None:
+        """Draw every tensor anew except integers and buffers that no width owns: those may be fixed numbers."""
+        if draw is own_numbers:
+            self._build()
+            self._to(dtype)
+        self._tensors: dict[int, tuple[str, torch.Tensor]] = {}  # by identity: a tied tensor has several names
+        for name, value in self._module.state_dict(keep_vars=True).items():
+            entry = self._layout.tensors[name]
+            fixed = not (value.is_floating_point() or value.is_complex()) or (
+                entry.kind == "buffer" and not entry.widths()
             )
+            if id(value) not in self._tensors:
+                self._tensors[id(value)] = name, value
+                value.data = value.detach().clone() if fixed else draw(value.detach(), entry.kind, self._generator)
 
-    def _tells(self) -> bool:
-        """Whether features out of order change the output at all: what a check must notice."""
-        return _difference(self.before, self.run(_scrambled(self.state, self.layout, self.generator))) > TOLERANCE
+    def _run(self, seed: int | None = None) -> list[torch.Tensor]:
+        """Every floating-point output. Nothing that the forward writes outlives the call."""
+        import torch
+
+        kept = [(vars(part), dict(vars(part)), dict(part._buffers)) for part in self._module.modules()]
+        numbers = [(buffer, buffer.clone()) for buffer in self._module.buffers()]
+        inputs = map_tensors(self._prepared, lambda x: x.clone())
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
+                torch.manual_seed(self.seed if seed is None else seed)
+                return [x.clone() for x in float_tensors(self._module(*inputs))]
+        finally:
+            for attributes, before, buffers in kept:
+                attributes.clear()
+                attributes.update(before)
+                attributes["_buffers"].clear()
+                attributes["_buffers"].update(buffers)
+            for buffer, value in numbers:
+                buffer.data = value
+
+    def _reorder(self, layout: Layout, orders: Orders) -> bool:
+        """Reorder the weights in place; False where two names of one tensor are read in different ways."""
+        names: dict[int, str] = {}
+        for name, value in self._module.state_dict(keep_vars=True).items():
+            first = names.setdefault(id(value), name)
+            if layout.tensors[first].axes != layout.tensors[name].axes:
+                return False
+        for name, value in self._tensors.values():
+            if layout.tensors[name].widths() & orders.keys():
+                value.data.copy_(layout.permute({name: value.detach()}, orders)[name])
+        return True
+
+    def _shows_disorder(self) -> bool:
+        """Whether the output changes when each axis is reordered by itself, as a check has to notice."""
+        import torch
+
+        moved = []
+        for name, value in self._tensors.values():
+            for dim, axis in enumerate(self._layout.tensors[name].axes):
+                if axis and value.shape[dim] > 1:
+                    order = torch.randperm(value.shape[dim], generator=self._generator, device="cpu")
+                    order = order if bool((order.diff() < 0).any()) else order.roll(1)
+                    value.data.copy_(value.detach().index_select(dim, order))
+                    moved.append((value, dim, order.argsort()))
+        shows = _difference(self._before, self._run()) > TOLERANCE
+        for value, dim, order in reversed(moved):
+            value.data.copy_(value.detach().index_select(dim, order))
+        return shows
 
 
-def _reordering(n: int, generator: torch.Generator) -> Any:
-    """A random order of `n` features that is not the one they have."""
-    import torch
-
-    order = torch.randperm(n, generator=generator, device="cpu")
-    if bool((order == torch.arange(n, device="cpu")).all()):
-        order = order.roll(1)
-    return order.numpy()
-
-
-def map_tensors(value: Any, change: Callable[..., Any]) -> Any:
-    """A nest of tuples, lists and mappings with every tensor changed; whatever else there is stays."""
+def float_tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Every floating-point tensor in a nest of tuples, lists, mappings and data classes of output."""
     import torch
 
     if isinstance(value, torch.Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: map_tensors(part, change) for key, part in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_tensors(part, change) for part in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(map_tensors(part, change) for part in value)
-    return value
+        if value.is_complex():
+            yield torch.view_as_real(value.resolve_conj())
+        elif value.is_floating_point():
+            yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from float_tensors(part)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from float_tensors(part)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for entry in dataclasses.fields(value):
+            yield from float_tensors(getattr(value, entry.name))
+
+
+def _generators(groups: int, unit: int, swaps: int, generator: torch.Generator) -> Iterator[np.ndarray]:
+    """Generators of all permutations of `groups` groups of `unit` features: a cycle, and swaps of its neighbours.
+
+    One cycle and one swap of neighbours in it generate the symmetric group; a single random permutation can leave a
+    hidden order as it is. The cycle runs through the groups in random order.
+    """
+    import torch
+
+    through = torch.randperm(groups, generator=generator, device="cpu").numpy()
+    orders = [np.arange(groups) for _ in range(1 + min(swaps, groups - 1))]
+    orders[0][through] = np.roll(through, 1)
+    for k, order in enumerate(orders[1:]):
+        order[through[[k, k + 1]]] = through[[k + 1, k]]
+    for order in orders:
+        yield (order[:, None] * unit + np.arange(unit)).reshape(-1)
+
+
+def _inverse(applied: Sequence[Orders]) -> Orders:
+    """The orders that undo all those applied, one after the other."""
+    total: dict[str, np.ndarray] = {}
+    for orders in applied:
+        for name, order in orders.items():
+            total[name] = total[name][order] if name in total else order
+    return {name: np.argsort(order) for name, order in total.items()}
 
 
 def _prepared(x: torch.Tensor, dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
@@ -152,26 +276,6 @@ def _prepared(x: torch.Tensor, dtype: torch.dtype, generator: torch.Generator) -
     if x.numel() and bool((x == x.flatten()[0]).all()):
         return torch.rand(x.shape, generator=generator, dtype=dtype, device="cpu")
     return x.to(dtype)
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Every floating tensor in a nest of tuples, lists, mappings and data classes of output."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        if value.is_complex():
-            yield torch.view_as_real(value.resolve_conj())
-        elif value.is_floating_point():
-            yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for entry in dataclasses.fields(value):
-            yield from _tensors(getattr(value, entry.name))
 
 
 def _difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
@@ -189,58 +293,3 @@ def _difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
         change = float((a[changed] - b[changed]).abs().max()) / scale
         worst = max(worst, change if math.isfinite(change) else math.inf)
     return worst
-
-
-def _random_state(module: nn.Module, layout: Layout, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Random weights of a trained model's size; positive buffers (a variance must be), no two features alike."""
-    import torch
-
-    def draw(name: str, value: torch.Tensor) -> torch.Tensor:
-        if layout.tensors[name].kind == "buffer":
-            return 0.5 + torch.rand(value.shape, generator=generator, dtype=value.dtype, device="cpu")
-        fan_in = max(1, value[0].numel()) if value.dim() > 1 and len(value) else 1
-        # vectors are gains and biases: around 0.5 keeps a norm's output alive
-        mean = 0.0 if value.dim() > 1 else 0.5
-        noise = torch.randn(value.shape, generator=generator, dtype=value.dtype, device="cpu")
-        return mean + noise / math.sqrt(fan_in)
-
-    return _drawn(module, layout, draw)
-
-
-def _own_state(module: nn.Module, layout: Layout, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """The model's own first weights, each scaled at random: for one that only some numbers suit (a root, a log)."""
-    import torch
-
-    def draw(name: str, value: torch.Tensor) -> torch.Tensor:
-        return value * (0.5 + torch.rand(value.shape, generator=generator, dtype=value.dtype, device="cpu"))
-
-    return _drawn(module, layout, draw)
-
-
-def _drawn(
-    module: nn.Module, layout: Layout, draw: Callable[[str, torch.Tensor], torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Every tensor drawn anew, but for integers and for buffers that no width owns: those may be fixed numbers."""
-    state: dict[str, torch.Tensor] = {}
-    first: dict[int, str] = {}  # a tied tensor is one tensor under two names
-    for name, value in module.state_dict(keep_vars=True).items():
-        tensor = layout.tensors[name]
-        fixed = not value.is_floating_point() or (tensor.kind == "buffer" and not tensor.widths())
-        if first.setdefault(id(value), name) != name:
-            state[name] = state[first[id(value)]]
-        else:
-            state[name] = value.detach() if fixed else draw(name, value.detach())
-    return state
-
-
-def _scrambled(
-    state: Mapping[str, torch.Tensor], layout: Layout, generator: torch.Generator
-) -> dict[str, torch.Tensor]:
-    """Features out of order, each tensor's in its own way: what a check must notice."""
-    scrambled = dict(state)
-    for name, tensor in layout.tensors.items():
-        for dim, axis in enumerate(tensor.axes):
-            if axis and tensor.shape[dim] > 1:
-                order = _reordering(tensor.shape[dim], generator)
-                scrambled[name] = scrambled[name][(slice(None),) * dim + (order,)]
-    return scrambled

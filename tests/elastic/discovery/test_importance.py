@@ -101,14 +101,14 @@ REFUSED = {
     "wrong shape": (
         {"0.weight": torch.zeros(3, 5)},
         {},
-        r"'0\.weight' of shape \(3, 5\), the full model wants \(8, 5\)",
+        r"'0\.weight' of shape \(3, 5\), the full model needs \(8, 5\)",
     ),
     "no tensor": ({"0.weight": "x"}, {}, "a str under '0.weight'"),
     "not finite": ({"0.weight": torch.full((8, 5), torch.nan)}, {}, "not finite"),
     "whole numbers": ({"0.weight": torch.zeros(8, 5, dtype=torch.int64)}, {}, "of torch.int64"),
     "one lacking": ({"0.weight": torch.zeros(8, 5)}, {}, r"the weights lack '0\.bias'"),
     "unknown order": ({}, {"by": "size"}, "choose one of norm, gradient"),
-    "no examples": ({}, {"by": "gradient"}, "wants examples"),
+    "no examples": ({}, {"by": "gradient"}, "needs examples"),
 }
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from core.elastic.discovery.symmetry import TOLERANCE
 from core.elastic.family import Family
+from core.elastic.width import Width
 from core.errors import LayoutError, UserError
 from tests.helpers.family import (
     Gated,
@@ -108,10 +109,17 @@ class Fixed(Single):
         return self.b(self.a(x) * self.ramp)
 
 
-@pytest.mark.parametrize("kind", [Positional, Reshaped])
-def test_features_with_a_place_are_refused(kind):
+@pytest.mark.parametrize(("kind", "width"), [(Positional, Width(8)), (Reshaped, Width(8, step=2))])
+def test_features_with_a_place_are_refused(kind, width):
     with pytest.raises(LayoutError, match="the features are not unordered: the output, or a reshape"):
-        Family(kind, h=8).check(VECTORS)
+        Family(kind, h=width).check(VECTORS)
+
+
+def test_a_model_that_runs_at_some_sizes_alone_is_refused():
+    with pytest.raises(
+        UserError, match=r"at full size, but not at h=3 \(RuntimeError: shape .* at h from 1 to 8, or at"
+    ):
+        Family(Reshaped, h=8).check(VECTORS)
 
 
 def test_fixed_numbers_that_the_state_dict_holds_are_features_like_others():
