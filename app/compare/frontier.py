@@ -14,6 +14,7 @@ from app.store import cache
 from core.errors import UserError
 from core.runs.file_names import METRICS
 from core.runs.run import Run
+from core.runs.tables import metrics_bounds
 from core.sweep.budget import Budget, answer, frontier
 from core.tasks.base import Metric
 from core.utils.parquet import check_numbers, read_table
@@ -101,7 +102,7 @@ def _part(run: Run) -> pd.DataFrame:
     judged = [metric.name, f"{metric.name}_low", f"{metric.name}_high", f"validation_{metric.name}"]
     wanted = ["width", "params", "bytes", *judged]
     try:
-        frame = read_table(run.path / METRICS, wanted)[wanted]
+        frame = read_table(run.path / METRICS, wanted, metrics_bounds(run.record))[wanted]
         check_numbers(METRICS, frame, wanted)
         if (frame[["width", "params", "bytes"]] < 1).any(axis=None) or frame.empty:
             return pd.DataFrame()

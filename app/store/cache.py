@@ -20,6 +20,7 @@ from core.errors import RunError, UserError
 from core.runs.file_names import FILES, METRICS
 from core.runs.run import Run
 from core.runs.store import RUN_ID, BrokenRun, RunStore, check_id
+from core.runs.tables import metrics_bounds
 from core.sweep.budget import AGAINST_FULL
 from core.sweep.budget import timed as with_times
 from core.utils.parquet import check_numbers, read_numbers
@@ -142,7 +143,7 @@ def _judged(path: Path, stamp: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]
     """Bytes, ascending, and what sizes are chosen by, turned so that more is better; both (sizes,). Raises RunError."""
     run = opened(path, stamp)
     metric = run.task.metric
-    table = read_numbers(path / METRICS, ["bytes", f"validation_{metric.name}"])
+    table = read_numbers(path / METRICS, ["bytes", f"validation_{metric.name}"], metrics_bounds(run.record))
     if not len(table):
         raise RunError(f"{METRICS} holds no sizes")
     size, figure = table[table[:, 0].argsort(kind="stable")].T

@@ -18,6 +18,7 @@ from core.runs.file_names import METRICS, NOTES, UNFINISHED
 from core.runs.notes import Notes, read_notes
 from core.runs.run import Run
 from core.runs.store import BrokenRun
+from core.runs.tables import metrics_bounds
 from core.tasks.base import Metric
 from core.utils.formatting import kilobytes, printable
 from core.utils.parquet import read_numbers
@@ -118,7 +119,8 @@ def _of_record(run: Run) -> dict[str, Any]:
 
 def _figures(run: Run) -> dict[str, Any]:
     metric = run.task.metric
-    table = read_numbers(run.path / METRICS, ["width", "params", "bytes", metric.name])
+    columns = ["width", "params", "bytes", metric.name]
+    table = read_numbers(run.path / METRICS, columns, metrics_bounds(run.record))
     if not len(table) or not np.isfinite(table).all() or (table[:, :3] < 1).any():
         raise UserError(f"{METRICS} holds figures that can't be")
     _, params, sizes, values = table[table[:, 0].argsort(kind="stable")].T

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ PARTS = ("train", "validation", "test")
 KINDS = ("image", "table", "array", "points")
 DTYPES = ("uint8", "float32")
 MOST_FEATURES = 10**8
+MOST_NAMES, LONGEST_NAME, MOST_CHARACTERS = 10_000, 1_000, 10**6  # labels or columns: they are kept and shown
 BLOCK = 2**20  # values looked at in one go, so that no pass over the examples copies them all
 
 
@@ -48,6 +49,7 @@ class InputFormat:
             raise UserError(f"a cloud of points of shape {self.shape} can't be used; want (points, 3)")
         if self.columns and self.shape != (len(self.columns),):
             raise UserError(f"{len(self.columns)} columns are named, an example has shape {self.shape}; name each once")
+        check_names("columns", self.columns)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -121,6 +123,7 @@ class Dataset:
     picture: tuple[int, int] | None = None  # height and width, where the test part is every pixel of one, in row order
 
     def __post_init__(self) -> None:
+        check_names("labels", self.labels)
         for name in PARTS:
             self._check(self.part(name), f"the {name} part of {self.name}")
         if self.picture is not None and math.prod(self.picture) != self.test.n:
@@ -211,6 +214,17 @@ class Dataset:
     def split_fingerprint(self, name: str) -> str:
         """SHA-256 over one part's types, shapes and bytes. Raises UserError for an unknown part."""
         return self.part(name).fingerprint
+
+
+def check_names(what: str, names: Sequence[str]) -> None:
+    """Raise UserError for more labels or columns than can be kept and shown, or one that is too long."""
+    if len(names) > MOST_NAMES:
+        raise UserError(f"{len(names):,} {what} are named; name up to {MOST_NAMES:,}, or none")
+    lengths = [len(name) for name in names]
+    if max(lengths, default=0) > LONGEST_NAME:
+        raise UserError(f"one of the {what} has {max(lengths):,} characters; use up to {LONGEST_NAME:,}")
+    if sum(lengths) > MOST_CHARACTERS:
+        raise UserError(f"the {what} have {sum(lengths):,} characters in all; use up to {MOST_CHARACTERS:,}")
 
 
 def blocks(array: np.ndarray) -> Iterator[np.ndarray]:

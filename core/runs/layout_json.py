@@ -10,6 +10,8 @@ from core.elastic.layout import DTYPES, KINDS, Axis, Layout, Segment, Tensor
 from core.elastic.width import LARGEST, MOST_VALUES, Width
 from core.errors import LayoutError, UserError
 
+MOST_WIDTHS, MOST_TENSORS, LONGEST_NAME = 1_000, 50_000, 1_000
+
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 100
 
@@ -17,7 +19,7 @@ _REPR.maxstring = _REPR.maxother = 100
 def read_layout(data: Any) -> Layout:
     """From what `Layout.to_json` gave. Raises LayoutError where the data are no consistent layout."""
     widths = {}
-    for name, entry in _entry(data, "widths", dict, "the layout").items():
+    for name, entry in _entries(data, "widths", MOST_WIDTHS).items():
         what = f"width {_name(name)}"
         full, lower = (_size(_entry(entry, key, int, what), 1, f"{key!r} of {what}") for key in ("full", "lower"))
         if lower > full:
@@ -26,7 +28,7 @@ def read_layout(data: Any) -> Layout:
     sizes = {name: width.full for name, width in widths.items()}
     tensors = {
         name: _tensor(f"tensor {_name(name)}", entry, sizes)
-        for name, entry in _entry(data, "tensors", dict, "the layout").items()
+        for name, entry in _entries(data, "tensors", MOST_TENSORS).items()
     }
     if not widths or not tensors:
         raise _damaged("it wants at least one width and one tensor")
@@ -73,6 +75,13 @@ def _axis(what: str, data: Any, full: Mapping[str, int]) -> Axis | None:
     return tuple(Segment(width, _size(each, 1, what)) for width, each in data)
 
 
+def _entries(data: Any, key: str, most: int) -> dict[str, Any]:
+    entries: dict[str, Any] = _entry(data, key, dict, "the layout")
+    if len(entries) > most:
+        raise _damaged(f"it has {len(entries):,} {key}, more than the {most:,} it may")
+    return entries
+
+
 def _entry(data: Any, key: str, kind: type, what: str) -> Any:
     if not isinstance(data, dict) or key not in data:
         raise _damaged(f"{what} lacks {key!r}")
@@ -89,7 +98,7 @@ def _size(value: Any, least: int, what: str) -> int:
 
 def _name(name: Any) -> str:
     """A name as it stands in an error; refused where no file could hold it (half a surrogate pair)."""
-    if not isinstance(name, str) or any("\ud800" <= c <= "\udfff" for c in name):
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in name):
         raise _damaged(f"{_short(name)} can't be a name")
     return _short(name)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.data.dataset import InputFormat
 
 SCHEMA = 1
+MOST_BANDS = 256  # each is a network of its own
 
 ENTRIES = {
     "family": dict, "task": str, "labels": list, "input": dict, "data": dict, "recipe": dict, "scale": dict,
@@ -90,6 +91,8 @@ class RunRecord:
         try:
             entries = {key: data[key] for key in ENTRIES}
             layout = read_layout(data["layout"])
+            if len(data["scale"].get("bands") or ()) > MOST_BANDS:
+                raise RunError(f"the run's scale has more than {MOST_BANDS} bands; restore it from a copy")
             entries |= {"labels": _labels(data["labels"]), "layout": layout}
             entries["statistics"] = _statistics(data.get("statistics", []), layout)
             entries["input"] = InputFormat.from_json(data["input"])
@@ -118,10 +121,13 @@ def _is(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _labels(found: list[Any]) -> tuple[str, ...]:
-    if not found or not all(isinstance(label, str) for label in found):
+def _labels(values: list[Any]) -> tuple[str, ...]:
+    from core.data.dataset import check_names
+
+    if not values or not all(isinstance(label, str) for label in values):
         raise RunError("labels must be a list of texts; restore it from a copy")
-    return tuple(found)
+    check_names("labels", values)
+    return tuple(values)
 
 
 def _statistics(found: Any, layout: Layout) -> tuple[str, ...]:

@@ -14,18 +14,21 @@ from core.errors import RunError
 from core.runs.file_names import LATENCY, METRICS, PREDICTIONS
 from core.runs.record import RunRecord
 from core.tasks.registry import task
-from core.utils.parquet import check_numbers, read_table
+from core.utils.parquet import Bounds, check_numbers, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_EXAMPLES = 10**8  # where the record lacks the number of test examples
+MORE_COLUMNS = 64  # figures of metrics.parquet that do not depend on the run
+MOST_TIMES = Bounds(rows=10_000, columns=32, values=320_000)
 LATENCY_NUMBERS = ("threads", "batch", "width", "median_ms", "p25_ms", "p75_ms", "repeats")
 
 
 def read_metrics(folder: Path, record: RunRecord) -> pd.DataFrame:
     """A row for each validated width, ascending; `core.sweep.sweep` describes the columns. Raises RunError."""
     with _mend_told(folder, METRICS):
-        frame = read_table(folder / METRICS)
+        frame = read_table(folder / METRICS, bounds=metrics_bounds(record))
         needed = ["width", "params", "macs", "bytes", "n", *(m.name for m in task(record.task).metrics)]
         check_numbers(METRICS, frame, needed)
         low, high = path_range(record.layout)
@@ -43,7 +46,7 @@ def read_predictions(folder: Path, record: RunRecord, *widths: int) -> pd.DataFr
     names = ("label", *(f"w{width}" for width in widths))
     columns = ["example", *(column for name in names for column in columns_of(record, name))]
     with _mend_told(folder, PREDICTIONS):
-        frame = read_table(folder / PREDICTIONS, columns if widths else None)
+        frame = read_table(folder / PREDICTIONS, columns if widths else None, _predictions_bounds(record))
         check_numbers(PREDICTIONS, frame, columns)
     return frame.sort_values("example", ignore_index=True).drop(columns="example")
 
@@ -55,7 +58,7 @@ def read_answers(folder: Path, record: RunRecord, name: str) -> np.ndarray:
     """
     columns = ["example", *columns_of(record, name)]
     with _mend_told(folder, PREDICTIONS):
-        frame = read_table(folder / PREDICTIONS, columns)
+        frame = read_table(folder / PREDICTIONS, columns, _predictions_bounds(record))
         check_numbers(PREDICTIONS, frame, columns)
     answers = as_array(record, frame.sort_values("example"), name)
     assert answers is not None
@@ -83,11 +86,26 @@ def read_latency(folder: Path) -> pd.DataFrame | None:
     if not (folder / LATENCY).exists():
         return None
     with _mend_told(folder, LATENCY):
-        frame = read_table(folder / LATENCY)
+        frame = read_table(folder / LATENCY, bounds=MOST_TIMES)
         check_numbers(LATENCY, frame, LATENCY_NUMBERS)
         if "machine" not in frame or not all(isinstance(name, str) for name in frame["machine"]):
             raise RunError(f"{LATENCY} names no machines")
     return frame
+
+
+def metrics_bounds(record: RunRecord) -> Bounds:
+    """The most that metrics.parquet of a run can hold: a row a width, and a figure for each label in a list."""
+    low, high = path_range(record.layout)
+    rows, columns = high - low + 1, MORE_COLUMNS + len(record.layout.widths)
+    return Bounds(rows=rows, columns=columns, values=rows * (columns + len(record.labels)))
+
+
+def _predictions_bounds(record: RunRecord) -> Bounds:
+    """The most that predictions.parquet of a run can hold: a row a test example, its label and every width."""
+    low, high = path_range(record.layout)
+    rows = record.data.get("test_n", MOST_EXAMPLES)
+    columns = 1 + len(columns_of(record, "label")) * (high - low + 2)
+    return Bounds(rows=rows, columns=columns, values=rows * columns)
 
 
 @contextmanager

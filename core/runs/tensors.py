@@ -24,6 +24,7 @@ TABLES = "tables/"  # before the names of tensors that runs of an earlier versio
 BANDS = "bands/"  # then a band's widest, as in `bands/15/`, before the names of its weights
 
 MAX_WEIGHTS_BYTES = 64 * 2**30
+MAX_HEADER_BYTES = 32 * 2**20  # names and shapes, parsed as a whole; figures of polished widths lie there too
 
 
 def open_tensors(folder: Path, name: str) -> Any:
@@ -32,6 +33,10 @@ def open_tensors(folder: Path, name: str) -> Any:
 
     files.check_file(folder / name, MAX_WEIGHTS_BYTES)
     try:
+        with open(folder / name, "rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > MAX_HEADER_BYTES:
+            raise ValueError(f"its header has {header:,} bytes")
         return safe_open(folder / name, framework="numpy")
     except Exception as error:  # safetensors raises its own kind, OSError and ValueError alike
         raise _unreadable(name, error) from None

@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows: what a killed process left behind then stays until a person removes it
     fcntl = None  # type: ignore[assignment]
 
-MAX_JSON_BYTES = 32 * 2**20
+MAX_JSON_BYTES = 8 * 2**20
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
