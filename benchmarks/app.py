@@ -157,7 +157,7 @@ def main() -> None:
     a = parser.parse_args()
     repeats, many = (2, 40) if a.quick else (a.repeats, MANY)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = chromium(playwright)
+        browser = chromium(playwright.chromium)
         if a.sessions:
             (Path(folder) / "crowd").mkdir()
             with serving(store(Path(folder) / "crowd", FEW), Path(folder)) as url:

@@ -65,7 +65,7 @@ def server(store: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")  # a started Playwright keeps an event loop, which other tests must not meet
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        found = chromium(playwright)
+        found = chromium(playwright.chromium)
         yield found
         found.close()
 

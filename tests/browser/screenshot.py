@@ -25,7 +25,7 @@ MOST_BYTES = 200_000
 def main(out: Path) -> None:
     """Down to the end of the chart, in a palette, which halves the file and is not seen in flat colours."""
     with tempfile.TemporaryDirectory() as home, serving(SAMPLES, Path(home)) as url, sync_playwright() as playwright:
-        browser = chromium(playwright)
+        browser = chromium(playwright.chromium)
         visitor = Visitor(browser, url, viewport={"width": 1280, "height": 2000}, color_scheme="light")
         visitor.open("/?run=fashion-stratified")
         chart = visitor.page.locator(".stPlotlyChart")

@@ -14,7 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Response, WebSocket, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserType,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    WebSocket,
+    expect,
+)
 
 from app.store.cache import VARIABLE
 from app.words import GLUE
@@ -48,10 +58,10 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 LOOKS: list[tuple[Literal["light", "dark"], int]] = [("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)]
 
 
-def chromium(playwright: Playwright, *flags: str) -> Browser:
+def chromium(kind: BrowserType, *flags: str) -> Browser:
     """CHROME_PATH, an installed Chromium or Chrome, or Playwright's own; with more command-line `flags`."""
     path = os.environ.get("CHROME_PATH") or next((found for name in NAMES if (found := shutil.which(name))), None)
-    return playwright.chromium.launch(executable_path=path, args=[*QUIET, *flags])
+    return kind.launch(executable_path=path, args=[*QUIET, *flags])
 
 
 @contextmanager
