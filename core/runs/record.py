@@ -14,7 +14,7 @@ from core.runs.layout_json import read_layout
 from core.tasks.registry import task
 
 if TYPE_CHECKING:
-    from core.data.dataset import InputFormat
+    from core.data.input_format import InputFormat
 
 SCHEMA = 1
 MOST_BANDS = 256  # each is a network of its own
@@ -73,7 +73,7 @@ class RunRecord:
     @classmethod
     def from_json(cls, data: Any) -> RunRecord:
         """From run.json. Raises RunError for a newer schema, a missing entry or one of the wrong type."""
-        from core.data.dataset import InputFormat
+        from core.data.input_format import InputFormat
 
         schema: Any = data.get("schema") if isinstance(data, dict) else None
         if not _is(schema, int) or schema < 1:
@@ -122,7 +122,7 @@ def _is(value: Any, kind: Any) -> bool:
 
 
 def _labels(values: list[Any]) -> tuple[str, ...]:
-    from core.data.dataset import check_names
+    from core.data.input_format import check_names
 
     if not values or not all(isinstance(label, str) for label in values):
         raise RunError("labels must be a list of texts; restore it from a copy")

@@ -127,7 +127,7 @@ def test_damaged_input_format_is_refused(key, value):
         (Split(x=np.zeros((2, 3), np.float64), y=np.zeros(2, np.int64)), "inputs of type float64"),
         (Split(x=np.zeros((2, 3), np.float32), y=np.zeros(2, np.int32)), "type int32"),
         (Split(x=np.zeros((2, 3), np.float32), y=np.zeros((2, 1), np.int64)), r"classes of shape \(2, 1\)"),
-        (Split(x=np.zeros((2, 3), np.float32), y=np.array([0, 2])), "classes 0 to 2; 2 labels want 0 to 1"),
+        (Split(x=np.zeros((2, 3), np.float32), y=np.array([0, 2])), "classes 0 to 2; 2 labels need 0 to 1"),
         (Split(x=np.full((2, 3), np.nan, np.float32), y=np.array([0, 1])), "not finite"),
     ],
 )

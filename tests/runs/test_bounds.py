@@ -12,7 +12,7 @@ import pytest
 
 from core import Run, RunError, UserError
 from core.data import from_arrays
-from core.data.dataset import LONGEST_NAME, MOST_CHARACTERS, MOST_NAMES
+from core.data.input_format import LONGEST_NAME, MOST_CHARACTERS, MOST_NAMES
 from core.utils.parquet import FREE, MAX_FOOTER, read_note, read_numbers, read_table
 from tests.helpers.store import edit
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.data.dataset import InputFormat
+from core.data.input_format import InputFormat
 from core.errors import UserError
 
 PAD_SIDE = 96  # pixels a side that a drawing is sent in, a byte each

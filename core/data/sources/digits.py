@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from core.data.arrays import split_by_class
-from core.data.dataset import Dataset, InputFormat, Split
+from core.data.dataset import Dataset, Split
+from core.data.input_format import InputFormat
 
 
 def digits() -> Dataset:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.dataset import BLOCK, Dataset, InputFormat, Split
+from core.data.dataset import BLOCK, Dataset, Split
+from core.data.input_format import InputFormat
 from core.errors import UserError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

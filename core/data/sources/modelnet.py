@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from core.data.arrays import natural_order, split_by_class
-from core.data.dataset import Dataset, InputFormat, Split
+from core.data.dataset import Dataset, Split
+from core.data.input_format import InputFormat
 from core.data.sources.meshes import read_off, sample_surface, unit_sphere
 from core.errors import UserError
 from core.utils.numbers import whole_number

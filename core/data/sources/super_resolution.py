@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.data.dataset import Dataset, InputFormat, Split
+from core.data.dataset import Dataset, Split
+from core.data.input_format import InputFormat
 from core.data.sources.photos import COLOURS, PHOTOS, photo
 from core.errors import UserError
 from core.utils.numbers import whole_number

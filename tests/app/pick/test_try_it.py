@@ -19,7 +19,7 @@ from app.charts import images as charts_images
 from app.pick.try_it import panel as try_it_panel
 from app.pick.try_it import parsing
 from app.pick.try_it.parsing import PAD_SIDE, Habits
-from core.data.dataset import InputFormat
+from core.data.input_format import InputFormat
 from core.errors import UserError
 from core.runs.run import Run
 from tests.helpers.app import SAMPLES, edit_record, open_page, texts, well

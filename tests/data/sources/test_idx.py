@@ -142,7 +142,7 @@ def test_folder_splits_the_same_each_time(tmp_path):
         ({"test_x": np.zeros((6, 2, 3), np.float32)}, "float32 images"),
         ({"test_y": np.zeros(6, np.float64)}, "float64 labels"),
         ({"test_x": np.zeros((6, 3, 3), np.uint8)}, r"test part of made has inputs of shape \(6, 3, 3\)"),
-        ({"test_y": np.full(6, 9, np.uint8)}, "classes 9 to 9; 3 labels want 0 to 2"),
+        ({"test_y": np.full(6, 9, np.uint8)}, "classes 9 to 9; 3 labels need 0 to 2"),
         ({"train_x": np.zeros((1, 2, 3), np.uint8), "train_y": np.zeros(1, np.uint8)}, "train part of made is empty"),
     ],
 )

@@ -92,5 +92,5 @@ def test_modelnets_folders_by_either_way_and_whatever_they_are_called(tmp_path):
 
 @pytest.mark.parametrize("shape", [(3,), (5, 2), (2, 5, 3)])
 def test_points_that_are_none(shape):
-    with pytest.raises(UserError, match=r"want \(points, 3\)"):
+    with pytest.raises(UserError, match=r"give \(points, 3\)"):
         data.InputFormat(kind="points", shape=shape, dtype="float32")
