@@ -201,9 +201,12 @@ def load(build):
 LOAD_ONNX = '''"""The model as ONNX; needs onnxruntime and NumPy. Use it as:  from load_onnx import predict"""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reads it once, when it is imported
 import onnxruntime
 
 folder = Path(__file__).parent

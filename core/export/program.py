@@ -6,6 +6,7 @@ Imports torch when called.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from core.errors import RunError, UserError
 from core.export.base import Widths
 from core.export.weights import small_state
 from core.models.rebuild import family_of
+from core.utils.formatting import printable
+from core.utils.onnx_runtime import import_onnxruntime
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,8 +77,7 @@ def run_module(module: Any, x: np.ndarray) -> np.ndarray:
 
 def run_onnx(data: bytes, x: np.ndarray) -> np.ndarray:
     """Return an ONNX file's scores, (n, outputs), of float32 examples (n, ...), through onnxruntime on the CPU."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -108,9 +110,20 @@ def tracing(run: Run) -> Iterator[None]:
         except (ImportError, MemoryError):  # these say nothing about the model
             raise
         except Exception as error:  # dynamo's, the exporter's and protobuf's own kinds
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
-                f"torch can't make a program of the model of run {run.id} ({reason}); take its weights as safetensors"
+                f"torch can't make a program of the model of run {run.id} ({_cause(error)}); take its weights as "
+                "safetensors"
             ) from error
         finally:
             logger.setLevel(before)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first paragraph of the error that all others were raised from, on one line and without colours.
+
+    The exporter wraps each error in a banner of general advice, which would take up the whole sentence.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", str(error)).strip()
+    return printable(text.partition("\n\n")[0])[:200] or type(error).__name__

@@ -5,5 +5,6 @@ parquet.py      tables, read within bounds, with a note of how they were made
 signals.py      stopping on request
 fingerprint.py  SHA-256 of named arrays
 formatting.py   sizes, durations and foreign texts for people
+onnx_runtime.py onnxruntime, imported with its telemetry off
 numbers.py      whole numbers of any library's type
 """
