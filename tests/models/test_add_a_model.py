@@ -52,7 +52,7 @@ class Waves(nn.Module):
 SPEC = '''"""Waves: settings, and what a registry needs of them."""
 
 from core.elastic.family import Family
-from core.elastic.layout import Width
+from core.elastic.width import Width
 from core.models.base import Model, call_text, whole
 from core.models.onnx_graph import INPUT
 

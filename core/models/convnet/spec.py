@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from core.elastic.family import Family
-from core.elastic.layout import Width
+from core.elastic.width import Width
 from core.models.base import MOST_CLASSES, Model, Settings, fit_pictures, whole
 from core.models.onnx_graph import INPUT, Graph
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.elastic.family import Family
-from core.elastic.layout import Width
+from core.elastic.width import Width
 from core.errors import UserError
 from core.models.base import WIDEST, Model, Settings, call_text, described, number, whole
 from core.models.onnx_graph import INPUT, Graph, relu_stack

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.elastic.family import Family
-from core.elastic.layout import Width
+from core.elastic.width import Width
 from core.errors import UserError
 from core.models.base import MOST_FEATURES, WIDEST, Model, Settings, has_classes, whole
 from core.models.onnx_graph import INPUT, Graph, sequence_layers

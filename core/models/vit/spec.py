@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.elastic.family import Family
-from core.elastic.layout import Width
+from core.elastic.width import Width
 from core.errors import UserError
 from core.models.base import MOST_CLASSES, WIDEST, Model, Settings, call_text, fit_pictures, whole
 from core.models.onnx_graph import INPUT, Graph
