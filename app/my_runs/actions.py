@@ -1,4 +1,4 @@
-"""What can be done with one run: open it, note something, rename it, take it along, remove it."""
+"""Actions on one run: open it in Pick, describe, rename, download or remove it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def section(run: Summary, editable: bool) -> None:
-    """The actions of the chosen run."""
+    """Show the actions of the chosen run."""
     with st.container(border=True):
         st.subheader(safe(short(run.id, 60)), anchor=False)
         if run.notes.title:
@@ -92,12 +92,12 @@ def said() -> None:
 
 
 def _words(run: Summary) -> None:
-    """Title, tags and note. The fields begin anew where somebody else has changed them."""
-    known, key = run.notes, mark(f"{run.id} {run.notes}")
+    """Edit title, tags and note. The fields start over where another visitor has changed them."""
+    saved, key = run.notes, mark(f"{run.id} {run.notes}")
     with st.form(f"my-words-{key}", border=False):
-        title = st.text_input("Title", known.title, max_chars=notes.LONGEST["title"], key=f"my-title-{key}")
-        tags = st.text_input("Tags, with commas between", ", ".join(known.tags), key=f"my-tags-{key}")
-        note = st.text_area("Note", known.note, max_chars=notes.LONGEST["note"], height=100, key=f"my-note-{key}")
+        title = st.text_input("Title", saved.title, max_chars=notes.LONGEST["title"], key=f"my-title-{key}")
+        tags = st.text_input("Tags, with commas between", ", ".join(saved.tags), key=f"my-tags-{key}")
+        note = st.text_area("Note", saved.note, max_chars=notes.LONGEST["note"], height=100, key=f"my-note-{key}")
         if st.form_submit_button("Save", icon=":material/save:", key=f"my-save-{key}"):
             new = notes.Notes(title=title or "", tags=tuple((tags or "").split(",")), note=note or "")
             act(f"Saved with {run.id}.", lambda: notes.write_notes(cache.folder() / run.id, new))
@@ -125,7 +125,7 @@ def _do_rename(run_id: str) -> None:
 
 
 def _remove(run: Summary) -> None:
-    """Into the archive, asked once more."""
+    """Move the run into the archive, once confirmed."""
     asked = st.session_state.get("my-remove") == run.id
     if not asked:
         st.button("Remove", icon=":material/delete:", key="my-remove-ask", on_click=_ask, args=(run.id,))
@@ -159,14 +159,14 @@ def open_run(run_id: str | None) -> None:
 
 @dataclass(eq=False)
 class Packing:
-    """The zip of one run: made on another thread when its button is clicked, and what came of it."""
+    """The zip of one run, made on another thread when its button is clicked; `failure` is why there is none."""
 
     run_id: str
     done: threading.Event = field(default_factory=threading.Event)
     failure: str = ""
 
     def __call__(self) -> bytes:
-        """Make the zip. What is raised here reaches the visitor as Streamlit's own words, hence `failure`."""
+        """Make the zip. An error raised here is shown in Streamlit's own words, hence `failure`."""
         self.failure = ""
         self.done.clear()
         try:

@@ -27,7 +27,7 @@ from core.export.formats import FORMATS, export, file_name, verify_export
 from core.runs.run import Run
 from core.utils.formatting import kilobytes
 
-SAID = "X-Handed-Over"  # the header that says what was handed over: percent-encoded JSON of `name`, `text`, `sha256`
+HANDED_OVER = "X-Handed-Over"  # header that describes the file: percent-encoded JSON of `name`, `text`, `sha256`
 AT_ONCE = 4  # files that are built at the same time; later requests wait
 NOBODY = 499  # the status that logs know for a client that closed its request
 
@@ -36,30 +36,44 @@ _TURNS = asyncio.Semaphore(AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A file, and what was found when it was opened again."""
+class BuiltFile:
+    """A file ready for download, and the sentence on how it was compared with the run."""
 
     name: str
     data: bytes
     mime: str
-    said: str
+    sentence: str
     sha256: str
 
 
-def made(run: Run, width: int, format: str, *, alone: bool = False) -> Made:
-    """Build the file of a size and check it; `alone` as it was trained on by itself, where it was.
+def build(run: Run, width: int, format: str, *, alone: bool = False) -> BuiltFile:
+    """Build the file of a size and compare it with the run.
 
-    Raises UserError where it can't be made, or isn't what was measured.
+    Parameters
+    ----------
+    run
+        The run.
+    width
+        The size, in units.
+    format
+        A key of `FORMATS`.
+    alone
+        Whether the size is taken as it was trained on by itself, where it was.
+
+    Raises
+    ------
+    UserError
+        Where the file can't be built, or differs from what was measured.
     """
-    taken, _ = polished.taken(run, width, alone=alone)
-    data = export(taken, width, format).data
-    found = verify_export(taken, width, format, data)
-    name = file_name(taken, taken.widths_at(width), format)
-    return Made(
+    source, _ = polished.taken(run, width, alone=alone)
+    data = export(source, width, format).data
+    comparison = _comparison(source, verify_export(source, width, format, data))
+    name = file_name(source, source.widths_at(width), format)
+    return BuiltFile(
         name=name,
         data=data,
         mime="application/zip" if format == "bundle" else "application/octet-stream",
-        said=joined(f"Handed over: {name}, {kilobytes(len(data))}. {_checked(taken, found)}"),
+        sentence=joined(f"Handed over: {name}, {kilobytes(len(data))}. {comparison}"),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
@@ -74,30 +88,30 @@ async def respond(request: Request) -> Response:
         async with _TURNS:
             if await request.is_disconnected():
                 return Response(status_code=NOBODY)
-            made_file = await run_in_threadpool(asked_for, dict(request.query_params))
+            file = await run_in_threadpool(requested_file, dict(request.query_params))
     except UserError as error:
         return JSONResponse({"problem": str(error)}, status_code=422)
     except Exception as error:
         _LOG.exception("file for %s", request.url.query)
         problem = f"something failed that nobody foresaw ({type(error).__name__}); the log says more"
         return JSONResponse({"problem": problem}, status_code=500)
-    plain = re.sub(r"[^\w.-]", "_", made_file.name, flags=re.ASCII)  # for clients that know ASCII only, such as curl
+    plain = re.sub(r"[^\w.-]", "_", file.name, flags=re.ASCII)  # for clients that know ASCII only, such as curl
     headers = {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(made_file.name)}",
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file.name)}",
         "Cache-Control": "no-store",
-        SAID: quote(json.dumps({"name": made_file.name, "text": made_file.said, "sha256": made_file.sha256})),
+        HANDED_OVER: quote(json.dumps({"name": file.name, "text": file.sentence, "sha256": file.sha256})),
     }
-    return Response(made_file.data, media_type=made_file.mime, headers=headers)
+    return Response(file.data, media_type=file.mime, headers=headers)
 
 
 def formats(run: Run) -> list[str]:
-    """The formats that a run can be had in: not as a program, where its owner's own makes the network."""
+    """List the formats of a run: none that holds a program where the network is its owner's own."""
     own = run.record.family.get("name") is None
-    return [name for name, f in FORMATS.items() if not (own and f.holds_program)]
+    return [name for name, format in FORMATS.items() if not (own and format.holds_program)]
 
 
-def asked_for(query: Mapping[str, str]) -> Made:
-    """The file that an address asks for; nothing in it is believed."""
+def requested_file(query: Mapping[str, str]) -> BuiltFile:
+    """Build the file that an address's query names. Raises UserError where the query names none."""
     runs = {run.id: run for run in cache.entries()[0]}
     run = runs.get(query.get("run", ""))
     if run is None:
@@ -108,13 +122,15 @@ def asked_for(query: Mapping[str, str]) -> Made:
     measured = {str(w): int(w) for w in cache.metrics(run)["width"]}
     if width not in measured:
         raise UserError("this size was not measured; choose one that is on the slider")
-    return made(run, measured[width], query["format"], alone=query.get("alone") == "1")
+    return build(run, measured[width], query["format"], alone=query.get("alone") == "1")
 
 
-def _checked(run: Run, found: Verified) -> str:
-    """What was compared once the file was there."""
+def _comparison(run: Run, verified: Verified) -> str:
+    """Say what of the file was compared with the run."""
     which = "the trained network" if run.polished_width is None else "this size as it was trained on by itself"
-    said = [f"all {found.numbers:,} numbers are those of {which}"] if found.numbers else []
-    if found.examples:
-        said.append(f"its answers on {found.examples:,} stored {run.task.example}s are those that were measured")
-    return f"It was opened again: {', and '.join(said)}." if said else "Its answers were never stored, so not compared."
+    parts = [f"all {verified.numbers:,} numbers are those of {which}"] if verified.numbers else []
+    if verified.examples:
+        parts.append(f"its answers on {verified.examples:,} stored {run.task.example}s are those that were measured")
+    return (
+        f"It was opened again: {', and '.join(parts)}." if parts else "Its answers were never stored, so not compared."
+    )

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import streamlit as st
 
-# Streamlit's page is a bundle of scripts of its own origin. Components are imported from blobs that the page makes;
-# styles are written into the page by Streamlit, Plotly and `st.html`, so inline styles stay allowed.
+# Streamlit's page is a bundle of scripts of its own origin, which compiles WebAssembly for 64-bit integers. Components
+# are imported from blobs that the page makes; Streamlit, Plotly and `st.html` write styles into the page.
 _POLICY = {
     "default-src": "'none'",
-    "script-src": "'self' blob:",
+    "script-src": "'self' blob: 'wasm-unsafe-eval'",
     "style-src": "'self' 'unsafe-inline'",
     "img-src": "'self' data: blob:",
     "font-src": "'self' data:",

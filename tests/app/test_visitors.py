@@ -43,9 +43,9 @@ at = well(at.radio(key="download-format").set_value("onnx").run())
 at = well(go(at, "compare"))
 heavy = {"torch", "onnx", "onnxruntime", "sklearn"} & set(sys.modules)
 print("heavy:", sorted(heavy))
-from app.store.downloads import made
+from app.store.downloads import build
 from core.runs.run import Run
-assert len(made(Run(sys.argv[1]), 9, "safetensors").data) > 0
+assert len(build(Run(sys.argv[1]), 9, "safetensors").data) > 0
 print("after a download of weights:", sorted({"torch", "onnx"} & set(sys.modules)))
 """
 

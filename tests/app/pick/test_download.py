@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from app import server
 from app.pick import download
 from app.store import downloads
-from app.store.downloads import SAID
+from app.store.downloads import HANDED_OVER
 from app.words import GLUE, JOINER
 from core.errors import RunError, UserError
 from core.export.formats import FORMATS, export, size_before, verify_export
@@ -38,7 +38,7 @@ def weights(**query: str) -> AppTest:
 
 def told(answer: Response) -> dict[str, str]:
     """What the server says of a file that it hands over."""
-    found: dict[str, str] = json.loads(unquote(answer.headers[SAID]))
+    found: dict[str, str] = json.loads(unquote(answer.headers[HANDED_OVER]))
     return {name: text.replace(GLUE, " ").replace(JOINER, "") for name, text in found.items()}
 
 
@@ -79,7 +79,7 @@ def test_a_failure_is_said_in_plain_words(
         answer = ask_for_file(address)
     assert answer.status_code == status
     assert said in json.loads(bytes(answer.body))["problem"]
-    assert SAID not in answer.headers
+    assert HANDED_OVER not in answer.headers
     assert ask_for_file(address).status_code == 200, "the next try may succeed"
 
 
@@ -121,14 +121,14 @@ def test_only_so_many_files_are_made_at_once(digits: Path, monkeypatch: pytest.M
     most: list[int] = []
     meet = threading.Barrier(downloads.AT_ONCE)
 
-    def slowly(query: object) -> downloads.Made:
+    def slowly(query: object) -> downloads.BuiltFile:
         making.append(1)
         most.append(len(making))
         meet.wait(30)  # so many do come together
         making.pop()
         raise RunError("made up")
 
-    monkeypatch.setattr(downloads, "asked_for", slowly)
+    monkeypatch.setattr(downloads, "requested_file", slowly)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
 
     async def crowd() -> list[int]:
@@ -142,7 +142,7 @@ def test_only_so_many_files_are_made_at_once(digits: Path, monkeypatch: pytest.M
 
 def test_a_file_that_nobody_waits_for_any_more_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[object] = []
-    monkeypatch.setattr(downloads, "asked_for", built.append)
+    monkeypatch.setattr(downloads, "requested_file", built.append)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
     answer = asyncio.run(downloads.respond(Request(scope, has_left)))
     assert (answer.status_code, built) == (downloads.NOBODY, [])
@@ -157,7 +157,7 @@ def test_the_route_lies_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("format", ["onnx", "bundle", "pt2"])
 def test_a_program_is_run_again_on_stored_examples(digits: Path, format: str) -> None:
     run = Run(digits / "digits-stratified")
-    said = downloads.made(run, 9, format).said
+    said = downloads.build(run, 9, format).sentence
     assert f"its answers on {len(run.examples()['x'])} stored examples are those that were measured" in said
     assert ("numbers are those of the trained network" in said) == (format == "bundle")
 

@@ -105,7 +105,7 @@ def test_either_of_the_two_can_be_taken(run: Run, width: int) -> None:
     at = well(at.radio(key=WHICH).set_value(True).run())
     assert f"alone-w{width}-polished.safetensors" in texts(at)
     assert hashlib.sha256(handed_over(at)).hexdigest() == export(run, width, polished=True).sha256
-    said = downloads.made(run, width, "safetensors", alone=True).said
+    said = downloads.build(run, width, "safetensors", alone=True).sentence
     assert "numbers are those of this size as it was trained on by itself" in said
     other = REFITTED if width == WIDTH else WIDTH
     at.query_params["width"] = str(other)

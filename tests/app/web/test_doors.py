@@ -166,10 +166,10 @@ def test_the_policy_names_no_outside_origin_and_allows_only_its_own_inline_scrip
     directives = dict(
         part.split(" ", 1) for part in policy(f"<script>{script}</script><script src=x></script>").split("; ")
     )
-    assert directives["script-src"] == f"'self' blob: 'sha256-{digest}'"
+    assert directives["script-src"] == f"'self' blob: 'wasm-unsafe-eval' 'sha256-{digest}'"
     assert directives["frame-ancestors"] == "'none'"
     assert directives["default-src"] == "'none'"
-    allowed = re.compile(r"'none'|'self'|'unsafe-inline'|data:|blob:|'sha256-[\w+/=]+'")
+    allowed = re.compile(r"'none'|'self'|'unsafe-inline'|'wasm-unsafe-eval'|data:|blob:|'sha256-[\w+/=]+'")
     for name, sources in directives.items():
         assert all(map(allowed.fullmatch, sources.split())), name
     assert [name for name, sources in directives.items() if "'unsafe-inline'" in sources] == ["style-src"]

@@ -121,13 +121,13 @@ def test_files_that_nobody_waits_for_are_not_built(monkeypatch: pytest.MonkeyPat
     building, going_on = threading.Semaphore(0), threading.Event()
     built: list[str] = []
 
-    def build(query: dict[str, str]) -> downloads.Made:
+    def build(query: dict[str, str]) -> downloads.BuiltFile:
         built.append(query["who"])
         building.release()
         assert going_on.wait(SECONDS)
         raise RunError("nothing")
 
-    monkeypatch.setattr(downloads, "asked_for", build)
+    monkeypatch.setattr(downloads, "requested_file", build)
     monkeypatch.setattr(downloads, "_TURNS", asyncio.Semaphore(downloads.AT_ONCE))
     app = Starlette(routes=[Route("/", downloads.respond), Route("/heard", lambda request: Response())])
     with socket.create_server(("127.0.0.1", 0)) as listening:
