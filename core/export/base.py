@@ -32,10 +32,11 @@ class Format:
     holds_program
         Whether the file holds a program and not only weights; a run of one's own factory then needs its family.
     make
-        Function from a run, the sizes of its widths and the family, if given, to the file's bytes.
+        Function from a run, the size of each named width, and the family (needed for a factory of one's own) to the
+        file's bytes.
     verify
-        Function from a run, a width of its sweep and a file's bytes to what was compared. Raises RunError for the
-        first difference from what the run stores.
+        Function from a run, a width of its sweep and a file's bytes to what was compared. Of a run `with_polished` at
+        this width the polished model counts. Raises RunError for the first difference from what the run stores.
     size
         Function from the bytes and the number of a model's tensors to the file's bytes, before it is made.
     roughly

@@ -1,13 +1,11 @@
-"""The bundle: a zip with the small model in two formats and all that a stranger needs to use it."""
+"""The bundle: a zip with the small model in two formats, its description, and scripts that load it."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import math
 import zipfile
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RunError
@@ -21,15 +19,16 @@ from core.models.source_text import source
 from core.runs.file_names import METRICS
 from core.runs.polished import read_rows
 from core.runs.run import Run
+from core.utils.jsonable import jsonable
 
 if TYPE_CHECKING:
     from core.elastic.family import Family
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the same model gives the same zip, byte for byte
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same model gives the same zip, byte for byte
 
 
 def bundle_bytes(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    """The zip's bytes. Raises what making its parts raises."""
+    """Make the zip (`Format.make`). Raises what `onnx_bytes` and `safetensors_bytes` raise."""
     row = metrics_at(run, widths)
     files: dict[str, bytes] = {
         "model.safetensors": safetensors_bytes(run, widths),
@@ -38,7 +37,7 @@ def bundle_bytes(run: Run, widths: Widths, family: Family | None = None) -> byte
         "metrics.json": _json(row),
         "model_card.md": model_card(run, widths, row).encode(),
         "load.py": load_script(run, widths).encode(),
-        "load_onnx.py": LOAD_ONNX.format(**_answer(run)).encode(),
+        "load_onnx.py": LOAD_ONNX.format(**_predict_parts(run)).encode(),
     }
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
     files["SHA256SUMS"] = sums.encode()
@@ -62,7 +61,7 @@ def verify(run: Run, width: int, data: bytes) -> Verified:
 
 
 def _unpacked(run: Run, data: bytes) -> dict[str, bytes]:
-    """The zip's files, each with the checksum that the zip states."""
+    """Return the zip's files by name. Raises RunError where one does not have the checksum stated in the zip."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     sums = dict(line.split("  ", 1)[::-1] for line in files["SHA256SUMS"].decode().splitlines())
@@ -72,7 +71,7 @@ def _unpacked(run: Run, data: bytes) -> dict[str, bytes]:
 
 
 def config(run: Run, widths: Widths) -> dict[str, Any]:
-    """What a program needs to know: labels (of classes, or of the numbers that are predicted), input format, widths."""
+    """Return config.json: the labels of classes or predicted numbers, the input format, the widths."""
     record = run.record
     return {
         "run": run.id,
@@ -90,31 +89,34 @@ def config(run: Run, widths: Widths) -> dict[str, Any]:
 
 
 def metrics_at(run: Run, widths: Widths) -> dict[str, Any]:
-    """The measured figures at these widths as plain data; where nothing was measured, what the layout tells."""
-    known: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
+    """Return metrics.json: the row of metrics at these widths; only size and parameters where none was measured.
+
+    Raises RunError where the table of metrics lacks a column.
+    """
+    size: dict[str, Any] = {"params": run.layout.params(widths), "bytes": run.layout.file_bytes(widths)}
     if run.polished_width is not None:
-        return {**_strict(read_rows(run.path, run.record)[run.polished_width]), **known}
+        return {**jsonable(read_rows(run.path, run.record)[run.polished_width]), **size}
     if not run.has_metrics:
-        return known
-    frame = run.metrics()
-    for name, size in widths.items():
-        if f"width_{name}" not in frame:
+        return size
+    rows = run.metrics()
+    for name, value in widths.items():
+        if f"width_{name}" not in rows:
             raise RunError(f"{METRICS} lacks width_{name}; make it again with: python -m core sweep {run.path}")
-        frame = frame[frame[f"width_{name}"] == size]
-    return known if frame.empty else {**_strict(frame.iloc[0].to_dict()), **known}
+        rows = rows[rows[f"width_{name}"] == value]
+    return size if rows.empty else {**jsonable(rows.iloc[0].to_dict()), **size}
 
 
 def load_script(run: Run, widths: Widths) -> str:
-    """A script that loads the weights with torch and safetensors alone."""
+    """Return load.py, which needs torch and safetensors alone."""
     model = source(run.record.family.get("name"), run.record.family.get("settings", {}), widths)
     if model is None:
         return LOAD_OWN
-    imports = sorted({*model.imports, "import torch", "from safetensors.torch import load_file"}, key=_as_sorted)
-    return LOAD_TORCH.format(imports="\n".join(imports), model=model.text, call=model.call, **_answer(run))
+    imports = sorted({*model.imports, "import torch", "from safetensors.torch import load_file"}, key=_import_order)
+    return LOAD_TORCH.format(imports="\n".join(imports), model=model.text, call=model.call, **_predict_parts(run))
 
 
-def _answer(run: Run) -> dict[str, str]:
-    """What `predict` says of its answer, and the expressions that make it from what the model gives."""
+def _predict_parts(run: Run) -> dict[str, str]:
+    """Return the parts of `predict` that depend on the task: its description and its return expressions."""
     shape = batch_shape(run)
     if run.task.classes:
         return {
@@ -132,26 +134,14 @@ def _answer(run: Run) -> dict[str, str]:
     }
 
 
-def _as_sorted(line: str) -> tuple[bool, str]:
-    """Whole modules first, then names from modules."""
+def _import_order(line: str) -> tuple[bool, str]:
+    """Sort key: modules first, then names from modules."""
     return line.startswith("from "), line
 
 
-def _strict(value: Any) -> Any:
-    """As JSON can say it: a figure that is not finite, such as that of a class without a test example, is null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _strict(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
 def _json(data: Any) -> bytes:
-    text = json.dumps(_strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Encode as strict JSON in UTF-8."""
+    text = json.dumps(jsonable(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode(errors="backslashreplace")  # half a surrogate pair has no bytes; JSON's own escape does
 
 
@@ -174,7 +164,7 @@ model.eval()
 
 
 def predict(x):
-    """{what}; config.json tells what they are."""
+    """{what}; config.json describes them."""
     with torch.inference_mode():
         output = model(torch.as_tensor(x, dtype=torch.float32))
     return {torch_answer}
@@ -215,7 +205,7 @@ session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExe
 
 
 def predict(x):
-    """{what}; config.json tells what they are."""
+    """{what}; config.json describes them."""
     output = session.run(None, {{"input": np.asarray(x, np.float32)}})[0]
     return {onnx_answer}
 '''

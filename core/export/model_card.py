@@ -1,4 +1,4 @@
-"""The model card: what a downloaded model is, how good, how made, and what it can't do, in plain Markdown."""
+"""The model card of a download in plain Markdown: size, metrics, training, limits and loading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a backslas
 
 
 def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> str:
-    """Markdown text; `row` is the measured figures at these widths (`bundle.metrics_at`)."""
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    run
+        The run.
+    widths
+        Size of each named width.
+    row
+        Metrics at these widths, from `bundle.metrics_at`.
+    """
     record, metric = run.record, run.task.metric
     full = run.layout.full
     size = ", ".join(f"{name} {widths[name]} of {full[name]}" for name in widths)
@@ -29,13 +39,13 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
             f"{record.recipe.get('name')}, {record.recipe.get('epochs')} epochs, seed {record.training.get('seed')}",
         ),
     ]
-    # of a picture every pixel is tested, those that it was trained on too: what was trained on says which
+    # a picture is tested on all its pixels, those of training included
     apart = "" if "picture" in record.data else " that were used neither for training nor for choosing a size"
-    for judged in run.task.metrics:
-        if _measured(row, judged.name):
-            interval = judged.format_interval(row[f"{judged.name}_low"], row[f"{judged.name}_high"])
-            figure = f"{judged.format(row[judged.name])} (95 % interval {interval})"
-            facts.append((judged.label, f"{figure}, on {row['n']:,} test {run.task.example}s{apart}"))
+    for each in run.task.metrics:
+        if _measured(row, each.name):
+            interval = each.format_interval(row[f"{each.name}_low"], row[f"{each.name}_high"])
+            figure = f"{each.format(row[each.name])} (95 % interval {interval})"
+            facts.append((each.label, f"{figure}, on {row['n']:,} test {run.task.example}s{apart}"))
     measured = _measured(row, metric.name)
     lines = [
         f"# {plain(run.id)}: {plain(size)}",
@@ -73,7 +83,7 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
 
 
 def _after(run: Run, row: Mapping[str, Any]) -> str:
-    """What was done to the slice once it was cut, in plain words."""
+    """Describe what was done to the slice after it was cut."""
     if run.polished_width is None:
         return "with no retraining"
     metric, seconds = run.task.metric, f"{row['seconds']:,.0f} s"
@@ -86,7 +96,7 @@ def _after(run: Run, row: Mapping[str, Any]) -> str:
 
 
 def output_meaning(run: Run) -> str:
-    """What comes out of the model, in plain words."""
+    """Describe the model's output in plain words."""
     labels = run.record.labels
     if run.task.classes:
         return f"one score for each of {len(labels)} labels; the highest is the prediction"
@@ -97,16 +107,16 @@ def output_meaning(run: Run) -> str:
 
 
 def batch_shape(run: Run) -> str:
-    """Shape of a batch of inputs as text: `(n, 28, 28)`."""
+    """Return the shape of a batch of inputs as text: `(n, 28, 28)`."""
     return f"({', '.join(['n', *map(str, run.record.input.shape)])})"
 
 
 def plain(text: object) -> str:
-    """Anything as text that Markdown shows as it is: one line, no markup, no link, no end of a table's cell."""
+    """Escape a text so that Markdown shows it literally: one line, no markup, no link, no end of a table cell."""
     words = re.sub(r"[\\`*_\[\]~$#]", r"\\\g<0>", printable(str(text)))
-    words = re.sub(r"[&<>|]", lambda found: ENTITIES[found[0]], words)
-    # what looks like an address becomes a link by itself on some pages
-    return re.sub(r"(?<=www)\.|:(?=/)|@", lambda found: f"&#{ord(found[0])};", words, flags=re.IGNORECASE)
+    words = re.sub(r"[&<>|]", lambda match: ENTITIES[match[0]], words)
+    # some pages turn text that looks like an address into a link
+    return re.sub(r"(?<=www)\.|:(?=/)|@", lambda match: f"&#{ord(match[0])};", words, flags=re.IGNORECASE)
 
 
 def _table(left: str, right: str, rows: Iterable[tuple[object, object]]) -> list[str]:
@@ -114,6 +124,6 @@ def _table(left: str, right: str, rows: Iterable[tuple[object, object]]) -> list
 
 
 def _measured(row: Mapping[str, Any], metric: str) -> bool:
-    """Whether there is a figure with its interval; one that is not known is null or no number."""
-    wanted = (row.get(name) for name in (metric, f"{metric}_low", f"{metric}_high", "n"))
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in wanted)
+    """Whether the row has a finite value of the metric, with its interval."""
+    values = (row.get(name) for name in (metric, f"{metric}_low", f"{metric}_high", "n"))
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)

@@ -30,27 +30,12 @@ _graphs_lock = threading.Lock()
 
 
 def onnx_bytes(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    """Return the small model as ONNX, batch size free, after it was run and compared.
+    """Make an ONNX file, batch size free, after it was run and compared with the model (`Format.make`).
 
     A run that was only read needs no torch where its model has a graph of its own and the width was measured. Torch's
     exporter makes one full-width graph a run, whose weights are cut for each width; where that does not give the same
-    scores, as with a width written into the graph, the small model is exported by itself.
-
-    Parameters
-    ----------
-    run
-        The run.
-    widths
-        Size of each named width.
-    family
-        The run's family, needed for a factory of one's own.
-
-    Raises
-    ------
-    RunError
-        Where onnxruntime and torch do not agree, or the run is damaged.
-    UserError
-        Where torch can't export the model.
+    scores, as with a width written into the graph, the small model is exported by itself. Raises RunError where
+    onnxruntime and torch disagree or the run is damaged, UserError where torch can't export the model.
     """
     if family is None and run.family is None and (plain := measured_onnx(run, widths)) is not None:
         return plain

@@ -21,23 +21,9 @@ TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "tor
 
 
 def pt2_bytes(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    """Return the small model as an exported PyTorch program, batch size free.
+    """Make an exported PyTorch program, batch size free, after it was run and compared (`Format.make`).
 
-    Parameters
-    ----------
-    run
-        The run.
-    widths
-        Size of each named width.
-    family
-        The run's family, needed for a factory of one's own.
-
-    Raises
-    ------
-    RunError
-        Where the program does not give the model's scores, or the run is damaged.
-    UserError
-        Where torch can't export the model.
+    Raises RunError where program and model disagree or the run is damaged, UserError where torch can't export it.
     """
     import torch
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def safetensors_bytes(run: Run, widths: Widths, family: Family | None = None) -> bytes:
-    """Return the small model's weights as a safetensors file. Raises RunError for a damaged run."""
+    """Make a file of the small model's weights (`Format.make`). Raises RunError for a damaged run."""
     from safetensors.numpy import save
 
     return save(small_state(run, widths), {"format": "pt"})

@@ -23,21 +23,9 @@ HALF_A_SHADE = 0.51 / 255  # colours are stored as bytes
 
 
 def verify_weights(run: Run, width: int, data: bytes) -> int:
-    """Return how many numbers a safetensors file holds, all equal to the run's.
+    """Return how many numbers a safetensors file holds, all equal to the run's (`Format.verify`).
 
-    Parameters
-    ----------
-    run
-        The run; `with_polished` at this width its polished weights count.
-    width
-        Width of the sweep.
-    data
-        Bytes of the file.
-
-    Raises
-    ------
-    RunError
-        Where a name, type or number differs.
+    Raises RunError where a name, type or number differs.
     """
     from safetensors.numpy import load
 

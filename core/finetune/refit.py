@@ -1,7 +1,7 @@
-"""Output-layer refit: the last layer of one width solved anew on frozen features. Convex, so a matter of seconds.
+"""Refit: solve the output layer of one width anew on frozen features, a convex problem of seconds.
 
-Classes: multinomial logistic regression by L-BFGS. Numbers: ridge regression in closed form. Both are drawn towards
-the layer that is there, and how strongly is chosen on validation rows; where nothing is better there, it stays.
+Classes: multinomial logistic regression by L-BFGS. Numbers: ridge regression in closed form. Both are regularised
+towards the layer's present weights, with a strength chosen by validation; where no strength is better, they stay.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.elastic.family import Family
 from core.errors import UserError
-from core.finetune.subnet_run import ROWS, Slice, slice_of
+from core.finetune.subnet_run import ROWS, SubnetRun, copied_state, open_subnet
 from core.runs.run import Run
 from core.utils.signals import Interrupted, stop_requests
 
@@ -23,11 +22,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from core.data import Dataset
+    from core.data.dataset import Dataset
+    from core.elastic.family import Family
 
-STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of the pull towards the layer that is there, relative to the features
-MOST_ITERATIONS = 25  # of L-BFGS for each strength, from the solution of the one before
-MOST_FEATURES = 2**31  # bytes of the features of all training rows, which are held at once
+    Layer = tuple[torch.Tensor, torch.Tensor | None]  # weight (outputs, features) and bias (outputs,)
+
+STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of the regularisation, relative to the features' mean square
+MOST_ITERATIONS = 25  # of L-BFGS for each strength, from the previous strength's solution
+MOST_FEATURE_BYTES = 2**31  # the features of all training rows are held at once
 
 
 def refit(
@@ -39,133 +41,150 @@ def refit(
     keep: bool = True,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Solve the output layer anew for the model at `width`, and keep it with the run as a point of its own.
+    """Solve the output layer of the model at `width` anew, never worse by validation, and keep it with the run.
 
-    Never worse on validation rows than the slice. Arguments, what comes back and what is raised are those of
-    `core.finetune.polish.polish`; UserError too where no linear layer gives the model's output.
+    Parameters
+    ----------
+    run
+        A run, or its folder. Its own files stay as they are.
+    width
+        Width of the sweep.
+    data, family
+        As in `sweep`: needed only where they can't be rebuilt from the run.
+    keep
+        Whether to store the point with the run, in place of an earlier one of that width.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    dict
+        The point's row, as in `Run.polished`.
+
+    Raises
+    ------
+    UserError
+        For data that are not the run's, or a model whose output does not come from one linear layer.
+    RunError
+        Where the run can't be read or written.
+    Interrupted
+        After Ctrl-C; nothing is stored then.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     with stop_requests() as stopped:
-        begun = slice_of(run, width, data, family)
+        subnet = open_subnet(run, width, data, family)
         started = time.monotonic()
-        layer = output_layer(begun)
-        state, strength = _solve(begun, layer, progress=progress, stopped=stopped)
-        told = {"method": "refit", "epochs": 0, "learning_rate": 0.0, "strength": strength}
-        told |= {"seconds": round(time.monotonic() - started, 2)}
-        return begun.finish(state, told, keep=keep)
+        layer = output_layer(subnet)
+        state, strength = _solve(subnet, layer, progress=progress, stopped=stopped)
+        made = {"method": "refit", "epochs": 0, "learning_rate": 0.0, "strength": strength}
+        made |= {"seconds": round(time.monotonic() - started, 2)}
+        return subnet.finish(state, made, keep=keep)
 
 
-def output_layer(begun: Slice) -> nn.Linear:
-    """The linear layer whose output is the model's own, found by running it. Raises UserError where there is none."""
+def output_layer(subnet: SubnetRun) -> nn.Linear:
+    """Return the linear layer whose output is the model's own, found by a forward pass.
+
+    Raises UserError where there is none, or it is used twice or shares its weights.
+    """
     import torch
     from torch import nn
 
-    seen: list[tuple[nn.Linear, torch.Tensor, int]] = []
-
-    def note(part: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        assert isinstance(part, nn.Linear)
-        seen.append((part, output, output.dim()))
-
-    linear = [part for part in begun.module.modules() if isinstance(part, nn.Linear)]
-    hooks = [part.register_forward_hook(note) for part in linear]
+    calls: list[tuple[nn.Module, torch.Tensor]] = []
+    linear = [part for part in subnet.module.modules() if isinstance(part, nn.Linear)]
+    hooks = [part.register_forward_hook(lambda part, inputs, out: calls.append((part, out))) for part in linear]
     try:
         with torch.no_grad():
-            output = begun.module(torch.from_numpy(begun.data.train.x[:2]).float())
+            output = subnet.module(torch.from_numpy(subnet.data.train.x[:2]).float())
     finally:
         for hook in hooks:
             hook.remove()
-    calls = [part for part, _, _ in seen]
-    found = [part for part, out, dims in seen if out is output and dims == 2]
-    names = [name for name, _ in begun.module.named_parameters(remove_duplicate=False)]
-    tied = len(names) != len(list(begun.module.parameters()))
-    if len(found) != 1 or calls.count(found[0]) != 1 or (tied and _shared(begun.module, found[0])):
+    used = [part for part, _ in calls]
+    last = [part for part, out in calls if out is output and out.dim() == 2]
+    layer = last[0] if len(last) == 1 and used.count(last[0]) == 1 else None
+    if not isinstance(layer, nn.Linear) or _shares_weights(subnet.module, layer):
         raise UserError(
-            f"the output of run {begun.run.id} does not come from one linear layer of its own, so there is none to "
-            f"refit; polish it: python -m core polish {begun.run.path} --width {begun.width}"
+            f"the output of run {subnet.run.id} does not come from one linear layer of its own, so there is none to "
+            f"refit; polish it: python -m core polish {subnet.run.path} --width {subnet.width}"
         )
-    return found[0]
+    return layer
 
 
-def _shared(module: nn.Module, layer: nn.Linear) -> bool:
+def _shares_weights(module: nn.Module, layer: nn.Linear) -> bool:
     """Whether another part of the model uses the layer's weights."""
     own = {id(p) for p in layer.parameters()}
-    places = [p for _, p in module.named_parameters(remove_duplicate=False) if id(p) in own]
-    return len(places) > len(own)
+    return sum(id(p) in own for _, p in module.named_parameters(remove_duplicate=False)) > len(own)
 
 
 def _solve(
-    begun: Slice, layer: nn.Linear, *, progress: bool, stopped: Callable[[], bool]
+    subnet: SubnetRun, layer: nn.Linear, *, progress: bool, stopped: Callable[[], bool]
 ) -> tuple[dict[str, Any], float | None]:
-    """The best state by validation, and the strength that gave it; None where the old layer stays."""
+    """Return the best state by validation, and its strength; None where the present layer stays."""
     import torch
     from tqdm import tqdm
 
-    x, y = _features(begun, layer, stopped), torch.from_numpy(np.array(begun.data.train.y))
-    old: Layer = layer.weight.detach().clone(), None if layer.bias is None else layer.bias.detach().clone()
-    best, kept = begun.before["validation"], old
-    chosen: float | None = None
-    begin, fit = old, _logistic if begun.run.task.classes else _ridge
-    shown = f"refitting width {begun.width}"
-    for strength in tqdm(STRENGTHS, disable=not progress, unit="fit", desc=shown, dynamic_ncols=True):
+    x, y = _features(subnet, layer, stopped), torch.from_numpy(np.array(subnet.data.train.y))
+    present: Layer = layer.weight.detach().clone(), None if layer.bias is None else layer.bias.detach().clone()
+    best, best_layer = subnet.before["validation"], present
+    best_strength: float | None = None
+    start, fit = present, _logistic if subnet.run.task.classes else _ridge
+    title = f"refitting width {subnet.width}"
+    for strength in tqdm(STRENGTHS, disable=not progress, unit="fit", desc=title, dynamic_ncols=True):
         if stopped():
             raise Interrupted("stopped; the run is as it was: the same command refits from the start")
-        found = fit(x, y, old, begin, strength * float(x.square().mean()))
-        if not all(part is None or bool(torch.isfinite(part).all()) for part in found):
+        solution = fit(x, y, present, start, strength * float(x.square().mean()))
+        if not all(part is None or bool(torch.isfinite(part).all()) for part in solution):
             continue
-        begin = found
-        _put(layer, found)
-        judged = begun.judge("validation")
-        if begun.better(judged, best):
-            best, kept, chosen = judged, found, strength
-    _put(layer, kept)
-    return {name: value.clone() for name, value in begun.module.state_dict().items()}, chosen
+        start = solution
+        _set(layer, solution)
+        evaluation = subnet.evaluate("validation")
+        if subnet.is_better(evaluation, best):
+            best, best_layer, best_strength = evaluation, solution, strength
+    _set(layer, best_layer)
+    return copied_state(subnet.module), best_strength
 
 
-Layer = tuple["torch.Tensor", "torch.Tensor | None"]  # weight and bias
-
-
-def _put(layer: nn.Linear, found: Layer) -> None:
+def _set(layer: nn.Linear, weights: Layer) -> None:
     import torch
 
     with torch.no_grad():
-        layer.weight.copy_(found[0])
-        if found[1] is not None:
-            layer.bias.copy_(found[1])
+        layer.weight.copy_(weights[0])
+        if weights[1] is not None:
+            layer.bias.copy_(weights[1])
 
 
-def _features(begun: Slice, layer: nn.Linear, stopped: Callable[[], bool]) -> torch.Tensor:
-    """What the layer is given for every training row: (n, features)."""
+def _features(subnet: SubnetRun, layer: nn.Linear, stopped: Callable[[], bool]) -> torch.Tensor:
+    """Return the layer's inputs for every training row, (n, features)."""
     import torch
 
-    n = begun.data.train.n
-    if n * layer.in_features * 4 > MOST_FEATURES:
+    n = subnet.data.train.n
+    if n * layer.in_features * 4 > MOST_FEATURE_BYTES:
         raise UserError(f"the features of {n:,} examples would not fit in memory; polish the model instead")
-    found: list[torch.Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda part, inputs: found.append(inputs[0].clone()))
+    blocks: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda part, inputs: blocks.append(inputs[0].clone()))
     try:
         with torch.no_grad():
             for first in range(0, n, ROWS):
                 if stopped():
                     raise Interrupted("stopped; the run is as it was: the same command refits from the start")
-                begun.module(torch.from_numpy(np.array(begun.data.train.x[first : first + ROWS])).float())
+                subnet.module(torch.from_numpy(np.array(subnet.data.train.x[first : first + ROWS])).float())
     finally:
         hook.remove()
-    return torch.cat(found)
+    return torch.cat(blocks)
 
 
-def _logistic(x: torch.Tensor, y: torch.Tensor, old: Layer, begin: Layer, pull: float) -> Layer:
-    """Logistic regression from `begin`, drawn towards the layer that is there."""
+def _logistic(x: torch.Tensor, y: torch.Tensor, present: Layer, start: Layer, strength: float) -> Layer:
+    """Return a logistic regression of y (n,) on x (n, features) from `start`, regularised towards `present`."""
     import torch
     from torch.nn import functional as F
 
-    weight, bias = (None if part is None else part.clone().requires_grad_() for part in begin)
+    weight, bias = (None if part is None else part.clone().requires_grad_() for part in start)
     assert weight is not None
     free = [weight] if bias is None else [weight, bias]
     optimizer = torch.optim.LBFGS(free, max_iter=MOST_ITERATIONS, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(x, weight, bias), y) + pull * (weight - old[0]).square().sum()
+        loss = F.cross_entropy(F.linear(x, weight, bias), y) + strength * (weight - present[0]).square().sum()
         loss.backward()
         return loss
 
@@ -173,15 +192,15 @@ def _logistic(x: torch.Tensor, y: torch.Tensor, old: Layer, begin: Layer, pull: 
     return weight.detach(), None if bias is None else bias.detach()
 
 
-def _ridge(x: torch.Tensor, y: torch.Tensor, old: Layer, begin: Layer, pull: float) -> Layer:
-    """Ridge regression of what the old layer leaves unexplained, in closed form (`begin` is not needed), in double."""
+def _ridge(x: torch.Tensor, y: torch.Tensor, present: Layer, start: Layer, strength: float) -> Layer:
+    """Return the present layer plus a ridge regression of its residuals (n, outputs), in closed form and float64."""
     import torch
 
+    weight, bias = present
     rows = x.double()
-    left = y.double() - torch.nn.functional.linear(rows, old[0].double(), None if old[1] is None else old[1].double())
-    mean, offset = (rows.mean(0), left.mean(0)) if old[1] is not None else (rows.new_zeros(()), left.new_zeros(()))
-    rows, left = rows - mean, left - offset
-    gram = rows.T @ rows / len(rows) + pull * torch.eye(rows.shape[1], dtype=rows.dtype)
-    change = torch.linalg.solve(gram, rows.T @ left / len(rows)).T  # (outputs, features)
-    bias = None if old[1] is None else (old[1] + (offset - change @ mean)).float()
-    return (old[0] + change).float(), bias
+    residual = y.double() - torch.nn.functional.linear(rows, weight.double(), None if bias is None else bias.double())
+    mean, offset = (rows.mean(0), residual.mean(0)) if bias is not None else (rows.new_zeros(()), rows.new_zeros(()))
+    rows, residual = rows - mean, residual - offset
+    gram = rows.T @ rows / len(rows) + strength * torch.eye(rows.shape[1], dtype=rows.dtype)
+    change = torch.linalg.solve(gram, rows.T @ residual / len(rows)).T  # (outputs, features)
+    return (weight + change).float(), None if bias is None else (bias + (offset - change @ mean)).float()

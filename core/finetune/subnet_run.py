@@ -1,4 +1,4 @@
-"""One width of a run as a plain module that trains on, with the run's data: what polish and refit have in common."""
+"""One width of a run as a plain module with the run's data: shared by polish and refit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.elastic.family import Family
 from core.errors import UserError
 from core.models.rebuild import family_of
 from core.runs.run import Run
@@ -21,23 +20,25 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from core.data import Dataset
+    from core.data.dataset import Dataset
+    from core.elastic.family import Family
     from core.sweep.evaluator import Scores
 
-ROWS = 2000  # of a block in evaluation
+ROWS = 2000  # examples of a forward pass in evaluation
+PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a model does on one part of the data."""
+class Evaluation:
+    """How good a model is on one part of the data."""
 
-    value: float  # the metric that sizes are chosen by, as stored
-    loss: float
+    value: float  # the task's first metric, by which sizes are chosen
+    loss: float  # mean of the examples
     scores: Scores
 
 
 @dataclass
-class Slice:
+class SubnetRun:
     """The small model at one width, its data, and how good it was before anything was changed."""
 
     run: Run
@@ -45,90 +46,126 @@ class Slice:
     data: Dataset
     width: int
     module: nn.Module
-    before: dict[str, Judged]  # by part of the data
+    before: dict[str, Evaluation]  # by part of the data
 
     @property
     def deviation(self) -> torch.Tensor:
-        """Units in which errors of numbers are counted, (outputs,)."""
+        """Standard deviation of each predicted number, (outputs,): the unit of its errors."""
         import torch
 
         return torch.from_numpy(self.data.target_statistics()[1])
 
-    def batch(self, rows: np.ndarray, drawing: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Training examples, changed by chance where the data say so; `drawing` seeds that."""
+    def batch(self, rows: np.ndarray, seed: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return training examples (rows, ...) and targets, augmented with `seed` where the data are."""
         import torch
 
         x = torch.from_numpy(self.data.train.x[rows]).float()
         if self.data.augment is not None:
-            x = self.data.augment(x, np.random.default_rng(list(drawing)))
+            x = self.data.augment(x, np.random.default_rng(list(seed)))
         return x, torch.from_numpy(self.data.train.y[rows])
 
     def train_mode(self) -> None:
-        """Normalise by the batch at hand, but for what is frozen."""
+        """Switch to training: batch normalisation by the batch at hand, except for frozen layers."""
         from core.elastic.batch_norm import set_mode
 
         set_mode(self.module, True, by_batch=True)
 
-    def settle(self) -> None:
-        """Evaluation, with statistics of normalisation over batches of the model as it is now."""
+    def evaluation_mode(self) -> None:
+        """Switch to evaluation, with batch-normalisation statistics estimated for the present weights."""
         from core.elastic.batch_norm import set_mode
 
         set_mode(self.module, False, by_batch=False)
-        _estimate(self.module, self.data, self.run)
+        _estimate_statistics(self.module, self.data, self.run)
 
-    def judge(self, part: str) -> Judged:
-        """The metric and loss on a part of the data."""
-        return _judge(self.run, self.module, self.data, part)
+    def evaluate(self, part: str) -> Evaluation:
+        """Return the metric and loss on a part of the data."""
+        return _evaluate(self.run, self.module, self.data, part)
 
-    def better(self, found: Judged, other: Judged) -> bool:
-        """Whether `found` is better on the same rows: by the metric, and where that is level by the loss."""
-        if found.value == other.value:
-            return found.loss < other.loss
-        return (found.value > other.value) == self.run.task.metric.higher_is_better
+    def is_better(self, one: Evaluation, other: Evaluation) -> bool:
+        """Whether `one` is better than `other` on the same rows: by the metric, and where equal by the loss."""
+        if one.value == other.value:
+            return one.loss < other.loss
+        return (one.value > other.value) == self.run.task.metric.higher_is_better
 
-    def finish(self, state: Mapping[str, Any], told: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:
-        """The point with these weights: its row, kept with the run where `keep`. Raises RunError."""
+    def finish(self, state: Mapping[str, Any], made: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:
+        """Evaluate a state and return the point's row.
+
+        Parameters
+        ----------
+        state
+            State dict of the small model.
+        made
+            Columns on how the point was made: method, epochs, seconds, ...
+        keep
+            Whether to store the point with the run.
+
+        Raises
+        ------
+        RunError
+            Where it can't be stored.
+        """
+        from core.runs.polished import write
         from core.sweep.evaluator import Evaluator
         from core.sweep.tables import metrics_table
 
         self.module.load_state_dict(state, strict=True)
         self.module.eval()
-        after = {part: self.judge(part) for part in ("validation", "test")}
+        after = {part: self.evaluate(part) for part in PARTS}
         arrays = {name: np.array(value.detach().cpu()) for name, value in self.module.state_dict().items()}
         full, task = self.run.weights(), self.run.task
         evaluator = Evaluator(self.family, self.run.scale(), full, [self.width], plain=True, classes=task.classes)
-        table = metrics_table(self.run, self.data, {part: j.scores for part, j in after.items()}, evaluator)
+        table = metrics_table(self.run, self.data, {part: e.scores for part, e in after.items()}, evaluator)
         row: dict[str, Any] = {str(key): value for key, value in table.to_dict("records")[0].items()}
         row = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()}
-        row |= {"unpolished": self.before["test"].value, "validation_unpolished": self.before["validation"].value}
-        row |= {"gain": after["test"].value - self.before["test"].value}
-        row |= {"validation_gain": after["validation"].value - self.before["validation"].value}
-        row |= dict(told)
+        for part, prefix in zip(PARTS, ("validation_", ""), strict=True):
+            row[f"{prefix}unpolished"] = self.before[part].value
+            row[f"{prefix}gain"] = after[part].value - self.before[part].value
+        row |= dict(made)
         row |= {"machine": platform.machine(), "created": datetime.now(UTC).isoformat(timespec="seconds")}
         row |= {"run_sha256": self.run.record.weights_sha256, "sha256": fingerprint(arrays)}
         if keep:
-            from core.runs.polished import write
-
             write(self.run.path, self.run.record, self.width, row, arrays, after["test"].scores.predictions[..., 0])
         return row
 
 
-def slice_of(run: Run, width: int, data: Dataset | tuple[Any, Any] | None, family: Family | None) -> Slice:
-    """The model at `width` as the run has it. Raises UserError for a width out of range or other data."""
+def open_subnet(run: Run, width: int, data: Dataset | tuple[Any, Any] | None, family: Family | None) -> SubnetRun:
+    """Build the model at `width` with the run's data, and evaluate it.
+
+    Parameters
+    ----------
+    run
+        The run.
+    width
+        Width of the sweep.
+    data, family
+        As in `sweep`: needed only where they can't be rebuilt from the run.
+
+    Raises
+    ------
+    UserError
+        For a width out of range, or data that are not the run's.
+    """
     from core.elastic.subnet import load
 
     widths = run.widths_at(width)
     family = family_of(run, family)
-    given = data_of(run, data)
-    if given.fingerprint != run.record.data.get("fingerprint"):
+    dataset = data_of(run, data)
+    if dataset.fingerprint != run.record.data.get("fingerprint"):
         raise UserError(f"the training part is not what run {run.id} was trained on; give the data it was trained on")
     module = load(family, run.scale(widths), run.weights(), widths)
-    _estimate(module, given, run)
-    before = {part: _judge(run, module, given, part) for part in ("validation", "test")}
-    return Slice(run, family, given, width, module, before)
+    _estimate_statistics(module, dataset, run)
+    return SubnetRun(
+        run, family, dataset, width, module, {part: _evaluate(run, module, dataset, part) for part in PARTS}
+    )
 
 
-def _estimate(module: nn.Module, data: Dataset, run: Run) -> None:
+def copied_state(module: nn.Module) -> dict[str, Any]:
+    """Return a state dict that later training leaves unchanged."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def _estimate_statistics(module: nn.Module, data: Dataset, run: Run) -> None:
+    """Estimate batch-normalisation statistics on training examples, as the sweep does, where the model has any."""
     from core.data.dataset import batches
     from core.elastic.batch_norm import buffers, estimate
 
@@ -139,7 +176,7 @@ def _estimate(module: nn.Module, data: Dataset, run: Run) -> None:
             part.momentum = momentum
 
 
-def _judge(run: Run, module: nn.Module, data: Dataset, name: str) -> Judged:
+def _evaluate(run: Run, module: nn.Module, data: Dataset, name: str) -> Evaluation:
     import torch
 
     from core.sweep.evaluator import Scores
@@ -156,4 +193,4 @@ def _judge(run: Run, module: nn.Module, data: Dataset, name: str) -> Judged:
             outputs.append((output.argmax(-1) if task.classes else output).numpy())
     predictions = np.concatenate(outputs)[..., None]
     value = task.metric.measure(task.score(predictions, part.y)[:, 0], task.variance(part.y))[0]
-    return Judged(value, loss / part.n, Scores(predictions, np.array([loss]), part.n))
+    return Evaluation(value, loss / part.n, Scores(predictions, np.array([loss]), part.n))

@@ -6,5 +6,6 @@ signals.py      stopping on request
 fingerprint.py  SHA-256 of named arrays
 formatting.py   sizes, durations and foreign texts for people
 onnx_runtime.py onnxruntime, imported with its telemetry off
+jsonable.py     values as strict JSON can hold them
 numbers.py      whole numbers of any library's type
 """

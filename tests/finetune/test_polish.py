@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,6 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
-import core.finetune.polish
 from core import Family, Run, RunError, RunStore, UserError, sweep, train
 from core.data import from_arrays
 from core.elastic.recipes.registry import recipe
@@ -196,7 +196,8 @@ def test_no_output_layer_to_refit(tmp_path):
 def test_stopped_leaves_the_run_as_it_was(run, monkeypatch):
     polish(run, 6, 1, **QUIET)
     before = bytes_of(run)
-    real, steps = core.finetune.polish._step, []
+    module = importlib.import_module("core.finetune.polish")
+    real, steps = module._step, []
 
     def stopping(*given: Any) -> float:
         steps.append(1)
@@ -206,7 +207,7 @@ def test_stopped_leaves_the_run_as_it_was(run, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return real(*given)
 
-    monkeypatch.setattr(core.finetune.polish, "_step", stopping)
+    monkeypatch.setattr(module, "_step", stopping)
     with pytest.raises(Interrupted, match="as it was"):
         polish(run, WIDTH, 3, **QUIET)
     assert len(steps) == 3
