@@ -25,6 +25,7 @@ from core.tasks.base import Task
 from core.tasks.registry import task
 from core.utils import files
 from core.utils.fingerprint import fingerprint
+from core.utils.jsonable import jsonable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +141,7 @@ def write(
         predicted = {other: read_predictions(folder, record, other) for other in states}
     except RunError:  # a damaged file, or one of other weights, is replaced
         rows, states, predicted = {}, {}, {}
-    rows, states[width], predicted[width] = {**rows, width: _without_nan(row)}, dict(state), predictions
+    rows, states[width], predicted[width] = {**rows, width: jsonable(row)}, dict(state), predictions
     arrays = {f"{at}/{n}": np.asarray(v, order="C") for at, part in states.items() for n, v in part.items()}
     arrays |= {f"{PREDICTIONS}{at}": _packed(record, values) for at, values in predicted.items()}
     note = json.dumps([rows[at] for at in sorted(rows)], sort_keys=True, allow_nan=False)
@@ -243,12 +244,3 @@ def _not_polished(folder: Path, width: int, polished: list[int]) -> UserError:
         f"run {folder.name} has no polished model at width {width!r}; they are there at {listed}; "
         f"make one with: python -m core polish {folder} --width {width}"
     )
-
-
-def _without_nan(value: Any) -> Any:
-    """Plain data for JSON: a number that is not finite, such as the figure of a class without examples, is null."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
