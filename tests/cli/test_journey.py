@@ -58,6 +58,7 @@ def test_sweep_knows_what_it_knows(work, core, monkeypatch):
     assert (work / "runs/digits/metrics.parquet").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_export_and_list_in_a_process_of_their_own(work):
     answer = shell("export", "runs/digits", "--width", 5, "--format", "onnx", "--out", "small.onnx", cwd=work)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -71,6 +72,7 @@ def test_export_and_list_in_a_process_of_their_own(work):
     assert answer.stdout.startswith("digits: digits, stratified, 16 units, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [None, "norm", "gradient"])
 def test_a_training_begins_with_somebody_s_weights(work, core, tmp_path, order):
     file = tmp_path / "trained.safetensors"
@@ -144,6 +146,7 @@ def test_resume_with_nothing_to_resume_says_so_and_starts(core, tmp_path):
     assert answer.err == f"no training of {tmp_path / 'new'} was interrupted; this one starts at its beginning\n"
 
 
+@pytest.mark.slow
 def test_a_kill_by_ctrl_c_leaves_130_and_one_line(tmp_path):
     command = [*map(str, TRAIN[:-1]), "--epochs", "100000", "--out", str(tmp_path / "digits")]
     process = subprocess.Popen(

@@ -174,6 +174,7 @@ def test_a_run_of_ones_own(refused, tmp_path):
     assert (tmp_path / "own-w2.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_installed(refused, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     told = refused("export", SAMPLE, "--width", 3, "--out", tmp_path / "x.onnx", "--format", "onnx")

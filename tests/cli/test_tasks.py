@@ -47,6 +47,7 @@ def test_a_photograph(core, tmp_path):
     assert "picture quality" in core("list", tmp_path).out
 
 
+@pytest.mark.slow
 def test_clouds(core, tmp_path):
     write_solids(tmp_path / "meshes", train=4, test=1)
     out = tmp_path / "runs" / "own"
@@ -69,6 +70,7 @@ def test_pictures_by_other_models(core, tmp_path, model, width):
     assert core("export", out, "--width", 1, "--out", tmp_path).status == 0
 
 
+@pytest.mark.slow
 def test_a_models_own_recipe_gives_way(core, tmp_path):
     out = tmp_path / "paper"
     small = ("--model", "convnet", "--hidden", 4, "--model-set", "stages=2", "--quiet")

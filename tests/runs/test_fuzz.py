@@ -7,7 +7,7 @@ import json
 import shutil
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core import Run, RunStore, UserError
@@ -15,14 +15,13 @@ from core.export.formats import export
 from core.runs.file_names import FILES, POLISHED, STATISTICS
 from core.runs.record import RunRecord
 from core.runs.store import BrokenRun
+from tests.helpers.properties import tries
 from tests.helpers.store import read_all
 
 WRITTEN = [name for name in FILES if name not in (STATISTICS, POLISHED)]  # this run has neither
 
-EASY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-LITTLE = settings(EASY, max_examples=150)
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+EASY, LITTLE = tries(60, suppress_health_check=CHECKS), tries(150, suppress_health_check=CHECKS)
 STRANGE = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.floats(), st.text(max_size=5),
     st.sampled_from([[], {}, [[]], [None], {"": None}, "x" * 9999, 10**400, -(10**30), 1e308, "\ud800", "\n"]),

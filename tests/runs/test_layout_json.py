@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.elastic.family import Family
@@ -14,6 +14,7 @@ from core.elastic.layout import Width
 from core.errors import LayoutError
 from core.runs.layout_json import read_layout
 from tests.helpers.family import Concat, Tied, batch_normed, conv, mlp
+from tests.helpers.properties import tries
 
 FAMILIES = (
     Family(lambda h1, h2: mlp([5, h1, h2, 3]), h1=8, h2=Width(6, lower=2)),
@@ -131,7 +132,7 @@ def damaged(draw):
     return data
 
 
-@settings(max_examples=400, deadline=None)
+@tries(400)
 @given(damaged())
 def test_damaged_data_are_refused_or_make_a_layout_that_works(data):
     """Never another exception, then or later: a store must list the run, and say why it can't be read."""

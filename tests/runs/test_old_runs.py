@@ -100,6 +100,7 @@ def test_tables_over_width_are_refused_in_one_sentence(tmp_path: Path, prefix: s
     assert list(RunStore(tmp_path).list()) == [BrokenRun("tabled", sentence)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "hidden"), [("stratified", 16), ("paper", 8)])
 def test_an_unfinished_training_of_before_goes_on_or_is_refused(tmp_path: Path, kind: str, hidden: int) -> None:
     """In one sentence, and what is refused stays as it was."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import RunError
@@ -20,7 +20,6 @@ NUMBERS = {
 }  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.data(), st.lists(st.sampled_from(sorted(NUMBERS)), min_size=1, max_size=5), st.integers(0, 20))
 def test_the_same_numbers_as_by_way_of_a_frame(data: st.DataObject, kinds: list[str], rows: int) -> None:
     columns = {

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
@@ -27,6 +27,7 @@ from core.tasks.classification import ACCURACY
 from core.tasks.image import PSNR
 from core.tasks.regression import R2, RMSE
 from core.tasks.statistics import Z95
+from tests.helpers.properties import tries
 
 LOSS = dataclasses.replace(ACCURACY, name="loss", higher_is_better=False)
 METRICS = {"accuracy": ACCURACY, "loss": LOSS}
@@ -73,7 +74,7 @@ budgets = st.builds(
 ).filter(lambda b: b != Budget())
 
 
-@settings(max_examples=400, deadline=None)
+@tries(400)
 @given(tables(), budgets)
 def test_the_answer_fits_and_no_other_that_fits_beats_it(run, budget):
     table, metric = run
@@ -94,7 +95,7 @@ def test_the_answer_fits_and_no_other_that_fits_beats_it(run, budget):
             assert sizes[row] >= sizes[found.row]
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(tables(), budgets)
 def test_where_nothing_fits_the_answer_is_the_closest(run, budget):
     table, metric = run
@@ -109,7 +110,7 @@ def test_where_nothing_fits_the_answer_is_the_closest(run, budget):
         assert not any(better(metric, value, values[found.row]) for value in values[small])
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(tables())
 def test_the_frontier_is_the_pareto_set(run):
     table, metric = run
@@ -127,7 +128,7 @@ def test_the_frontier_is_the_pareto_set(run):
     assert frontier(table, metric).tolist() == [not beaten(row) for row in range(len(table))]
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(run, random):
     table, metric = run
@@ -205,7 +206,7 @@ def compared(draw):
     return table.assign(validation_difference=sign * gain, validation_difference_error=1.0), metric, gain
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(compared())
 def test_the_smallest_that_does_the_job_by_brute_force(run):
     table, metric, gain = run
@@ -235,7 +236,7 @@ def test_the_recommended_size_is_the_bend():
     assert recommended(flipped, LOSS) == 5
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(tables(), st.data())
 def test_steps_are_on_the_frontier_and_the_nearest_worth_telling(run, data):
     table, metric = run

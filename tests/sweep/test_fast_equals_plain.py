@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,6 +13,7 @@ from core import Family, Width
 from core.elastic.scale import Scale
 from core.elastic.size_grid import path_range, path_widths
 from core.sweep.evaluator import CHUNK_ROWS, Evaluator, evaluate
+from tests.helpers.properties import tries
 
 ACTIVATIONS = {
     "relu": lambda: [nn.ReLU()],
@@ -64,7 +65,7 @@ def random_weights(family: Family, seed: int, kind: str) -> dict[str, np.ndarray
     return state
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(
     chain=chains(), seed=st.integers(0, 10**6), alpha=st.sampled_from([0.0, 0.25, 1.0]),
     kind=st.sampled_from(["plain", "ties", "equal"]), data=st.data(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from pandas.testing import assert_frame_equal
 
 from core import Run, sweep, train
@@ -12,6 +13,7 @@ from tests.helpers.killing import lives
 from tests.helpers.training import RECIPES, left_in, small_data, small_family
 
 
+@pytest.mark.slow
 def test_ten_deaths_change_nothing(tmp_path, monkeypatch):
     run = train(
         small_family(), small_data(n=600), out=tmp_path / "whole" / "run", recipe=RECIPES["stratified"], progress=False

@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
@@ -20,6 +20,7 @@ from core.export.formats import export
 from core.export.program import small_module
 from core.sweep.tables import against_last
 from core.tasks.statistics import wilson_interval
+from tests.helpers.properties import tries
 from tests.helpers.training import RECIPES, clusters, small_data
 
 
@@ -152,7 +153,7 @@ class Shared(nn.Module):
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 6)), elements=st.floats(0, 9)))
-@settings(deadline=None, max_examples=60)
+@tries(60)
 def test_the_paired_difference_is_that_of_the_same_examples(scores):
     means, errors = against_last(scores)
     difference = scores - scores[:, -1:]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import mean_squared_error, r2_score
@@ -11,6 +11,7 @@ from core.tasks.classification import CLASSIFICATION
 from core.tasks.image import IMAGE, PSNR
 from core.tasks.regression import R2, REGRESSION, RMSE
 from core.tasks.statistics import mean_and_interval, paired_test
+from tests.helpers.properties import tries
 
 
 def numbers(seed: int, n: int = 50, outputs: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +20,7 @@ def numbers(seed: int, n: int = 50, outputs: int = 2) -> tuple[np.ndarray, np.nd
     return y, (y + rng.normal(0, 1, y.shape)).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(st.integers(0, 10**6), st.integers(2, 80), st.integers(1, 3))
 def test_regression_is_scikit_learns(seed, n, outputs):
     y, found = numbers(seed, n, outputs)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.tasks.classification import ACCURACY
 from core.tasks.registry import TASKS, task
 from core.tasks.statistics import paired_test, wilson_interval
+from tests.helpers.properties import tries
 
 LOSS = dataclasses.replace(
     ACCURACY, name="loss", unit="", scale=1.0, decimals=3, higher_is_better=False, difference_unit="nats"
@@ -20,7 +21,7 @@ LOSS = dataclasses.replace(
 counts = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(counts)
 def test_the_interval_is_scipys(count):
     correct, n = count
@@ -31,7 +32,7 @@ def test_the_interval_is_scipys(count):
     assert 0 <= low <= correct / n <= high <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(counts)
 def test_the_interval_is_mirrored_and_narrows(count):
     correct, n = count
@@ -62,7 +63,7 @@ def flags(only_a: int, only_b: int, both: int, none: int) -> tuple[np.ndarray, n
     return a[order], b[order]
 
 
-@settings(max_examples=150, deadline=None)
+@tries(150)
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 50), st.integers(0, 50))
 def test_the_paired_test_is_scipys_exact_binomial(only_a, only_b, both, none):
     a, b = flags(only_a, only_b, both, none)
@@ -116,7 +117,7 @@ def test_a_difference_is_in_points_and_never_rounded_away(value, reference, word
     assert ACCURACY.format_difference(value, reference) == words
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(st.integers(1, 10**7), st.data())
 def test_two_different_counts_never_read_the_same(n, data):
     a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, n))

@@ -92,6 +92,7 @@ def test_without_divergence_the_rate_stays(tmp_path, monkeypatch):
         run_at(tmp_path / "run", resume=True, recipe=recipe("stratified", epochs=3, batch_size=24, lr=0.002))
 
 
+@pytest.mark.slow
 def test_the_message_is_true_on_the_command_line(tmp_path, capsys):
     """A rate that can't work, then what the message says, word by word, until it does."""
     line = f"train --quiet --data digits --hidden 16 --layers 40 --recipe paper --epochs 1 --out {tmp_path / 'run'}"

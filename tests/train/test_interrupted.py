@@ -39,6 +39,7 @@ def until_it_trains(process: subprocess.Popen[str]) -> None:
         seen += letter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_on_request(tmp_path, number):
     out = tmp_path / "runs" / "digits"

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.data.sources.idx import STEMS, TYPES, load_idx_folder, read_idx
 from core.errors import UserError
+from tests.helpers.properties import tries
 
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+quick = tries(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 codes = {np.dtype(text).newbyteorder("="): code for code, text in TYPES.items()}
 arrays = hnp.arrays(st.sampled_from(list(codes)), hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5))
 

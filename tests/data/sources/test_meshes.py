@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.data.sources.meshes import Mesh, read_off, sample_surface, unit_sphere
 from core.data.sources.modelnet import load_meshes, rotate_up
 from core.errors import UserError
+from tests.helpers.properties import tries
 
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+quick = tries(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TETRAHEDRON = "OFF\n4 4 6\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 coordinate = st.floats(-1e30, 1e30)
 

@@ -13,6 +13,7 @@ from core.errors import UserError
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_importing_and_loading_needs_no_torch():
     code = "import sys, core.data; core.data.load('digits'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
