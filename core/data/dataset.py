@@ -71,9 +71,7 @@ class Dataset:
             self._check(self.part(name), f"the {name} part of {self.name}")
         self._check_names()
         if self.picture is not None and math.prod(self.picture) != self.test.n:
-            raise UserError(
-                f"the test part of {self.name} has {self.test.n:,} pixels; a picture of {self.picture} needs as many as that"
-            )
+            raise UserError(f"the test part of {self.name} has {self.test.n:,} pixels, its picture {self.picture}")
 
     def _check_names(self) -> None:
         """Refuse names of columns and labels that can't be stored, or told apart in a table of examples."""
@@ -164,6 +162,13 @@ class Dataset:
         still = (x.min(axis=axis) == x.max(axis=axis)) | (std == 0)
         std = np.where(still, np.float32(1), std)
         return np.broadcast_to(mean, shape).astype(np.float32), np.broadcast_to(std, shape).astype(np.float32)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about data that may mislead (`core.data.checks`); for a training to print and a run to keep."""
+        from core.data.checks import warnings
+
+        return warnings(self)
 
     @cached_property
     def fingerprint(self) -> str:
