@@ -124,10 +124,10 @@ def reference(run: Run, widths: dict[str, int], x: np.ndarray) -> np.ndarray:
     return h
 
 
-def off(found: np.ndarray, wanted: np.ndarray) -> float:
+def off(actual: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference, relative to the largest score."""
-    assert found.shape == wanted.shape
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The bundle, as a stranger meets it: another folder, another process, nothing of this project."""
+"""The bundle in another folder and another process, without this project."""
 
 import ast
 import importlib.util
@@ -66,7 +66,7 @@ def bundle(run_of, tmp_path_factory):
 @pytest.mark.parametrize(
     ("script", "allowed"), [("load", "torch,safetensors.torch"), ("load_onnx", "onnxruntime,numpy")]
 )
-def test_a_fresh_process_gets_the_accuracy_that_was_shown(run_of, bundle, tmp_path, script, allowed):
+def test_a_fresh_process_gets_the_measured_accuracy(run_of, bundle, tmp_path, script, allowed):
     run = run_of("digits")
     np.save(tmp_path / "inputs.npy", run.dataset.test.x)
     packages = sysconfig.get_paths()["purelib"]
@@ -133,12 +133,12 @@ def test_own_factory(own_run, tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model = module.load(own_run.family.build)
-    found = model(torch.from_numpy(own_run.data.test.x)).argmax(1).numpy()
-    assert np.array_equal(found, own_run.run.predictions(5)["w5"])
+    predicted = model(torch.from_numpy(own_run.data.test.x)).argmax(1).numpy()
+    assert np.array_equal(predicted, own_run.run.predictions(5)["w5"])
     assert "load(build)" in (folder / "model_card.md").read_text()
 
 
-def test_card_has_the_facts(run_of, bundle):
+def test_card_states_the_facts(run_of, bundle):
     card = (bundle / "model_card.md").read_text(encoding="utf-8")
     run = run_of("digits")
     row = run.metrics().set_index("width").loc[11]

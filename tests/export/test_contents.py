@@ -1,4 +1,4 @@
-"""What a file must not hold: traces of the machine it was made on, a pickle, somebody's examples."""
+"""Exported files hold no traces of the machine, no pickle and no examples."""
 
 import io
 import json
@@ -21,12 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """The file itself, and what lies in it where it is a zip."""
-    found = {"": data}
+    """The file itself, and the members of a zip."""
+    parts = {"": data}
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found |= {name: archive.read(name) for name in archive.namelist()}
-    return found
+            parts |= {name: archive.read(name) for name in archive.namelist()}
+    return parts
 
 
 def is_pickle(data: bytes) -> bool:
@@ -79,7 +79,7 @@ def test_pickle_finder_finds_one():
     assert any(is_pickle(part) for part in members(buffer.getvalue()).values())
 
 
-def test_origin_is_forgotten_inside_branches_too():
+def test_origin_is_cleared_inside_branches_too():
     inner = helper.make_node("Identity", ["x"], ["y"], doc_string="/somebody/secret.py")
     inner.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="/somebody/secret.py")
     shape = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])

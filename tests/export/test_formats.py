@@ -1,4 +1,4 @@
-"""What leaves a run is the model that was trained, in every format and at every width."""
+"""Every format holds the trained model at every width."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ def widths_of(run: Run) -> list[int]:
 
 
 def plain_model(run: Run, widths: dict[str, int], data: bytes) -> torch.nn.Module:
-    """A person's way: the plain class at the small size, and a strict load."""
+    """The plain class at the small size, loaded strictly."""
     settings = run.record.family["settings"]
     sizes = [*widths.values()] * (settings["layers"] // len(widths))
     model = mlp(settings["inputs"], settings["outputs"], sizes)
@@ -58,9 +58,9 @@ def test_every_format_gives_the_model_and_its_recorded_predictions(run_of, measu
     run = run_of(name)
     x = run.dataset.test.x.astype(np.float32)
     for width in widths_of(run):
-        found = scores(run, width, format, x)
-        assert measure.off(found, measure.reference(run, run.widths_at(width), x)) < CLOSE
-        assert np.array_equal(found.argmax(1), run.predictions(width)[f"w{width}"])
+        output = scores(run, width, format, x)
+        assert measure.off(output, measure.reference(run, run.widths_at(width), x)) < CLOSE
+        assert np.array_equal(output.argmax(1), run.predictions(width)[f"w{width}"])
 
 
 PATHS = sorted(SAMPLES.glob("*/run.json"))
@@ -76,14 +76,14 @@ def test_sample_runs(path, measure):
     for width in widths_of(run):
         recorded = run.predictions(width)[f"w{width}"].to_numpy()[examples["index"]]
         for format in ("safetensors", "onnx", "pt2"):
-            found = scores(run, width, format, x)
-            assert measure.off(found, measure.reference(run, run.widths_at(width), x)) < CLOSE, (width, format)
-            assert np.array_equal(found.argmax(1), recorded), (width, format)
+            output = scores(run, width, format, x)
+            assert measure.off(output, measure.reference(run, run.widths_at(width), x)) < CLOSE, (width, format)
+            assert np.array_equal(output.argmax(1), recorded), (width, format)
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.parent.name)
 def test_sample_runs_of_other_kinds(path):
-    """Convolution, attention, points, pictures, numbers: what is exported says what was recorded in the sweep."""
+    """Convolution, attention, points, pictures, numbers: an export predicts what the sweep recorded."""
     run = Run(path.parent)
     examples = run.examples()
     x = examples["x"].astype(np.float32)
@@ -91,13 +91,13 @@ def test_sample_runs_of_other_kinds(path):
     for width in (measured[0], measured[len(measured) // 2], measured[-1]):
         recorded = run.predicted(width)[examples["index"]]
         for format in ("onnx", "pt2"):
-            found = scores(run, width, format, x)
+            output = scores(run, width, format, x)
             if run.task.classes:  # another processor rounds otherwise, which may tip a close one
-                assert (found.argmax(1) != recorded).mean() <= 0.01, (width, format)
+                assert (output.argmax(1) != recorded).mean() <= 0.01, (width, format)
             elif run.task.bounded:  # colours are kept as bytes
-                assert np.abs(np.clip(found, 0, 1) - recorded).max() < 0.51 / 255 + 1e-3, (width, format)
+                assert np.abs(np.clip(output, 0, 1) - recorded).max() < 0.51 / 255 + 1e-3, (width, format)
             else:
-                assert np.abs(found - recorded).max() < 1e-3 * np.abs(recorded).max(), (width, format)
+                assert np.abs(output - recorded).max() < 1e-3 * np.abs(recorded).max(), (width, format)
 
 
 def test_widths_by_name_need_not_lie_on_the_sweep(run_of, measure):
@@ -122,16 +122,16 @@ def test_the_scale_is_in_the_weights(run_of):
     assert all(np.array_equal(full[name], value) for name, value in run.weights().items())
 
 
-def test_of_the_bands_only_that_of_the_size_is_read(run_of):
+def test_only_the_band_of_the_size_is_read(run_of):
     run = run_of("digits")
-    whole = run.scale()
-    assert len(whole.bands) > 3
+    scale = run.scale()
+    assert len(scale.bands) > 3
     for width in range(1, 25):
         widths = run.widths_at(width)
-        part, band = run.scale(widths), whole.band(widths)
+        part, band = run.scale(widths), scale.band(widths)
         assert [(b.low, b.top) for b in part.bands] == ([(band.low, band.top)] if band else [])
         cut = run.slice(**widths)
-        for name, value in whole.fold(cut, run.layout, widths).items():
+        for name, value in scale.fold(cut, run.layout, widths).items():
             assert np.array_equal(part.fold(cut, run.layout, widths)[name], value), (width, name)
 
 
@@ -147,23 +147,23 @@ def test_same_call_same_bytes(run_of, format):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_weights_file_has_the_size_that_was_promised(run_of, name):
+def test_weights_file_has_the_size_of_the_layout(run_of, name):
     run = run_of(name)
     for width in widths_of(run):
         assert len(export(run, width).data) == run.layout.file_bytes(run.widths_at(width))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.parent.name)
-def test_the_size_that_is_said_before_a_file_is_made(path):
+def test_the_size_estimated_before_a_file_is_made(path):
     run = Run(path.parent)
     measured = run.metrics()["width"].tolist()
     width = measured[len(measured) // 2]
     for format in FORMATS if path in PLAIN else set(FORMATS) - {"pt2"}:  # which takes seconds of a large model
-        said, roughly = size_before(run, run.widths_at(width), format)
+        estimate, roughly = size_before(run, run.widths_at(width), format)
         made = len(export(run, width, format).data)
-        assert roughly or made == said
-        assert abs(made / said - 1) < 0.35, format
-        assert made < 1.05 * said or "most" not in roughly, format
+        assert roughly or made == estimate
+        assert abs(made / estimate - 1) < 0.35, format
+        assert made < 1.05 * estimate or "most" not in roughly, format
 
 
 def test_a_small_file_holds_no_full_weights(run_of):
@@ -186,7 +186,7 @@ def test_any_batch_size(run_of, format):
     else:
         module = torch.export.load(io.BytesIO(data)).module()
         run_batch = lambda part: module(torch.from_numpy(part)).detach().numpy()  # noqa: E731
-    whole = run_batch(x)
-    assert len(whole) > 7
+    scores_of_all = run_batch(x)
+    assert len(scores_of_all) > 7
     for n in (1, 7):
-        assert np.allclose(run_batch(x[:n]), whole[:n], atol=1e-5)
+        assert np.allclose(run_batch(x[:n]), scores_of_all[:n], atol=1e-5)

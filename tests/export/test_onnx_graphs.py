@@ -1,4 +1,4 @@
-"""A model that is written down as an ONNX graph is the exporter's, at every width, and wants no torch."""
+"""The ONNX graph in a model's spec equals the exporter's file at every width, and needs no torch."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SAMPLES = ROOT / "sample_checkpoints"
 KINDS = ("digits-paper", "diabetes", "fashion-convnet", "fashion-vit", "solids", "flower", "super-resolution")
 
 
-def test_every_model_of_the_registry_is_written_down():
+def test_every_model_of_the_registry_has_a_graph():
     assert all(model.graph for model in MODELS.values())
     assert {Run(SAMPLES / name).record.family["name"] for name in KINDS} == MODELS.keys(), "and is looked at below"
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_it_gives_what_the_exporters_file_gives(name, measure):
+def test_a_graph_equals_the_exporters_file(name, measure):
     run = Run(SAMPLES / name)
     low, full = path_range(run.layout)
     x = example_inputs(run)
@@ -40,15 +40,17 @@ def test_it_gives_what_the_exporters_file_gives(name, measure):
         data = plain_onnx(run, widths)
         onnx.checker.check_model(onnx.load_model_from_string(data), full_check=True)
         module = small_module(run, widths)
-        wanted = run_module(module, x)
-        assert measure.off(run_onnx(data, x), wanted) < 1e-5
-        assert np.abs(run_onnx(data, x[:1]) - wanted[:1]).max() <= 1e-4 * np.ptp(wanted), "for any number of examples"
+        expected = run_module(module, x)
+        assert measure.off(run_onnx(data, x), expected) < 1e-5
+        assert np.abs(run_onnx(data, x[:1]) - expected[:1]).max() <= 1e-4 * np.ptp(expected), (
+            "for any number of examples"
+        )
     exported = run_onnx(_export_graph(module, run).SerializeToString(), x)
     assert measure.off(run_onnx(data, x), exported) < 1e-5
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_was_measured_is_handed_over(name):
+def test_a_graph_that_reproduces_the_stored_predictions_is_exported(name):
     run = Run(SAMPLES / name)
     widths = run.widths_at(path_range(run.layout)[1])
     assert measured_onnx(run, widths) == plain_onnx(run, widths) == export(run, widths, "onnx").data

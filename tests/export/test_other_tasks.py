@@ -1,4 +1,4 @@
-"""Numbers and pictures from end to end: trained, swept, cut, and loaded by a stranger, always with the same figures."""
+"""Numbers and pictures from end to end: trained, swept, sliced and loaded elsewhere with the same metrics."""
 
 import importlib.util
 import io
@@ -28,7 +28,7 @@ def numbers() -> Dataset:
 
 
 def picture() -> Dataset:
-    """A smooth picture of 12 x 10 pixels, learned by heart."""
+    """A smooth picture of 12 x 10 pixels."""
     rows, columns = (a.reshape(-1).astype(np.float32) for a in np.indices((12, 10)))
     x = np.stack([rows, columns], axis=1)
     y = np.stack([rows / 11, columns / 9, np.full(120, 0.2, np.float32)], axis=1).astype(np.float32)
@@ -53,8 +53,8 @@ def run(request, tmp_path_factory) -> Run:
     return made
 
 
-def answers(run: Run, width: int, x: np.ndarray) -> np.ndarray:
-    """Of the plain small model, one example at a time in float32: nothing of the sweep's."""
+def predictions_of(run: Run, width: int, x: np.ndarray) -> np.ndarray:
+    """Predictions of the plain small model, one example at a time in float32, without the sweep."""
     import torch
 
     module = small_module(run, run.widths_at(width))
@@ -67,18 +67,18 @@ def test_figures_are_those_of_the_small_model(run):
     data, table = run.dataset, run.metrics().set_index("width")
     for width in (1, 5, 12):
         for part, prefix in ((data.test, ""), (data.validation, "validation_")):
-            found = answers(run, width, part.x).astype(np.float64)
+            actual = predictions_of(run, width, part.x).astype(np.float64)
             row, n = table.loc[width], part.n
             if run.task.bounded:
-                each = np.mean((np.clip(found, 0, 1) - part.y) ** 2, axis=1)
-                wanted = {"psnr": -10 * np.log10(each.mean())}
+                each = np.mean((np.clip(actual, 0, 1) - part.y) ** 2, axis=1)
+                expected = {"psnr": -10 * np.log10(each.mean())}
             else:
-                each = np.mean((found - part.y) ** 2, axis=1)
+                each = np.mean((actual - part.y) ** 2, axis=1)
                 spread = np.mean((part.y - part.y.astype(np.float64).mean(0)) ** 2)
-                wanted = {"rmse": np.sqrt(each.mean()), "r2": 1 - each.mean() / spread}
+                expected = {"rmse": np.sqrt(each.mean()), "r2": 1 - each.mean() / spread}
             half = 1.959964 * each.std(ddof=1) / np.sqrt(n)
             ends = np.array([each.mean() - half, each.mean() + half]).clip(1e-300)
-            for name, value in wanted.items():
+            for name, value in expected.items():
                 assert row[prefix + name] == pytest.approx(value, rel=1e-4), name
                 assert row[f"{prefix}{name}_low"] < value < row[f"{prefix}{name}_high"]
             if not run.task.bounded:
@@ -88,14 +88,14 @@ def test_figures_are_those_of_the_small_model(run):
                 assert [row[f"{prefix}psnr_low"], row[f"{prefix}psnr_high"]] == pytest.approx([low, high], rel=1e-3)
 
 
-def test_what_was_predicted_is_kept(run):
-    found, wanted = run.predicted(7), answers(run, 7, run.dataset.test.x)
+def test_predictions_are_stored(run):
+    actual, expected = run.predicted(7), predictions_of(run, 7, run.dataset.test.x)
     scale = np.abs(run.dataset.test.y).max(0)
     if run.task.bounded:
-        assert np.abs(found - wanted.clip(0, 1)).max() <= 0.5 / 255 + 1e-6
+        assert np.abs(actual - expected.clip(0, 1)).max() <= 0.5 / 255 + 1e-6
         assert run.record.data["picture"] == [12, 10]
     else:
-        assert (np.abs(found - wanted) / scale).max() < 1e-4
+        assert (np.abs(actual - expected) / scale).max() < 1e-4
         assert np.array_equal(run.targets(), run.dataset.test.y)
 
 
@@ -114,20 +114,20 @@ def test_the_plain_sweep_agrees(run):
             assert run.metrics().set_index("width").loc[width, metric.name] == pytest.approx(value, rel=1e-4)
 
 
-def test_a_stranger_gets_the_same_numbers(run, tmp_path):
+def test_the_bundles_scripts_give_the_same_numbers(run, tmp_path):
     with zipfile.ZipFile(io.BytesIO(export(run, 5, "bundle").data)) as archive:
         archive.extractall(tmp_path)
     x = run.dataset.test.x
-    wanted = answers(run, 5, x)
-    wanted = wanted.clip(0, 1) if run.task.bounded else wanted
+    expected = predictions_of(run, 5, x)
+    expected = expected.clip(0, 1) if run.task.bounded else expected
     for script in ("load", "load_onnx"):
         spec = importlib.util.spec_from_file_location(f"{script}_of_{run.id}", tmp_path / f"{script}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found = module.predict(x)
-        assert isinstance(found, np.ndarray)
-        assert found.shape == run.dataset.test.y.shape
-        assert (np.abs(found - wanted) / np.abs(wanted).max(0)).max() < 1e-5
+        actual = module.predict(x)
+        assert isinstance(actual, np.ndarray)
+        assert actual.shape == run.dataset.test.y.shape
+        assert (np.abs(actual - expected) / np.abs(expected).max(0)).max() < 1e-5
         assert module.labels == list(run.record.labels)
     figures = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert figures[run.task.metric.name] == run.metrics().set_index("width").loc[5, run.task.metric.name]
@@ -136,7 +136,7 @@ def test_a_stranger_gets_the_same_numbers(run, tmp_path):
     assert "score" not in config["output"]
 
 
-def test_every_sentence_is_the_tasks_own(run):
+def test_texts_name_the_tasks_own_metric(run):
     metric, table = run.task.metric, run.metrics()
     row = table.iloc[4]
     card = model_card(run, {"hidden": 5}, row.to_dict())

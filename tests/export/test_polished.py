@@ -1,4 +1,4 @@
-"""A polished model leaves the run in every format as what it is, and the card says so."""
+"""A polished model is exported in every format, and its card describes the polish."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(run_of, tmp_path_factory) -> Run:
 def test_every_format_gives_the_polished_model(run, measure, width):
     x = run.dataset.test.x.astype(np.float32)
     with torch.inference_mode():
-        wanted = small_module(run.with_polished(width), run.widths_at(width))(torch.from_numpy(x)).numpy()
+        expected = small_module(run.with_polished(width), run.widths_at(width))(torch.from_numpy(x)).numpy()
         plain = small_module(run, run.widths_at(width))(torch.from_numpy(x)).numpy()
     made = {name: export(run, width, name, polished=True) for name in FORMATS}
     assert {name: file.name for name, file in made.items()} == {
@@ -52,19 +52,19 @@ def test_every_format_gives_the_polished_model(run, measure, width):
     bundle = zipfile.ZipFile(io.BytesIO(made["bundle"].data))
     assert bundle.read("model.safetensors") == made["safetensors"].data
     for onnx in (made["onnx"].data, bundle.read("model.onnx")):
-        assert measure.off(run_onnx(onnx, x), wanted) < 1e-5
+        assert measure.off(run_onnx(onnx, x), expected) < 1e-5
     with torch.inference_mode():
         program = torch.export.load(io.BytesIO(made["pt2"].data)).module()(torch.from_numpy(x)).numpy()
-    assert measure.off(program, wanted) < 1e-5
+    assert measure.off(program, expected) < 1e-5
     row = run.polished().set_index("width").loc[width]
-    assert float((wanted.argmax(1) == run.dataset.test.y).mean()) == pytest.approx(row["accuracy"])
-    assert measure.off(plain, wanted) > 1e-3
+    assert float((expected.argmax(1) == run.dataset.test.y).mean()) == pytest.approx(row["accuracy"])
+    assert measure.off(plain, expected) > 1e-3
     assert json.loads(bundle.read("metrics.json"))["accuracy"] == row["accuracy"]
     assert json.loads(bundle.read("config.json"))["polished"] is True
 
 
-def test_the_slice_itself_is_what_it_was(run, run_of):
-    before, after = (export(found, WIDTH).data for found in (run_of("digits"), run))
+def test_the_slice_is_unchanged(run, run_of):
+    before, after = (export(each, WIDTH).data for each in (run_of("digits"), run))
     assert before == after
     card = zipfile.ZipFile(io.BytesIO(export(run, WIDTH, "bundle").data)).read("model_card.md").decode()
     assert "with no retraining" in card
@@ -74,7 +74,7 @@ def test_the_slice_itself_is_what_it_was(run, run_of):
     ))  # fmt: skip
 
 
-def test_the_card_says_what_was_done(run):
+def test_the_card_describes_the_polish(run):
     def card(width: int) -> str:
         data = export(run, width, "bundle", polished=True).data
         return zipfile.ZipFile(io.BytesIO(data)).read("model_card.md").decode()

@@ -1,4 +1,4 @@
-"""A file that does not agree is never handed over, and what can't be exported says so in a sentence."""
+"""A file that disagrees with the model is never returned, and a refusal names its cause in a sentence."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -84,11 +84,11 @@ def test_a_pt2_file_that_disagrees_is_refused(run_of, monkeypatch):
 @given(st.integers(-20, 20), st.integers(0, 2**32 - 1), st.floats(0, 50))
 def test_agreement_does_not_depend_on_the_scores_size(power, seed, shift):
     rng = np.random.default_rng(seed)
-    wanted = ((rng.normal(size=(20, 4)) + shift) * 2.0**power).astype(np.float32)
-    rounding = (1 + 1e-7 * rng.choice([-1, 1], wanted.shape)).astype(np.float32)
-    assert graph.agrees(wanted * rounding, wanted)
-    assert not graph.agrees(wanted + np.float32(0.01 * np.ptp(wanted)), wanted)
-    assert not graph.agrees(wanted[::-1], wanted)
+    expected = ((rng.normal(size=(20, 4)) + shift) * 2.0**power).astype(np.float32)
+    rounding = (1 + 1e-7 * rng.choice([-1, 1], expected.shape)).astype(np.float32)
+    assert graph.agrees(expected * rounding, expected)
+    assert not graph.agrees(expected + np.float32(0.01 * np.ptp(expected)), expected)
+    assert not graph.agrees(expected[::-1], expected)
 
 
 def test_one_graph_serves_every_width_and_equals_a_direct_export(run_of, monkeypatch):
@@ -97,10 +97,12 @@ def test_one_graph_serves_every_width_and_equals_a_direct_export(run_of, monkeyp
     direct = {width: graph._export_graph(graph.small_module(run, {"hidden": width}), run) for width in (1, 13)}
     monkeypatch.setattr(graph, "_export_graph", None)  # calling it would fail
     x = graph.example_inputs(run)
-    for width, wanted in direct.items():
+    for width, expected in direct.items():
         cut = onnx.load_model_from_string(export(run, width, "onnx").data)
-        assert np.array_equal(graph.run_onnx(cut.SerializeToString(), x), graph.run_onnx(wanted.SerializeToString(), x))
-        assert [node.op_type for node in cut.graph.node] == [node.op_type for node in wanted.graph.node]
+        assert np.array_equal(
+            graph.run_onnx(cut.SerializeToString(), x), graph.run_onnx(expected.SerializeToString(), x)
+        )
+        assert [node.op_type for node in cut.graph.node] == [node.op_type for node in expected.graph.node]
 
 
 def test_a_width_written_into_the_graph_is_exported_directly(quick_run):
@@ -115,10 +117,10 @@ def test_a_width_written_into_the_graph_is_exported_directly(quick_run):
     run, family = quick_run(Averages)
     x = graph.example_inputs(run)
     for width in (2, 8):
-        wanted = graph.run_module(graph.small_module(run, {"hidden": width}, family), x)
+        expected = graph.run_module(graph.small_module(run, {"hidden": width}, family), x)
         cut = graph._cut_graph(run, {"hidden": width}, family)
-        assert graph.agrees(graph.run_onnx(cut, x), wanted) == (width == 8)
-        assert graph.agrees(graph.run_onnx(export(run, width, "onnx", family=family).data, x), wanted)
+        assert graph.agrees(graph.run_onnx(cut, x), expected) == (width == 8)
+        assert graph.agrees(graph.run_onnx(export(run, width, "onnx", family=family).data, x), expected)
 
 
 def test_shared_weights(quick_run):
@@ -186,9 +188,9 @@ def test_own_factory(own_run, measure):
     state = load(export(run, 5).data)
     assert state["heat"].shape == ()
     module.load_state_dict(state, strict=True)
-    wanted = graph.run_module(module.eval(), x)
-    assert np.array_equal(wanted.argmax(1), run.predictions(5)["w5"])
-    assert measure.off(graph.run_onnx(export(run, 5, "onnx", family=family).data, x), wanted) < 1e-5
+    expected = graph.run_module(module.eval(), x)
+    assert np.array_equal(expected.argmax(1), run.predictions(5)["w5"])
+    assert measure.off(graph.run_onnx(export(run, 5, "onnx", family=family).data, x), expected) < 1e-5
     with pytest.raises(UserError, match="the family is not the one that run own was trained with"):
         export(run, 5, "onnx", family=Family(type(module), hidden=11))
 
@@ -218,14 +220,14 @@ def test_a_wrong_request(run_of):
         export(run, {"depth": 3})
 
 
-def test_the_caller_keeps_his_random_numbers(run_of):
+def test_the_callers_random_state_is_kept(run_of):
     path = run_of("digits").path
     torch.manual_seed(3)
-    wanted = torch.rand(4)
+    expected = torch.rand(4)
     torch.manual_seed(3)
     for format in ("onnx", "pt2"):
         export(Run(path), 3, format)
-    assert torch.equal(torch.rand(4), wanted)
+    assert torch.equal(torch.rand(4), expected)
 
 
 def test_four_threads_at_once(run_of, monkeypatch):
@@ -236,11 +238,11 @@ def test_four_threads_at_once(run_of, monkeypatch):
         for name in ("digits", "image")
         for format in ("bundle", "onnx", "safetensors", "pt2")
     ]
-    wanted = [export(run_of(name), width, format) for name, width, format in jobs]
+    expected = [export(run_of(name), width, format) for name, width, format in jobs]
     graph._graphs.clear()
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda job: export(run_of(job[0]), job[1], job[2]), jobs))
-    assert found == wanted
+        files = list(pool.map(lambda job: export(run_of(job[0]), job[1], job[2]), jobs))
+    assert files == expected
     assert len(graph._graphs) == 1
 
 

@@ -1,4 +1,4 @@
-"""Polish and refit: a point of its own beside a run that stays as it is, and is believed in nothing when it is read."""
+"""Polish and refit store a point beside a run that stays unchanged; the stored file is not trusted when read."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def bytes_of(run: Run) -> dict[str, bytes]:
 
 
 def scores(run: Run, width: int, x: np.ndarray) -> np.ndarray:
-    """What a person gets who loads the polished state into the plain small model."""
+    """Scores of the polished state in the plain small model."""
     assert run.family is not None
     module = run.family.build(**run.widths_at(width))
     state = {name: torch.from_numpy(value) for name, value in run.polished_weights(width).items()}
     module.load_state_dict(state, strict=True)
     with torch.inference_mode():
-        found: np.ndarray = module.eval()(torch.from_numpy(x).float()).numpy()
-    return found
+        output: np.ndarray = module.eval()(torch.from_numpy(x).float()).numpy()
+    return output
 
 
 def test_a_point_of_its_own_and_the_run_stays_as_it_is(run):
@@ -73,9 +73,9 @@ def test_a_point_of_its_own_and_the_run_stays_as_it_is(run):
     assert row["params"] == swept_row["params"]
     assert row["macs"] == swept_row["macs"]
     again = Run(run.path)
-    (found,) = again.polished().to_dict("records")
-    assert {key: found[key] for key in row} == row
-    assert set(run.metrics()) - set(AGAINST_FULL) <= set(found)
+    (stored,) = again.polished().to_dict("records")
+    assert {key: stored[key] for key in row} == row
+    assert set(run.metrics()) - set(AGAINST_FULL) <= set(stored)
     test = run.dataset.test
     assert float((scores(run, WIDTH, test.x).argmax(1) == test.y).mean()) == pytest.approx(row["accuracy"])
 
@@ -89,7 +89,7 @@ def test_seeded_and_replaced(run):
     assert run.polished()[["width", "method"]].to_numpy().tolist() == [[WIDTH, "polish"], [6, "refit"]]
 
 
-def test_where_no_epoch_is_better_the_slice_stays_as_it_is_and_that_is_said(run):
+def test_where_no_epoch_is_better_the_slice_is_kept_and_the_sentence_states_it(run):
     from core.runs.polished import sentence
 
     small = small_state(run, run.widths_at(WIDTH))
@@ -158,7 +158,7 @@ def test_numbers(tmp_path, make):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression", "image"])
-def test_what_it_answers_is_kept_and_its_file_is_checked_by_it(run, tmp_path, task):
+def test_its_predictions_are_stored_and_verify_its_file(run, tmp_path, task):
     if task != "classification":
         x = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
         y = (np.tanh(x[:, :3]) / 3 + (0.5 if task == "image" else 7)).astype(np.float32)
@@ -168,11 +168,11 @@ def test_what_it_answers_is_kept_and_its_file_is_checked_by_it(run, tmp_path, ta
         sweep(run, latency=False, progress=False)
     row = polish(run, WIDTH, 2, lr=0.05, **QUIET)
     test, kept = run.dataset.test, read_predictions(run.path, run.record, WIDTH)
-    wanted = scores(run, WIDTH, test.x)
+    expected = scores(run, WIDTH, test.x)
     if task == "classification":
-        assert kept.tolist() == wanted.argmax(1).tolist()
+        assert kept.tolist() == expected.argmax(1).tolist()
     else:
-        assert np.abs(kept - (wanted.clip(0, 1) if task == "image" else wanted)).max() < 0.5 / 255 + 1e-5
+        assert np.abs(kept - (expected.clip(0, 1) if task == "image" else expected)).max() < 0.5 / 255 + 1e-5
     metric = run.task.metric
     value = metric.measure(run.task.score(kept, test.y), run.task.variance(test.y))[0]
     assert value == pytest.approx(row[metric.name], rel=1e-2 if task == "image" else 1e-5)

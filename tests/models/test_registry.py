@@ -1,4 +1,4 @@
-"""Models by name: what data decide, what settings may be, and the text that builds one size."""
+"""Models by name: settings from data, checks of settings, and the text that builds one size."""
 
 import ast
 import importlib.util
@@ -39,24 +39,24 @@ def table(task: str = "classification") -> Dataset:
 
 
 @every_model
-def test_every_size_is_built_by_the_text_that_leaves(name, tmp_path):
-    """A stranger runs the source and the call; the state dict of the slice fits, and the answers are the same."""
+def test_every_size_is_built_by_its_text(name, tmp_path):
+    """The source and the call, run alone, give a module that loads the slice and has the same scores."""
     family = models.family(name, **SMALL[name])
     torch.manual_seed(0)
     state, x = family.build().state_dict(), torch.rand(4, *SHAPES[name])
     assert family.check(x) < 1e-5
     for widths in (family.layout.full, dict.fromkeys(family.layout.widths, 1)):
         source = models.source(name, SMALL[name], widths)
-        file = tmp_path / f"left_{name}_{sum(widths.values())}.py"
+        file = tmp_path / f"text_{name}_{sum(widths.values())}.py"
         file.write_text("\n".join([*source.imports, source.text, f"model = {source.call}"]), encoding="utf-8")
         spec = importlib.util.spec_from_file_location(file.stem, file)
-        left = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(left)
-        left.model.load_state_dict(family.slice(state, **widths), strict=True)
+        alone = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(alone)
+        alone.model.load_state_dict(family.slice(state, **widths), strict=True)
         small = family.build(**widths)
         small.load_state_dict(family.slice(state, **widths), strict=True)
         with torch.no_grad():
-            torch.testing.assert_close(left.model.eval()(x), small.eval()(x))
+            torch.testing.assert_close(alone.model.eval()(x), small.eval()(x))
 
 
 @every_model

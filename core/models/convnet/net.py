@@ -5,7 +5,7 @@ from torch import nn
 
 
 class Normalise(nn.Module):
-    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
+    """Standardise raw values to mean 0 and deviation 1: `x * scale + shift`, set from the training data."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -16,12 +16,12 @@ class Normalise(nn.Module):
         self.register_buffer("shift", torch.zeros(features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, features) to the same."""
+        """Map (batch, features) to the same shape."""
         return torch.addcmul(self.shift, x, self.scale)
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions and the way around them, which is a 1 x 1 convolution where the shape changes."""
+    """A residual block of two 3 x 3 convolutions; the shortcut is a 1 x 1 convolution where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, project: bool) -> None:
         super().__init__()
@@ -33,16 +33,16 @@ class Block(nn.Module):
         self.stride = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
+        """Map (batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
         y = torch.relu(self.norm1(self.conv1(x)))
-        # thinned out by hand: with a stride, oneDNN's backward pass of a 1 x 1 convolution writes past its memory where
-        # channels are few and last (uxlfoundation/oneDNN, issue 6035)
+        # subsampled first: oneDNN's backward pass of a strided 1 x 1 convolution writes past its memory for few
+        # channels in channels-last order (uxlfoundation/oneDNN, issue 6035)
         x = x[:, :, :: self.stride, :: self.stride]
         return torch.relu(self.norm2(self.conv2(y)) + self.around(x))
 
 
 class ConvNet(nn.Module):
-    """A strided convolution, a residual block a stage, each at half the size of the one before, a mean, scores."""
+    """A strided convolution, one residual block a stage (each halves the size), the mean over pixels, scores."""
 
     def __init__(self, size: int, channels: list[int], classes: int) -> None:
         super().__init__()
@@ -58,18 +58,23 @@ class ConvNet(nn.Module):
         self.head = nn.Linear(channels[-1], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Raw pixels (batch, size, size) to scores (batch, classes)."""
+        """Map raw pixels (batch, size, size) to scores (batch, classes)."""
         x = self.normalise(x.flatten(1)).view(-1, 1, self.size, self.size)
         x = torch.relu(self.norm(self.first(x)))  # (batch, channels[0], size / 2, size / 2)
-        x = x.contiguous(memory_format=torch.channels_last)  # same numbers, in the order that CPUs convolve faster
+        x = x.contiguous(memory_format=torch.channels_last)  # the memory order in which CPUs convolve faster
         x = self.stages(x)  # (batch, channels[-1], size / 8, size / 8)
         scores: torch.Tensor = self.head(x.mean((2, 3)))
         return scores
 
 
 def convnet(channels: list[int], classes: int = 10, size: int = 28) -> nn.Module:
-    """Raw pixels (batch, size, size) to scores (batch, classes), with `channels[k]` channels in stage k.
+    """Build a residual net from raw pixels (batch, size, size) to scores (batch, classes).
 
-    Each stage changes the number of channels by a convolution, so the stages' numbers are free of one another.
+    Parameters
+    ----------
+    channels
+        Channels of each stage; a convolution changes their number, so they are independent of one another.
+    classes, size
+        Number of classes, and pixels of a picture's side.
     """
     return ConvNet(size, channels, classes)

@@ -1,8 +1,8 @@
 """A local implicit image function (Chen, Liu & Wang, 2021): a picture's colours between its pixels, at any scale.
 
-What is simpler than in the paper: the encoder is two convolutions and sees one small patch, so it runs for each query
-and not once a picture; a query reads one feature vector, not the 3 x 3 around it; there is no local ensemble of the
-four nearest. What is added: the decoder's answer is a difference from the nearest pixel.
+Simpler than in the paper: the encoder is two convolutions on one small patch, run for each query and not once a
+picture; a query reads one feature vector, not the 3 x 3 around it; there is no local ensemble of the four nearest.
+Added: the decoder predicts a difference from the nearest pixel.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class Normalise(nn.Module):
-    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
+    """Standardise raw values to mean 0 and deviation 1: `x * scale + shift`, set from the training data."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -21,12 +21,12 @@ class Normalise(nn.Module):
         self.register_buffer("shift", torch.zeros(features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, features) to the same."""
+        """Map (batch, features) to the same shape."""
         return torch.addcmul(self.shift, x, self.scale)
 
 
 class LIIF(nn.Module):
-    """Features of a patch, then a decoder that adds to the nearest pixel's colour."""
+    """An encoder of a patch, and a decoder of the difference from the nearest pixel's colour."""
 
     def __init__(self, hidden: int, layers: int, patch: int, features: int) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class LIIF(nn.Module):
         self.decode = nn.Sequential(*decoder, nn.Linear(hidden, 3))
 
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
-        """The patches of queries, (batch, 3, patch, patch)."""
+        """Return the patches of queries, (batch, 3, patch, patch)."""
         return x[:, :-4].view(-1, 3, self.patch, self.patch)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Queries (batch, 3 * patch * patch + 4) to colours (batch, 3) in [0, 1], which are not clamped."""
+        """Map queries (batch, 3 * patch * patch + 4) to colours (batch, 3) in [0, 1], not clamped."""
         nearest = self.pixels(x)[:, :, self.patch // 2, self.patch // 2] / 255
         y = self.normalise(x)
         features = self.encode(self.pixels(y))  # (batch, features)
@@ -54,9 +54,16 @@ class LIIF(nn.Module):
 
 
 def liif(hidden: int, layers: int = 3, patch: int = 5, features: int = 32) -> nn.Module:
-    """Queries (batch, 3 * patch * patch + 4) to colours (batch, 3), through `layers` layers of `hidden` features.
+    """Build a network from queries (batch, 3 * patch * patch + 4) to colours (batch, 3).
 
-    A query is the low-resolution pixels around the nearest one, (3, patch, patch) from 0 to 255; then where it lies
-    across that pixel, row and column from -1 to 1; then the height and width of what is asked, 2 being that pixel's.
+    A query is the low-resolution pixels around the nearest one, (3, patch, patch) from 0 to 255; its position across
+    that pixel, row and column from -1 to 1; and the height and width of its cell, where 2 is that pixel's size.
+
+    Parameters
+    ----------
+    hidden, layers
+        Features of a hidden layer of the decoder, and number of hidden layers.
+    patch, features
+        Pixels of a patch's side, and features of the encoder.
     """
     return LIIF(hidden, layers, patch, features)

@@ -1,11 +1,11 @@
-"""A stack of linear layers on raw inputs."""
+"""A multilayer perceptron on raw inputs."""
 
 import torch
 from torch import nn
 
 
 class Normalise(nn.Module):
-    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
+    """Standardise raw values to mean 0 and deviation 1: `x * scale + shift`, set from the training data."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -16,12 +16,12 @@ class Normalise(nn.Module):
         self.register_buffer("shift", torch.zeros(features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, features) to the same."""
+        """Map (batch, features) to the same shape."""
         return torch.addcmul(self.shift, x, self.scale)
 
 
 class Denormalise(nn.Module):
-    """Numbers of mean 0 and deviation 1 to the units of what is predicted: `x * scale + shift`."""
+    """Restore predictions of mean 0 and deviation 1 to their own units: `x * scale + shift`."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -37,9 +37,16 @@ class Denormalise(nn.Module):
 
 
 def mlp(inputs: int, outputs: int, hidden: list[int], rescale: bool = False) -> nn.Module:
-    """Raw inputs (batch, ...) to scores (batch, outputs), through layers of `hidden` features each.
+    """Build an MLP from raw inputs (batch, ...) to scores (batch, outputs).
 
-    With `rescale` the outputs are numbers in their own units, which the last module restores.
+    Parameters
+    ----------
+    inputs, outputs
+        Number of input features and of outputs.
+    hidden
+        Features of each hidden layer.
+    rescale
+        Whether the outputs are numbers in their own units, restored by a last module.
     """
     layers: list[nn.Module] = [nn.Flatten(), Normalise(inputs)]
     for size in hidden:

@@ -1,6 +1,6 @@
-"""PointNet (Qi et al., 2017): a set of points in space becomes scores, whatever the order of the points.
+"""PointNet (Qi et al., 2017): scores of a set of points in space, independent of the order of the points.
 
-Unlike the paper's, layers over points are followed by layer normalisation, which needs no statistics over a batch.
+It differs from the paper in layer normalisation behind the layers over points, which needs no batch statistics.
 """
 
 import torch
@@ -8,16 +8,16 @@ from torch import nn
 
 
 class UnitSphere(nn.Module):
-    """Raw points to their mean at 0 and the farthest at distance 1, each cloud by itself: there is nothing to fit."""
+    """Move each cloud's mean to 0 and scale its farthest point to distance 1; there is nothing to fit."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, points, 3) to the same."""
+        """Map (batch, points, 3) to the same shape."""
         x = x - x.mean(1, keepdim=True)
         return x / x.square().sum(-1).amax(1).sqrt().clamp_min(1e-12)[:, None, None]
 
 
 def over_points(inputs: int, *sizes: int) -> nn.Sequential:
-    """Layers that treat every point alike, (batch, points, inputs) to (batch, points, sizes[-1])."""
+    """Build layers that treat every point alike, (batch, points, inputs) to (batch, points, sizes[-1])."""
     layers: list[nn.Module] = []
     for outputs in sizes:
         layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()]
@@ -26,12 +26,12 @@ def over_points(inputs: int, *sizes: int) -> nn.Sequential:
 
 
 def over_cloud(features: int, hidden: int) -> nn.Sequential:
-    """Two fully-connected layers on what is known of a cloud, (batch, features) to (batch, hidden)."""
+    """Build two fully connected layers on a cloud's features, (batch, features) to (batch, hidden)."""
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
 
 
 class TNet(nn.Module):
-    """A k x k matrix for each cloud, from the cloud; the identity as long as nothing is learned."""
+    """A k x k matrix for each cloud, computed from the cloud; it starts as the identity."""
 
     def __init__(self, k: int, features: int, hidden: int) -> None:
         super().__init__()
@@ -44,16 +44,16 @@ class TNet(nn.Module):
             self.matrix.bias.copy_(torch.eye(k).flatten())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, points, k) to (batch, k, k)."""
+        """Map (batch, points, k) to (batch, k, k)."""
         entries: torch.Tensor = self.matrix(self.cloud(self.points(x).amax(1)))
         return entries.view(-1, self.k, self.k)
 
 
 class PointNet(nn.Module):
-    """Points and then their features aligned by a T-net, the largest value of each feature over the points, scores.
+    """Points and their features, each aligned by a T-net, the maximum over the points, scores.
 
-    In training, `penalty` is what the last forward pass adds to the loss (section 3.3): 0.001 ||I - A A^T||^2, which
-    keeps the 64 x 64 matrix A close to a rotation.
+    In training, `penalty` is the last forward pass's term of the loss, 0.001 ||I - A A^T||^2 (section 3.3), which keeps
+    the 64 x 64 matrix A close to a rotation.
     """
 
     def __init__(self, hidden: int, transform: int, classes: int, features: int) -> None:
@@ -68,7 +68,7 @@ class PointNet(nn.Module):
         self.penalty: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Raw points (batch, points, 3) to scores (batch, classes)."""
+        """Map raw points (batch, points, 3) to scores (batch, classes)."""
         x = self.normalise(x)
         x = self.low(x @ self.turn(x))  # (batch, points, 64)
         matrix = self.align(x)
@@ -81,8 +81,13 @@ class PointNet(nn.Module):
 
 
 def pointnet(hidden: int, transform: int, classes: int = 10, features: int = 256) -> nn.Module:
-    """Raw points (batch, points, 3), any number of them, to scores (batch, classes).
+    """Build a PointNet from any number of raw points (batch, points, 3) to scores (batch, classes).
 
-    `hidden` features in the head's fully-connected layers, `transform` in those of the T-nets, `features` of a cloud.
+    Parameters
+    ----------
+    hidden, transform
+        Features of the fully connected layers of the head and of the T-nets.
+    classes, features
+        Number of classes, and features that describe a whole cloud.
     """
     return PointNet(hidden, transform, classes, features)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class Normalise(nn.Module):
-    """Raw values to mean 0 and deviation 1: `x * scale + shift`, fitted on the training part."""
+    """Standardise raw values to mean 0 and deviation 1: `x * scale + shift`, set from the training data."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -17,12 +17,12 @@ class Normalise(nn.Module):
         self.register_buffer("shift", torch.zeros(features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, features) to the same."""
+        """Map (batch, features) to the same shape."""
         return torch.addcmul(self.shift, x, self.scale)
 
 
 class Attention(nn.Module):
-    """Self-attention with separate queries, keys and values; heads have no order, what is in a head stays together."""
+    """Self-attention with separate queries, keys and values: heads are unordered, a head's features stay together."""
 
     def __init__(self, dim: int, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(heads * head_dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, tokens, dim) to the same."""
+        """Map (batch, tokens, dim) to the same shape."""
         q, k, v = (
             part(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, tokens, head_dim)
             for part in (self.query, self.key, self.value)
@@ -44,7 +44,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward layer, each on normalised tokens and added to the residual stream."""
+    """Attention, then a feed-forward layer; each acts on normalised tokens and adds to the residual stream."""
 
     def __init__(self, dim: int, heads: int, head_dim: int, hidden: int) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: (batch, tokens, dim) to the same."""
+        """Map (batch, tokens, dim) to the same shape."""
         x = x + self.attention(self.norm1(x))
         y: torch.Tensor = self.feed_forward(self.norm2(x))
         return x + y
 
 
 class ViT(nn.Module):
-    """Square patches as tokens, learned positions, blocks, the mean of the tokens, scores."""
+    """Square patches as tokens, learned positions, blocks, the mean over tokens, scores."""
 
     def __init__(
         self, heads: int, hidden: int, classes: int, size: int, patch: int, dim: int, depth: int, head_dim: int
@@ -76,7 +76,7 @@ class ViT(nn.Module):
         self.head = nn.Linear(dim, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Raw pixels (batch, size, size) to scores (batch, classes)."""
+        """Map raw pixels (batch, size, size) to scores (batch, classes)."""
         x = self.normalise(x.flatten(1)).view(-1, self.side, self.patch, self.side, self.patch)
         x = x.transpose(2, 3).flatten(3).flatten(1, 2)  # (batch, tokens, patch * patch)
         x = self.blocks(self.embed(x) + self.positions)  # (batch, tokens, dim)
@@ -88,9 +88,13 @@ def vit(
     heads: int, hidden: int, classes: int = 10, size: int = 28, patch: int = 7, dim: int = 64, depth: int = 2,
     head_dim: int = 8,
 ) -> nn.Module:  # fmt: skip
-    """Raw pixels (batch, size, size) to scores (batch, classes).
+    """Build a vision transformer from raw pixels (batch, size, size) to scores (batch, classes).
 
-    Every block has `heads` attention heads of `head_dim` features and a feed-forward layer of `hidden` features around
-    a residual stream of `dim`.
+    Parameters
+    ----------
+    heads, head_dim, hidden, dim, depth
+        Attention heads, features of a head, feed-forward features, features of the residual stream, number of blocks.
+    classes, size, patch
+        Number of classes, and pixels of the side of a picture and of a token.
     """
     return ViT(heads, hidden, classes, size, patch, dim, depth, head_dim)
