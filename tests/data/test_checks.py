@@ -18,7 +18,7 @@ N = len(X)
 
 def told(x, y, **settings) -> list[str]:
     sentences = from_arrays(x, y, **settings).warnings
-    assert all("\n" not in sentence and "; " in sentence or ": if" in sentence for sentence in sentences)
+    assert not any("\n" in sentence or len(sentence) > 300 for sentence in sentences)
     return list(sentences)
 
 
@@ -74,7 +74,7 @@ def test_labels_that_are_variants_of_one_name_are_told(labels):
 
 @pytest.mark.parametrize("label", ["nan", "NA", "", " ", "None", "<NA>", "?"])
 def test_a_label_that_means_missing_is_told(label):
-    assert "looks like a missing label" in only(told(X, np.where(IRIS.target == 0, label, SPECIES)), repr(label))
+    assert "; if it is one, drop" in only(told(X, np.where(IRIS.target == 0, label, SPECIES)), f"class {label!r} looks")
 
 
 def test_a_measurement_or_a_name_as_label_is_told():
@@ -96,9 +96,8 @@ def test_an_id_of_rows_sorted_by_class_is_told(shuffled):
     order = np.random.default_rng(0).permutation(N) if shuffled else np.arange(N)
     sentence = only(told(table.iloc[order], SPECIES[order], test=0.3), "every row")
     assert sentence.startswith("column 'id' is different in every row and enough to tell over 90% of the labels; ")
-    assert told(X.assign(id=np.random.default_rng(0).permutation(N)), SPECIES, test=0.3) == [], (
-        "an id that tells nothing"
-    )
+    drawn = np.random.default_rng(0).permutation(N)
+    assert told(X.assign(id=drawn), SPECIES, test=0.3) == [], "an id that tells nothing"
 
 
 def test_an_id_of_rows_sorted_by_the_number_to_predict_is_told():
@@ -116,18 +115,15 @@ def test_a_copy_of_the_label_is_told():
 def test_test_rows_that_are_training_rows_are_counted():
     sentence = only(told(pd.concat([X] * 3), np.tile(SPECIES, 3)), "training rows too")
     assert sentence.startswith("61 of 66 test rows (92%) are training rows too, with their label, ")
-    other = np.tile(SPECIES, 2)
-    other[N:] = np.roll(other[N:], 50)
-    assert not any("training rows too" in s for s in told(pd.concat([X.drop_duplicates()] * 2), other[: 2 * 149]))
+    kept = ~X.duplicated()
+    other = np.concatenate([SPECIES[kept], np.roll(SPECIES, 50)[kept]])  # the same values with another label
+    assert not any("training rows too" in s for s in told(pd.concat([X[kept]] * 2), other))
 
 
 def test_columns_that_say_nothing_are_named():
     sentences = told(X.assign(still=1.0, time=1.6e9 + np.arange(N) % 100), SPECIES, test=0.3)
     assert only(sentences, "constant").startswith("column 'still' is constant in the training part; ")
-    assert only(sentences, "32 bits").startswith(
-        "column 'time' is too large for changes so small to be kept in 32 bits"
-    )
-    assert told(X.to_numpy() * 0 + np.arange(N)[:, None] % 7, SPECIES, test=0.5) != []
+    assert only(sentences, "32 bits").startswith("column 'time' is too large for changes so small to be kept ")
     assert told(X.assign(still=1.0).to_numpy(), SPECIES, test=0.3) == [], "columns without names are pixels and codes"
 
 
