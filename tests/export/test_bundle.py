@@ -63,6 +63,7 @@ def bundle(run_of, tmp_path_factory):
     return unzipped(export(run_of("digits"), 11, "bundle").data, tmp_path_factory.mktemp("bundle"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "allowed"), [("load", "torch,safetensors.torch"), ("load_onnx", "onnxruntime,numpy")]
 )
@@ -127,6 +128,7 @@ def test_scripts_are_readable(bundle):
         assert sum(bool(line.strip()) for line in own.splitlines()) <= 12
 
 
+@pytest.mark.slow
 def test_own_factory(own_run, tmp_path):
     folder = unzipped(export(own_run.run, 5, "bundle", family=own_run.family).data, tmp_path)
     spec = importlib.util.spec_from_file_location("own_load", folder / "load.py")
@@ -214,6 +216,7 @@ def test_a_class_without_an_example_has_no_figure(run_of):
     assert "| 2 | no test example |" in model_card(run, {"hidden": 5}, row)
 
 
+@pytest.mark.slow
 def test_sizes_that_were_not_measured(run_of, tmp_path):
     run = run_of("table")
     folder = unzipped(export(run, {"hidden1": 11, "hidden2": 1, "hidden3": 5}, "bundle").data, tmp_path)

@@ -49,6 +49,7 @@ def test_no_path_of_this_machine(own_run, run_of, format):
                 assert len(trace) < 4 or trace.encode() not in part, (name, trace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_pickle_and_no_example(run_of, format):
     run = run_of("image")

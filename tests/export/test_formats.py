@@ -68,6 +68,7 @@ PLAIN = [path for path in PATHS if set(Run(path.parent).record.family["settings"
 OTHERS = [path for path in PATHS if path not in PLAIN]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PLAIN, ids=lambda p: p.parent.name)
 def test_sample_runs(path, measure):
     run = Run(path.parent)
@@ -81,6 +82,7 @@ def test_sample_runs(path, measure):
             assert np.array_equal(output.argmax(1), recorded), (width, format)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.parent.name)
 def test_sample_runs_of_other_kinds(path):
     """Convolution, attention, points, pictures, numbers: an export predicts what the sweep recorded."""
@@ -135,6 +137,7 @@ def test_only_the_band_of_the_size_is_read(run_of):
             assert np.array_equal(part.fold(cut, run.layout, widths)[name], value), (width, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_same_call_same_bytes(run_of, format):
     run = run_of("digits")
@@ -166,6 +169,7 @@ def test_the_size_estimated_before_a_file_is_made(path):
         assert made < 1.05 * estimate or "most" not in roughly, format
 
 
+@pytest.mark.slow
 def test_a_small_file_holds_no_full_weights(run_of):
     run = run_of("digits")
     for format in ("onnx", "pt2"):
@@ -174,6 +178,7 @@ def test_a_small_file_holds_no_full_weights(run_of):
         assert full - small > 0.95 * spared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
 def test_any_batch_size(run_of, format):
     run = run_of("image")

@@ -30,6 +30,7 @@ def test_every_model_of_the_registry_has_a_graph():
     assert {Run(SAMPLES / name).record.family["name"] for name in KINDS} == MODELS.keys(), "and is looked at below"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_a_graph_equals_the_exporters_file(name, measure):
     run = Run(SAMPLES / name)
@@ -72,6 +73,7 @@ print(json.dumps([sorted({"torch"} & set(sys.modules)), shapes]))
 """
 
 
+@pytest.mark.slow
 def test_no_torch_is_imported():
     done = subprocess.run(
         [sys.executable, "-c", FRESH, *(str(SAMPLES / name) for name in KINDS)],
@@ -105,6 +107,7 @@ def test_settings_that_do_not_belong_give_no_file(kind, tmp_path):
     assert measured_onnx(run, run.widths_at(path_range(run.layout)[1])) is None
 
 
+@pytest.mark.slow
 def test_a_width_that_was_not_measured_and_weights_of_another_training_give_none(tmp_path):
     copy = Path(shutil.copytree(SAMPLES / "digits-paper", tmp_path / "digits"))
     shutil.copy(SAMPLES / "digits-stratified" / "predictions.parquet", copy)

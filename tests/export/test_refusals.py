@@ -8,7 +8,6 @@ import onnx
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load
@@ -22,6 +21,7 @@ from core.export import pt2
 from core.export.formats import export
 from core.runs.record import RunRecord
 from core.utils.fingerprint import fingerprint
+from tests.helpers.properties import tries
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def quick_run(tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -80,7 +81,7 @@ def test_a_pt2_file_that_disagrees_is_refused(run_of, monkeypatch):
         export(run, 5, "pt2")
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@tries(60)
 @given(st.integers(-20, 20), st.integers(0, 2**32 - 1), st.floats(0, 50))
 def test_agreement_does_not_depend_on_the_scores_size(power, seed, shift):
     rng = np.random.default_rng(seed)
@@ -91,6 +92,7 @@ def test_agreement_does_not_depend_on_the_scores_size(power, seed, shift):
     assert not graph.agrees(expected[::-1], expected)
 
 
+@pytest.mark.slow
 def test_one_graph_serves_every_width_and_equals_a_direct_export(run_of, monkeypatch):
     run = run_of("digits")
     export(run, 24, "onnx")
@@ -105,6 +107,7 @@ def test_one_graph_serves_every_width_and_equals_a_direct_export(run_of, monkeyp
         assert [node.op_type for node in cut.graph.node] == [node.op_type for node in expected.graph.node]
 
 
+@pytest.mark.slow
 def test_a_width_written_into_the_graph_is_exported_directly(quick_run):
     class Averages(nn.Module):
         def __init__(self, hidden: int) -> None:
@@ -123,6 +126,7 @@ def test_a_width_written_into_the_graph_is_exported_directly(quick_run):
         assert graph.agrees(graph.run_onnx(export(run, width, "onnx", family=family).data, x), expected)
 
 
+@pytest.mark.slow
 def test_shared_weights(quick_run):
     class Tied(nn.Module):
         def __init__(self, hidden: int) -> None:
@@ -230,6 +234,7 @@ def test_the_callers_random_state_is_kept(run_of):
     assert torch.equal(torch.rand(4), expected)
 
 
+@pytest.mark.slow
 def test_four_threads_at_once(run_of, monkeypatch):
     monkeypatch.setattr(graph, "GRAPHS_KEPT", 1)  # every thread throws out what another one made
     jobs = [

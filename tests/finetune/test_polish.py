@@ -157,6 +157,7 @@ def test_numbers(tmp_path, make):
     assert float(np.sqrt(np.square(error).mean())) == pytest.approx(row["rmse"], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "regression", "image"])
 def test_its_predictions_are_stored_and_verify_its_file(run, tmp_path, task):
     if task != "classification":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -33,10 +34,12 @@ class Attention(nn.Module):
         return self.out((x + self.proj(mixed)).mean(1))
 
 
+@pytest.mark.slow
 def test_attention_with_separate_q_k_v(tmp_path):
     prove(tmp_path, Family(lambda heads: Attention(heads, False), heads=4), SEQUENCES, masked={"v": (2, "heads")})
 
 
+@pytest.mark.slow
 def test_attention_with_fused_q_k_v(tmp_path):
     prove(tmp_path, Family(lambda heads: Attention(heads, True), heads=4), SEQUENCES, open_axes=True)
 
@@ -54,6 +57,7 @@ class Multihead(nn.Module):
         return self.out((x + self.mix(x, x, x, need_weights=False)[0]).mean(1))
 
 
+@pytest.mark.slow
 def test_multihead_attention(tmp_path):
     prove(tmp_path, Family(Multihead, heads=3), SEQUENCES, open_axes=True)
 
@@ -68,11 +72,13 @@ class Encoder(nn.Module):
         return self.out(self.layer(self.stem(x)).mean(1))
 
 
+@pytest.mark.slow
 def test_transformer_encoder_layer(tmp_path):
     """Heads and feed-forward as widths; its norms are over the stream, which grows with the heads."""
     prove(tmp_path, Family(Encoder, heads=3, feed_forward=8), SEQUENCES, masked=False, open_axes=True)
 
 
+@pytest.mark.slow
 def test_feed_forward_of_a_transformer_encoder_layer_of_fixed_heads(tmp_path):
     family = Family(lambda feed_forward: Encoder(2, feed_forward), feed_forward=8)
     prove(tmp_path, family, SEQUENCES, masked={"layer.linear1": (2, "feed_forward")})
@@ -132,6 +138,7 @@ class Tied(nn.Module):
         return self.out(self.mix(self.embed(tokens.long()).mean(1)).relu())
 
 
+@pytest.mark.slow
 def test_embedding_with_tied_output(tmp_path):
     next_token = TOKENS[0].sum(1).astype(int) % 7
     family = Family(Tied, hidden=6)
@@ -158,6 +165,7 @@ class Vision(nn.Module):
         return self.out(self.layer(x)[:, 0])
 
 
+@pytest.mark.slow
 def test_vision_transformer(tmp_path):
     family = Family(Vision, heads=Width(3, lower=1), feed_forward=Width(8, lower=2))
     prove(tmp_path, family, examples(1, 6, 6), masked=False, open_axes=True)

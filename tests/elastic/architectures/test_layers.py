@@ -13,6 +13,7 @@ from tests.helpers.architectures import examples, prove
 VECTORS, SEQUENCES, IMAGES = examples(6), examples(4, 6), examples(1, 6, 6)
 
 
+@pytest.mark.slow
 def test_linear_layers_with_batch_norm(tmp_path):
     def build(hidden: int) -> nn.Module:
         return nn.Sequential(
@@ -23,6 +24,7 @@ def test_linear_layers_with_batch_norm(tmp_path):
     prove(tmp_path, Family(build, hidden=8), VECTORS, masked={"2": (1, "hidden"), "5": (1, "hidden")})
 
 
+@pytest.mark.slow
 def test_one_dimensional_convolutions_with_batch_norm(tmp_path):
     def build(channels: int) -> nn.Module:
         return nn.Sequential(
@@ -49,11 +51,13 @@ class Residual(nn.Module):
         return self.out(h.mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_residual_convolutions_with_batch_norm(tmp_path):
     places = {"first": (1, "channels"), "second": (1, "inner"), "third": (1, "channels")}
     prove(tmp_path, Family(Residual, channels=8, inner=6), IMAGES, masked=places)
 
 
+@pytest.mark.slow
 def test_grouped_convolution(tmp_path):
     """The width counts groups, of four channels each and then of eight."""
 
@@ -66,6 +70,7 @@ def test_grouped_convolution(tmp_path):
     prove(tmp_path, Family(build, groups=4), IMAGES, masked={"1": (1, "groups"), "3": (1, "groups")})
 
 
+@pytest.mark.slow
 def test_depthwise_convolution(tmp_path):
     def build(channels: int) -> nn.Module:
         return nn.Sequential(
@@ -77,6 +82,7 @@ def test_depthwise_convolution(tmp_path):
     prove(tmp_path, Family(build, channels=6), IMAGES, masked=places)
 
 
+@pytest.mark.slow
 def test_convolution_flatten_linear(tmp_path):
     def build(channels: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(1, channels, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * channels, 3))
@@ -95,10 +101,12 @@ class ChannelsLast(nn.Module):
         return self.out(F.relu(self.conv(x)).permute(0, 2, 3, 1).flatten(1))
 
 
+@pytest.mark.slow
 def test_convolution_flattened_with_channels_last(tmp_path):
     prove(tmp_path, Family(ChannelsLast, channels=6), IMAGES, masked={"conv": (1, "channels")}, open_axes=True)
 
 
+@pytest.mark.slow
 def test_transposed_convolution(tmp_path):
     def build(channels: int) -> nn.Module:
         return nn.Sequential(
@@ -109,6 +117,7 @@ def test_transposed_convolution(tmp_path):
     prove(tmp_path, Family(build, channels=6), IMAGES, masked={"1": (1, "channels"), "3": (1, "channels")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
 def test_norm_over_features(tmp_path, norm):
     """The small model normalises over what it has, so no mask on the large one says the same."""
@@ -121,6 +130,7 @@ def test_norm_over_features(tmp_path, norm):
     prove(tmp_path, Family(build, hidden=8), VECTORS, masked=False)
 
 
+@pytest.mark.slow
 def test_group_norm(tmp_path):
     """The width counts the groups that are normalised together."""
 
@@ -133,6 +143,7 @@ def test_group_norm(tmp_path):
     prove(tmp_path, Family(build, groups=4), IMAGES, masked={"2": (1, "groups")})
 
 
+@pytest.mark.slow
 def test_group_norm_of_a_fixed_number_of_groups(tmp_path):
     """Each feature is a channel of either group: which channels are normalised together is found by trying."""
 
@@ -160,6 +171,7 @@ class Transform(nn.Module):
         return self.out((x @ matrix).amax(1))
 
 
+@pytest.mark.slow
 def test_learned_square_transform(tmp_path):
     """As wide as its own square: refused with the mend named; of one size inside elastic layers it is like any."""
     with pytest.raises(LayoutError, match=r"'matrix\.weight' has 64 entries.* as a square .*a width of its own"):

@@ -25,14 +25,17 @@ class Recurrent(nn.Module):
         return self.out(self.cell(x)[0].mean(1))
 
 
+@pytest.mark.slow
 def test_lstm(tmp_path):
     prove(tmp_path, Family(lambda hidden: Recurrent(nn.LSTM, hidden), hidden=6), SEQUENCES, open_axes=True)
 
 
+@pytest.mark.slow
 def test_gru(tmp_path):
     prove(tmp_path, Family(lambda hidden: Recurrent(nn.GRU, hidden), hidden=6), SEQUENCES, open_axes=True)
 
 
+@pytest.mark.slow
 def test_bidirectional_lstm_of_two_layers(tmp_path):
     """The second layer and the output read two directions side by side."""
     family = Family(lambda hidden: Recurrent(nn.LSTM, hidden, num_layers=2, bidirectional=True), hidden=4)
@@ -78,6 +81,7 @@ def test_concat_of_unequal_widths_with_the_raw_input(tmp_path):
     prove(tmp_path, family, VECTORS, masked={"a": (1, "a"), "b": (1, "b")}, open_axes=True)
 
 
+@pytest.mark.slow
 def test_concat_of_one_width_around_the_raw_input(tmp_path):
     """Two branches of one width with a constant part between them."""
     family = Family(lambda hidden: Concat("axb", hidden, hidden), hidden=6)
@@ -121,6 +125,7 @@ class Shared(nn.Module):
         return self.out(F.relu(self.again(F.relu(self.mix(F.relu(self.stem(x)))))))
 
 
+@pytest.mark.slow
 def test_weight_sharing(tmp_path):
     family = Family(Shared, hidden=8)
     run = prove(tmp_path, family, VECTORS, masked={"stem": (1, "hidden"), "mix": (1, "hidden")})

@@ -29,6 +29,7 @@ class Classifier(nn.Module):
         return self.bert(input_ids=tokens.long()).logits
 
 
+@pytest.mark.slow
 def test_bert_from_a_checkpoint(tmp_path):
     """The width is a name in a configuration; the weights that it starts from come from a file."""
     family = Family(Classifier, intermediate_size=Width(64, lower=32))
