@@ -27,7 +27,7 @@ def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int 
 
     from core.models import fit_inputs
     from core.tasks.losses import loss_function
-    from core.train.loop import learning_rate
+    from core.train.optimizer import learning_rate
 
     fit_inputs(module, *data.statistics())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
@@ -59,9 +59,9 @@ def plain_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """What `core.train.loop.make_optimizer` makes, as a plain training in PyTorch has it."""
     import torch
 
-    from core.train.optimizer import groups
+    from core.elastic.module import decay_groups
 
-    parts = groups(module.parameters(), decided(recipe.weight_decay))
+    parts = decay_groups(module.parameters(), decided(recipe.weight_decay))
     return torch.optim.AdamW(parts, lr=decided(recipe.lr), fused=True)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from core import data as data_sets
 from core import models
 from core.data.dataset import Split
-from core.elastic.fast_mlp.chain import find_chain
+from core.elastic.discovery.chain import find_chain
 from core.elastic.size_grid import path_range, path_widths
 from core.sweep.budget import log_spaced
 

@@ -1,7 +1,7 @@
 """A training step of each recipe against a step of the plain network: python benchmarks/step.py
 
-Both have the same batch and full-size weights, and take turns in one process. The plain step is as PyTorch's own
-`torch.optim.AdamW(fused=True)` takes it; the recipes' is `core.train.optimizer`, which does the same in fewer calls.
+Both have the same batch, full-size weights and optimiser (`torch.optim.AdamW(fused=True)`), and take turns in one
+process.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ def measure(inputs: int, hidden: int, layers: int, outputs: int, batch: int, rep
 def _times(
     inputs: int, hidden: int, layers: int, outputs: int, batch: int, repeats: int, threads: int
 ) -> dict[str, float]:
-    from core.elastic.fast_mlp import restarts
+    from core.elastic.fast_mlp.elastic_mlp import RESTARTS_SHARE
     from core.elastic.recipes.registry import RECIPES
 
     shape = inputs, hidden, layers, outputs, batch, threads
     kinds = {name: _block(name, *shape, begun=False) for name in ("dense", *RECIPES)}
-    several = [name for name in RECIPES if RECIPES[name]().begun > 1]
+    several = ["stratified"]  # the recipe with bands
     kinds |= {f"{name}, begun": _block(name, *shape, begun=True) for name in several}  # as it is first in a training
     found = in_turns(kinds, max(1, repeats // BLOCK), warm_up=2)
     for name in several:
-        found[name] += restarts.END * (found.pop(f"{name}, begun") - found[name])
+        found[name] += RESTARTS_SHARE * (found.pop(f"{name}, begun") - found[name])
     return {name: seconds / BLOCK for name, seconds in found.items()}
 
 
@@ -91,10 +91,11 @@ def _step(
     from torch.nn import functional as F
 
     from core import models
-    from core.elastic.module import Elastic
+    from core.elastic.fast_mlp.elastic_mlp import RESTARTS, ElasticMLP
     from core.elastic.recipes.registry import recipe as recipe_named
     from core.tasks.losses import loss_function
-    from core.train.loop import make_optimizer, train_step
+    from core.train.optimizer import make_optimizer
+    from core.train.step import train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -114,12 +115,10 @@ def _step(
             optimizer.step()
 
         return dense_step
-    bands, starts = recipe.bands(family.layout.widths), recipe.begun if begun else 1
-    model = Elastic(family, recipe.alpha, recipe.tables, bands, starts)
+    restarts = RESTARTS if begun else 1
+    model = ElasticMLP(family, recipe.alpha, recipe.bands(family.layout.widths), restarts)
     if recipe.whitens:
-        model.whiten(x)
-    with torch.no_grad():
-        entered = model.enter(x)  # as a training does it: once for all rows
+        x = model.prepare(x, np.random.default_rng(0))
     elastic_optimizer, loss_of = make_optimizer(model, recipe), loss_function("classification")
     rng = np.random.default_rng(0)
 
@@ -130,7 +129,7 @@ def _step(
     cuts = draws()
 
     def step() -> None:
-        train_step(model, elastic_optimizer, entered, y, next(cuts), loss_of, entered=True)
+        train_step(model, elastic_optimizer, x, y, next(cuts), loss_of)
 
     return step
 
@@ -152,7 +151,8 @@ def building(widths: dict[str, int], steps: int, threads: int) -> dict[str, floa
     from core.elastic.family import Family
     from core.elastic.module import Elastic
     from core.elastic.recipes.registry import recipe as recipe_named
-    from core.train.loop import make_optimizer, train_step
+    from core.train.optimizer import make_optimizer
+    from core.train.step import train_step
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

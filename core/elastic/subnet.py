@@ -14,13 +14,12 @@ from core.elastic.scale import Scale
 
 
 def with_tensors(scale: Scale) -> Scale:
-    """The scale with its tables and the weights of its bands as tensors, whatever they were."""
+    """The scale with the weights of its bands as tensors, whatever they were."""
     bands = tuple(
         replace(b, scale=with_tensors(b.scale), weights={n: torch.as_tensor(v).detach() for n, v in b.weights.items()})
         for b in scale.bands
     )
-    tables = {name: torch.as_tensor(table).detach() for name, table in scale.tables.items()}
-    return replace(scale, tables=tables, bands=bands)
+    return replace(scale, bands=bands)
 
 
 def folded_state(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.elastic.recipes.registry import RECIPES
 from core.errors import UserError
 from core.finetune.subnet_run import SubnetRun, copied_state, open_subnet
 from core.runs.run import Run
@@ -186,13 +187,15 @@ def _whitened(subnet: SubnetRun, seed: int) -> WhitenedLayer | None:
     """Whiten the first layer's inputs where the run's recipe did: few epochs on plain inputs gain less."""
     import torch
 
-    from core.elastic.fast_mlp.chain import find_chain
-    from core.elastic.fast_mlp.whitening import EXAMPLES, WhitenedLayer
+    from core.elastic.discovery.chain import find_chain
+    from core.elastic.fast_mlp.elastic_mlp import WHITENING_ROWS
+    from core.elastic.fast_mlp.whitening import WhitenedLayer
 
-    chain = find_chain(subnet.module, subnet.family.layout) if subnet.run.record.recipe.get("whiten") else None
+    recipe = RECIPES.get(str(subnet.run.record.recipe.get("name")))
+    chain = find_chain(subnet.module, subnet.family.layout) if recipe is not None and recipe.whitens else None
     if chain is None or chain.learns_before:
         return None
-    rows = np.random.default_rng([seed, 9]).permutation(subnet.data.train.n)[:EXAMPLES]
+    rows = np.random.default_rng([seed, 9]).permutation(subnet.data.train.n)[:WHITENING_ROWS]
     with torch.no_grad():
         entered = chain.enter(subnet.batch(rows, [seed, 10])[0], subnet.module.state_dict())
         return WhitenedLayer(subnet.module, chain.links[0], entered.flatten(0, -2))
@@ -210,7 +213,17 @@ def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
-def _loss(subnet: SubnetRun, settings: Settings) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _optimizer(module: nn.Module, settings: Polish) -> torch.optim.Optimizer:
+    """As in training."""
+    import torch
+
+    from core.elastic.module import decay_groups
+
+    free = (p for p in module.parameters() if p.requires_grad)
+    return torch.optim.AdamW(decay_groups(free, settings.weight_decay), lr=settings.lr or 0.0, fused=True)
+
+
+def _loss(begun: Slice, settings: Polish) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     from torch.nn import functional as F
 
     if subnet.run.task.classes and settings.smoothing:

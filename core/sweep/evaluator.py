@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from core.elastic.batch_norm import set_mode
+from core.elastic.discovery.chain import Chain, find_chain
 from core.elastic.family import Family
 from core.elastic.fast_mlp.all_widths import Incremental
-from core.elastic.fast_mlp.chain import Chain, find_chain
 from core.elastic.module import call
 from core.elastic.scale import Scale
 from core.elastic.size_grid import path_widths
@@ -55,8 +55,6 @@ class Evaluator:
         self.weights = {name: torch.as_tensor(value) for name, value in self.weights.items()}
         self.scale = with_tensors(self.scale)
         self.chain = None if self.plain else find_chain(self.family.sibling(), self.family.layout)
-        if self.chain and self.chain.links[0].bias in self.scale.tables:
-            self.chain = None  # then no two widths share their first layer's features
         if any(b <= a for a, b in zip(self.widths, self.widths[1:], strict=False)):
             raise ValueError("widths must ascend")
         self._states: dict[int, dict[str, torch.Tensor]] = {}

@@ -115,7 +115,7 @@ def sweep(
 
 
 def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
-    from core.elastic.fast_mlp.chain import find_chain
+    from core.elastic.discovery.chain import find_chain
 
     low, high = path_range(run.layout)
     if asked is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.elastic.module import Milestone
 from core.errors import RunError
 from core.runs.file_names import CHECKPOINT, DIVERGED, UNFINISHED
 from core.utils import files
@@ -70,13 +71,12 @@ def restore(
     optimizer: torch.optim.Optimizer,
     plan: str,
     lr: float,
-    shape: Callable[[int], None] = lambda step: None,
+    milestones: Sequence[Milestone] = (),
 ) -> Progress | None:
     """Put a saved state back; None where none was saved.
 
-    `shape` gives the model the shapes that it has after so many steps. `plan` and the peak rate `lr` must be those of
-    the training; after its loss diverged, `lr` may be smaller. Raises RunError for a damaged state or another
-    training's.
+    Milestones that were passed give the model its shapes again. `plan` and the peak rate `lr` must be those of the
+    training; after its loss diverged, `lr` may be smaller. Raises RunError for a damaged state or another training's.
     """
     path = folder(out) / CHECKPOINT
     if not exists(out):
@@ -93,7 +93,9 @@ def restore(
         if slower:
             progress.rates.append({"until_step": progress.step, "lr": progress.lr})
             progress.lr = lr
-        shape(progress.step)
+        for milestone in milestones:
+            if progress.step > milestone.step:
+                milestone.again(optimizer)
         _put_back(model, optimizer, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         if isinstance(error, RunError):

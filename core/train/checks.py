@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.elastic.family import Family
-from core.elastic.recipes.base import Cuts, Recipe, decided, parts
+from core.elastic.recipes.base import Cuts, Recipe, decided
 from core.errors import UserError
 from core.utils import files
 from core.utils.numbers import whole_number
@@ -74,7 +74,7 @@ def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
     steps = [recipe.draw(rng, model.layout.widths, step) for step in range(2)]  # they may take turns
 
     def fewest_of(cuts: Cuts, batch: int) -> int:
-        return min(int(part.stop) - int(part.start) for part in parts(batch, cuts))
+        return min(int(part.stop) - int(part.start) for part in cuts.rows(batch))
 
     def smallest(batch: int) -> int:
         return min(fewest_of(cuts, batch) for cuts in steps)

@@ -20,8 +20,10 @@ from core.runs.run import Run
 from core.runs.store import check_id, check_replaceable
 from core.tasks.losses import loss_function
 from core.train.checks import check_batch, check_family, check_outputs, check_recipe, checked_seed, device_of
-from core.train.loop import Diverged, Training, learning_rate, make_optimizer, train_step
+from core.train.loop import Diverged, Training
+from core.train.optimizer import learning_rate, make_optimizer
 from core.train.result import finished, write
+from core.train.step import train_step
 from core.train.warm_start import Beginning, beginning
 from core.utils import files
 from core.utils.signals import Interrupted, stop_requests
@@ -82,8 +84,8 @@ def train(
     """
     import torch
 
-    from core.elastic.fast_mlp import restarts
-    from core.elastic.fast_mlp.chain import find_chain
+    from core.elastic.discovery.chain import find_chain
+    from core.elastic.fast_mlp.elastic_mlp import ElasticMLP
     from core.elastic.module import Elastic
     from core.models import fit_inputs
     from core.train import checkpoint
@@ -108,25 +110,26 @@ def train(
     lr = decided(chosen.lr)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = Elastic(family, chosen.alpha, chosen.tables, chosen.bands(family.layout.widths), chosen.begun)
+        kind = ElasticMLP if ElasticMLP.suits(family) else Elastic
+        model = kind(family, chosen.alpha, chosen.bands(family.layout.widths))
         mean, deviation = dataset.statistics()
         model.fit(lambda module: fit_inputs(module, mean, deviation))
         if begin is not None:
             model.start_from(begin.weights)
-        if chosen.whitens:
-            model.whiten(_some_inputs(dataset, seed))
         check_outputs(model, example, dataset)
         check_batch(model, chosen, dataset)
         model.to(where)
+        inputs = torch.from_numpy(np.ascontiguousarray(dataset.train.x))
+        if chosen.whitens and dataset.augment is None:
+            inputs = model.prepare(inputs, np.random.default_rng([seed, 7]))
         optimizer = make_optimizer(model, chosen)
-        total = decided(chosen.epochs) * (dataset.train.n // decided(chosen.batch_size))
-        shape = partial(restarts.shape_behind, model=model, optimizer=optimizer, total=total)
-        state = checkpoint.restore(out, model, optimizer, plan, lr, shape) if resume else None
+        steps = decided(chosen.epochs) * (dataset.train.n // decided(chosen.batch_size))
+        state = checkpoint.restore(out, model, optimizer, plan, lr, model.milestones(steps)) if resume else None
         if state is None:
             state = checkpoint.Progress(lr=lr)
             checkpoint.save(out, model, optimizer, state, plan)
         save = partial(checkpoint.save, out, model, optimizer, state, plan)
-        training = Training(model, optimizer, dataset, chosen, seed, state, save, progress)
+        training = Training(model, optimizer, inputs, dataset, chosen, seed, state, save, progress)
         try:
             with stop_requests() as stopped:
                 training.run(stopped)
@@ -138,16 +141,6 @@ def train(
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
     return run
-
-
-def _some_inputs(data: Dataset, seed: int) -> torch.Tensor:
-    """Training inputs by which the others are judged."""
-    import torch
-
-    from core.elastic.fast_mlp.whitening import EXAMPLES
-
-    rows = np.sort(np.random.default_rng([seed, 7]).permutation(data.train.n)[:EXAMPLES])
-    return torch.from_numpy(data.train.x[rows]).float()
 
 
 def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from core.elastic.family import Family
 from core.elastic.layout import Width
 from core.elastic.module import Elastic
-from core.elastic.recipes.base import Cuts, parts
+from core.elastic.recipes.base import Cuts
 from core.elastic.scale import Scale
 from core.elastic.subnet import folded_state, load
 from tests.helpers.family import (
@@ -88,7 +88,7 @@ def test_each_output_is_the_plain_small_models(family, x, whole_batch, shares):
     cuts = cuts_of(family, shares, whole_batch)
     outputs = elastic(x, cuts)
     assert len(outputs) == len(shares)
-    for cutoff, rows, output in zip(cuts.cutoffs, parts(len(x), cuts), outputs, strict=True):
+    for cutoff, rows, output in zip(cuts.cutoffs, cuts.rows(len(x)), outputs, strict=True):
         small = load(family, elastic.scale, elastic.full.state_dict(), cutoff)
         torch.testing.assert_close(output, small(x[rows].clone()), rtol=1e-4, atol=1e-5)
 
@@ -117,7 +117,7 @@ def test_any_cutoffs_in_any_order(pairs, whole_batch, alpha):
     family = FAMILIES["chain"][0]
     elastic = Elastic(family, alpha).eval()
     cuts = Cuts(tuple({"a": a, "b": b} for a, b in pairs), whole_batch)
-    for cutoff, rows, output in zip(cuts.cutoffs, parts(6, cuts), elastic(VECTORS, cuts), strict=True):
+    for cutoff, rows, output in zip(cuts.cutoffs, cuts.rows(6), elastic(VECTORS, cuts), strict=True):
         small = load(family, elastic.scale, elastic.full.state_dict(), cutoff)
         torch.testing.assert_close(output, small(VECTORS[rows]), rtol=1e-4, atol=1e-5)
 
@@ -125,10 +125,10 @@ def test_any_cutoffs_in_any_order(pairs, whole_batch, alpha):
 @pytest.mark.parametrize("n", [1, 3, 6, 7, 500])
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_parts_share_the_rows_evenly(n, k):
-    rows = [range(n)[part] for part in parts(n, Cuts(({},) * k))]
+    rows = [range(n)[part] for part in Cuts(({},) * k).rows(n)]
     assert [i for part in rows for i in part] == list(range(n))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
-    assert parts(n, Cuts(({},) * k, whole_batch=True)) == [slice(0, n)] * k
+    assert Cuts(({},) * k, whole_batch=True).rows(n) == [slice(0, n)] * k
 
 
 def test_only_a_chain_is_scaled():

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from core.elastic.fast_mlp.chain import Chain, Link
+from core.elastic.discovery.chain import Chain, Link
 from core.elastic.layout import Layout
 from core.elastic.scale import Scale
 
@@ -84,12 +84,8 @@ class Incremental:
         _, second, *rest = self._chain.links
         layout, zero = self._layout, torch.zeros(1, 1)
 
-        def bias_of(name: str | None, rows: int, widths: Mapping[str, int]) -> torch.Tensor:
-            if name is None:
-                return zero
-            offset = self._scale.offset(name, layout, widths)
-            bias: torch.Tensor = self._weights[name][:rows]
-            return (bias if offset is None else bias + offset)[:, None]
+        def bias_of(name: str | None, rows: int) -> torch.Tensor:
+            return zero if name is None else self._weights[name][:rows, None]
 
         plan = []
         inside = outside = 0
@@ -101,14 +97,14 @@ class Incremental:
             for link in rest:
                 n, k = layout.tensors[link.weight].shape_at(widths)
                 part = self._weights[link.weight][:n, :k]
-                later.append((part, bias_of(link.bias, n, widths), factors.get(link.weight, 1.0)))
+                later.append((part, bias_of(link.bias, n), factors.get(link.weight, 1.0)))
             plan.append(
                 _Step(
                     columns=columns,
                     rows=rows,
                     new_columns=weight[:outside, inside:columns],
                     new_rows=weight[outside:rows, :columns],
-                    bias=bias_of(second.bias, rows, widths),
+                    bias=bias_of(second.bias, rows),
                     factor=factors.get(second.weight, 1.0),
                     rest=later,
                 )

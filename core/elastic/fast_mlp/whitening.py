@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from core.elastic.fast_mlp.chain import Link
+from core.elastic.discovery.chain import Link
 
 FLOOR = 0.1  # of the whole variance; a direction that holds this much is shrunk by the square root of two
 DIRECTIONS = 12  # at most so many are shrunk
-EXAMPLES = 4000  # of the training part, that tell in which directions inputs vary
 
 Change = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor | None]]
 

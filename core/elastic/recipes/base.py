@@ -1,4 +1,4 @@
-"""What a recipe is: how the cutoffs of each step are drawn, and the optimiser's schedule. Needs NumPy only."""
+"""Recipe: how the cutoffs of each training step are drawn, and the optimiser's schedule. Needs NumPy only."""
 
 from __future__ import annotations
 
@@ -19,46 +19,50 @@ from core.utils.numbers import whole_number
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
 LARGEST_BATCH = 500  # rows
+MIN_BATCH = 32  # rows, unless the data have fewer
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """The cutoffs of one training step; each runs on the whole batch, or all share it."""
+    """The cutoffs of one training step; each runs on the whole batch, or they share it."""
 
     cutoffs: tuple[Cutoff, ...]
     whole_batch: bool = False
-    teacher: int | None = None  # cutoff whose output the others learn from, if any
-    #: Of the batch, from where to where each cutoff sees it, as shares; None: equal parts, one after the other.
+    teacher: int | None = None  # number of the cutoff whose output the others learn from, if any
+    #: Part of the batch that each cutoff sees, from and to, as shares; None: equal parts, one after the other.
     spans: tuple[tuple[float, float], ...] | None = None
-    smoothing: float = 0.0  # of the labels that cutoffs of shared weights learn (Szegedy et al., 2016)
+    #: Share of the label that is spread evenly over all classes, for each cutoff (Szegedy et al., 2016); (): none.
+    smoothing: tuple[float, ...] = ()
 
-
-def parts(n: int, cuts: Cuts) -> Sequence[slice]:
-    """The rows of a batch of `n` that each cutoff runs on."""
-    k = len(cuts.cutoffs)
-    return [slice(0, n)] * k if cuts.whole_batch else _parts(n, k, cuts.spans)
+    def rows(self, n: int) -> Sequence[slice]:
+        """Rows of a batch of `n` that each cutoff runs on."""
+        count = len(self.cutoffs)
+        return [slice(0, n)] * count if self.whole_batch else _rows(n, count, self.spans)
 
 
 @lru_cache  # every step of a kind asks for the same
-def _parts(n: int, k: int, spans: tuple[tuple[float, float], ...] | None) -> tuple[slice, ...]:
+def _rows(n: int, count: int, spans: tuple[tuple[float, float], ...] | None) -> tuple[slice, ...]:
     # edges are even, since a backward pass of torch 2.13 in two threads can crash on an odd number of pictures
-    found = tuple(
+    rows = tuple(
         slice(*(n if share > 1 - 1e-9 else 2 * round(n * share / 2) for share in span)) for span in spans or ()
     )
-    if not found or any(span.start >= span.stop for span in found):  # of a few rows, some would have none
-        return tuple(slice(i * n // k, (i + 1) * n // k) for i in range(k))
-    return found
+    if not rows or any(part.start >= part.stop for part in rows):  # of a few rows, some would have none
+        return tuple(slice(i * n // count, (i + 1) * n // count) for i in range(count))
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What every recipe sets: the optimiser's schedule and the scale. None leaves a setting to the data (`for_rows`).
+    """Base of every recipe: the schedule and the scale. A setting of None is left to the data (`for_rows`).
 
-    A consuming layer's input is multiplied by `(full / c) ** alpha` (the paper: alpha 1), where c features are kept.
+    A consuming layer's input is multiplied by `(full / c) ** alpha` where c features are kept (the paper: alpha 1).
+    To add a recipe: a subclass with `name`, `limits` of its settings and `draw`, and its line in
+    `core.elastic.recipes.registry`.
     """
 
     name: ClassVar[str]
-    #: What each setting may be: its kind, the least and the most.
+    whitens: ClassVar[bool] = False  # whether a fully-connected chain learns from whitened inputs
+    #: Each setting's type, least and largest value.
     limits: ClassVar[dict[str, tuple[type, float, float]]] = {
         "epochs": (int, 1, 100_000),
         "batch_size": (int, 1, 10**7),
@@ -66,7 +70,6 @@ class Recipe:
         "warmup": (float, 0.0, 0.9),
         "weight_decay": (float, 0.0, 10.0),
         "alpha": (float, 0.0, MAX_ALPHA),
-        "tables": (bool, 0, 1),
     }
     epochs: int | None = 20
     batch_size: int | None = None  # None: 500, and less on small data
@@ -74,7 +77,6 @@ class Recipe:
     warmup: float = 0.05  # share of the steps
     weight_decay: float | None = 0.0  # decoupled (AdamW; Loshchilov & Hutter, 2019)
     alpha: float = 0.25
-    tables: bool = False  # an offset of each bias for every halving of the width (`core.elastic.scale`)
 
     def __post_init__(self) -> None:
         for setting, (kind, low, high) in self.limits.items():
@@ -86,34 +88,23 @@ class Recipe:
 
     @property
     def independent(self) -> bool:
-        """Whether each layer draws a cutoff of its own, which wants a width for each layer."""
-        return False
-
-    @property
-    def whitens(self) -> bool:
-        """Whether a fully-connected network learns from inputs that are partly whitened (`core.elastic.fast_mlp.whitening`)."""
+        """Whether each layer draws a cutoff of its own, for which each needs a width of its own."""
         return False
 
     def bands(self, widths: Mapping[str, Width]) -> tuple[Range, ...]:
         """Ranges of narrow sizes that have weights of their own, from wide to narrow (`core.elastic.scale`)."""
         return ()
 
-    @property
-    def begun(self) -> int:
-        """How many times the smallest bands of a fully-connected chain are begun, for the best to be kept."""
-        return 1
-
     def for_rows(self, n: int, *, chain: bool = False, layout: Layout | None = None) -> Recipe:
-        """The recipe with everything that was left open decided.
+        """Decide every setting that was left open, for a training part of `n` examples.
 
-        For a training part of n examples, and for a model of that layout which is a fully-connected chain
-        (`core.elastic.fast_mlp.chain`) or is not.
+        chain: whether the model is a fully-connected chain (`core.elastic.discovery.chain`).
         """
-        return replace(self, batch_size=min(n, self.batch_size or min(LARGEST_BATCH, max(32, n // 16))))
+        return replace(self, batch_size=min(n, self.batch_size or min(LARGEST_BATCH, max(MIN_BATCH, n // 16))))
 
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
-        """The cutoffs of one step, which is the training's `step`-th."""
-        raise TypeError(f"recipe {type(self).__name__} must say how it draws")
+        """Draw the cutoffs of the training's `step`-th step."""
+        raise TypeError(f"recipe {type(self).__name__} has no `draw`")
 
     def to_json(self) -> dict[str, Any]:
         """Name and settings, for run.json."""
@@ -121,14 +112,14 @@ class Recipe:
 
 
 def decided(value: T | None) -> T:
-    """A setting of a recipe that `for_rows` has decided. Raises TypeError where nothing has."""
+    """Return a setting that `for_rows` has decided. Raises TypeError where it is still open."""
     if value is None:
-        raise TypeError("the recipe leaves this setting to the data; ask recipe.for_rows(n) first")
+        raise TypeError("the recipe leaves this setting to the data; call recipe.for_rows(n) first")
     return value
 
 
 def _checked(setting: str, value: Any, kind: type, low: float, high: float) -> int | float | bool:
-    """`value` as `kind`. Raises UserError where it is another, or not from `low` to `high`."""
+    """Return `value` as `kind`. Raises UserError where it is of another kind or outside low to high."""
     if kind is bool:
         if isinstance(value, (bool, np.bool_)):
             return bool(value)

@@ -93,5 +93,5 @@ MODEL = Model(
     meaning="a local implicit image function, for super-resolution",
     special=True,
     # small sizes lose 0.9 dB where they share a band with those below 8 features, which learn little
-    recipe={"weight_decay": 0.0, "lr": 2e-3, "single": False},
+    recipe={"weight_decay": 0.0, "lr": 2e-3, "single_band": False},
 )

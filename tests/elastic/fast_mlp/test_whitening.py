@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from core.elastic.discovery.chain import find_chain
 from core.elastic.family import Family
-from core.elastic.fast_mlp.chain import find_chain
+from core.elastic.fast_mlp.elastic_mlp import ElasticMLP
 from core.elastic.fast_mlp.whitening import FLOOR, WhitenedLayer, Whitening
-from core.elastic.module import Elastic
 from core.elastic.recipes.base import Cuts
 from core.elastic.size_grid import path_widths
-from tests.helpers.family import conv, mlp
+from tests.helpers.family import mlp
 
 
 def inputs(n: int, features: int, seed: int, kind: str = "plain") -> torch.Tensor:
@@ -71,36 +71,31 @@ def chain(bias: bool = True) -> Family:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_model_does_the_same_before_under_and_after(bias):
+def test_a_model_computes_the_same_before_during_and_after(bias):
     family, x, bands = chain(bias), inputs(50, 12, 1).reshape(50, 3, 4), ((2, 3), (1, 1))
-    elastic = Elastic(family, 0.3, True, bands)
+    elastic = ElasticMLP(family, 0.3, bands, restarts=1).eval()
     cuts = Cuts(tuple(path_widths(family.layout, h) for h in (9, 3, 1)), whole_batch=True)
     before = elastic(x, cuts)
-    elastic.whiten(x)
-    under = elastic(x, cuts)
+    prepared = elastic.prepare(x, np.random.default_rng(0))
     assert elastic.whitening is not None
-    for a, b, c in zip(before, under, elastic(elastic.enter(x), cuts, entered=True), strict=True):
+    for a, b in zip(before, elastic(x, cuts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(b, c)
+    for a, b in zip(before, elastic.train()(prepared, cuts), strict=True):  # in training inputs come prepared
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
     with torch.no_grad():
         for p in elastic.parameters():
             p += 0.1 * torch.randn_like(p)
-    moved = elastic(x, cuts)
+    moved = elastic.eval()(x, cuts)
     elastic.settle()
     assert elastic.whitening is None
     for a, b in zip(moved, elastic(x, cuts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
-def test_only_a_chain_is_whitened():
-    elastic = Elastic(Family(conv, channels=4), 0.3)
-    state = {name: value.clone() for name, value in elastic.full.state_dict().items()}
-    elastic.whiten(torch.randn(6, 1, 14, 14))
-    assert elastic.whitening is None
-    assert all(torch.equal(value, state[name]) for name, value in elastic.full.state_dict().items())
-    plain = Elastic(Family(lambda h: mlp([5, h, 3]), h=4), 0.3)
-    plain.whiten(torch.zeros(6, 5))
-    assert np.isfinite(plain(torch.zeros(6, 5), Cuts(({"h": 4},)))[0].detach().numpy()).all()
+def test_constant_inputs_are_no_trouble():
+    plain = ElasticMLP(Family(lambda h: mlp([5, h, 3]), h=4), 0.3)
+    prepared = plain.prepare(torch.zeros(6, 5), np.random.default_rng(0))
+    assert torch.isfinite(plain(prepared, Cuts(({"h": 4},)))[0]).all()
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -42,6 +42,11 @@ class Link:
     bias: str | None
     after: tuple[Op, ...]
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether the functions of `a z`, a above 0, are a times those of z."""
+        return all(type(op).__name__ in ("ReLU", "LeakyReLU", "Identity") for op in self.after)
+
     def activate(self, x: torch.Tensor) -> torch.Tensor:
         """What lies between this layer's product and the next layer."""
         for op in self.after:
@@ -53,12 +58,15 @@ class Link:
 class Chain:
     """`before`, which no width touches, then linear layers with elementwise functions between."""
 
-    before: tuple[Callable[[torch.Tensor, Mapping[str, Any]], torch.Tensor], ...]
+    before: tuple[Callable[[torch.Tensor, Mapping[str, Any] | None], torch.Tensor], ...]
     links: tuple[Link, ...]
     learns_before: bool = False  # whether `before` has parameters, so that the first layer's input changes in training
 
-    def enter(self, x: torch.Tensor, state: Mapping[str, Any]) -> torch.Tensor:
-        """Input of the first elastic layer, (batch, ...) to (batch, features); the same at every width."""
+    def enter(self, x: torch.Tensor, state: Mapping[str, Any] | None = None) -> torch.Tensor:
+        """Input of the first elastic layer, (batch, ...) to (batch, features); the same at every width.
+
+        state: tensors by name in place of the traced module's own.
+        """
         for step in self.before:
             x = step(x, state)
         return x
@@ -206,7 +214,9 @@ def _step(name: str, target: nn.Module) -> Any:
         return None
     if not names:
         return lambda x, state: target(x)
-    return lambda x, state: functional_call(target, {n: state[f"{name}.{n}"] for n in names}, (x,))
+    return lambda x, state: (
+        target(x) if state is None else functional_call(target, {n: state[f"{name}.{n}"] for n in names}, (x,))
+    )
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from core.elastic.discovery.chain import Chain, find_chain
 from core.elastic.family import Family
-from core.elastic.fast_mlp.chain import Chain, find_chain
 from core.models.mlp.net import mlp as raw_mlp
 from tests.helpers.family import ACTIVATIONS, Concat, Residual, Tied, conv, mlp, normed
 
