@@ -134,7 +134,7 @@ def test_each_start_is_a_network_of_its_own_and_the_best_is_kept():
             torch.testing.assert_close(own, small(ROWS), rtol=1e-4, atol=1e-5)
             widest = BANDED.build(**path_widths(BANDED.layout, alone.top))
             widest.load_state_dict(alone.weights)
-            losses.append((float(F.cross_entropy(widest(ROWS), y)), alone.weights))
+            losses.append((F.cross_entropy(widest(ROWS), y).item(), alone.weights))
         best.append({n: v.detach().clone() for n, v in min(losses, key=lambda pair: pair[0])[1].items()})
     stacked.keep_best(ROWS, y, F.cross_entropy)
     assert [(band.low, band.top) for band in fast.scale.bands] == list(BANDS)

@@ -15,8 +15,10 @@ from core import models
 from core.elastic.family import Family
 from core.elastic.layout import Width
 from core.elastic.recipes.base import Cuts, Recipe, decided
-from core.elastic.recipes.registry import RECIPES, Paper, Sandwich, recipe
-from core.elastic.recipes.stratified import Stratified
+from core.elastic.recipes.paper import Paper
+from core.elastic.recipes.registry import RECIPES, recipe
+from core.elastic.recipes.sandwich import Sandwich
+from core.elastic.recipes.stratified import EDGE_SHARE, FULL_SHARE, Stratified
 from core.elastic.size_grid import are_alike, halvings, path_widths, range_of, widths_at
 from core.errors import UserError
 
@@ -84,20 +86,23 @@ def test_paper_takes_one_cutoff_on_the_whole_batch():
 @pytest.mark.parametrize("strata", [1, 2, 4, 7])
 def test_stratified_is_the_formula(strata):
     """The k-th of K is round((full + 0.49) ** p), p from one of K equal parts between least and full; widest first."""
-    chosen = Stratified(strata=strata, full_share=0.0, least_share=0.0, own_below=0.0)
-    u = np.random.default_rng(5).random(strata)
+    chosen = Stratified(strata=strata, own_below=0.0)
+    *u, at_full, at_least = np.random.default_rng(5).random(strata + 2)
     cuts = chosen.draw(np.random.default_rng(5), TWO)
+    shares = [(k + u[k]) / strata for k in range(strata)]
+    shares = [0.0 if at_least < EDGE_SHARE else shares[0], *shares[1:]]
+    shares = [*shares[:-1], 1.0 if at_full < FULL_SHARE else shares[-1]]
     for name, width in TWO.items():
         least = np.log(width.lower) / np.log(width.full + 0.49)
-        positions = [least + (1 - least) * (k + u[k]) / strata for k in range(strata)]
+        positions = [least + (1 - least) * share for share in shares]
         formula = [round((width.full + 0.49) ** p) for p in positions]
         assert [c[name] for c in cuts.cutoffs] == [max(width.lower, size) for size in formula[::-1]]
 
 
 @settings(max_examples=50, deadline=None)
-@given(families, st.integers(1, 9), st.floats(0, 1), st.floats(0, 0.5), st.integers(0, 2**32))
-def test_stratified_goes_from_wide_to_narrow(widths, strata, share, own_below, seed):
-    chosen = Stratified(strata=strata, full_share=share, least_share=1 - share, own_below=own_below)
+@given(families, st.integers(1, 9), st.floats(0, 0.5), st.integers(0, 2**32))
+def test_stratified_goes_from_wide_to_narrow(widths, strata, own_below, seed):
+    chosen = Stratified(strata=strata, own_below=own_below)
     cuts, bands = chosen.draw(np.random.default_rng(seed), widths), chosen.bands(widths)
     assert len(cuts.cutoffs) == strata + len(bands)
     for name in widths:
@@ -109,20 +114,15 @@ def test_stratified_goes_from_wide_to_narrow(widths, strata, share, own_below, s
 
 
 def test_stratified_gives_each_stratum_one_cutoff():
-    for cuts in draws(Stratified(strata=4, full_share=0.0, own_below=0.0), {"hidden": Width(256)}, 200):
+    for cuts in draws(Stratified(strata=4, own_below=0.0), {"hidden": Width(256)}, 200):
         edges = [round(256.49 ** (k / 4)) for k in range(5)]
         for k, cutoff in enumerate(reversed(cuts.cutoffs)):
             assert edges[k] <= cutoff["hidden"] <= edges[k + 1]
 
 
-@pytest.mark.parametrize("turns", [False, True])
-def test_every_size_is_met_and_the_ends_of_a_range_more_often(turns):
-    chosen = Stratified(least_share=0.25, own_below=0.125, turns=turns)
-    found = [
-        cuts
-        for bands in (False, True)[: turns + 1]
-        for cuts in draws(chosen, {"hidden": Width(256)}, 4000, bands=bands)
-    ]
+def test_every_size_is_met_and_the_ends_of_a_range_more_often():
+    chosen = Stratified()
+    found = [cuts for bands in (False,) for cuts in draws(chosen, {"hidden": Width(256)}, 4000, bands=bands)]
     sizes, counts = np.unique([c["hidden"] for d in found for c in d.cutoffs], return_counts=True)
     assert sizes.tolist() == list(range(1, 257))
     met = dict(zip(sizes.tolist(), counts.tolist(), strict=True))
@@ -198,12 +198,12 @@ def test_a_transformers_small_sizes_share_one_band():
     small, large = (layout.params(path_widths(layout, point)) for point in (1, 15))
     assert large < 2 * small
     found = Stratified().for_rows(55_000, layout=layout)
-    assert found.single
+    assert found.single_band
     assert found.bands(layout.widths) == ((1, 15),)
     drawn = {found.draw(np.random.default_rng(seed), layout.widths).cutoffs[-1]["hidden"] for seed in range(400)}
     assert drawn == set(range(1, 16))
     assert np.allclose(draws(found, layout.widths, 1)[0].spans, [(0, 0.1), (0.1, 0.5), (0.5, 1)])
-    asked = Stratified(single=False).for_rows(55_000, layout=layout)
+    asked = Stratified(single_band=False).for_rows(55_000, layout=layout)
     assert np.allclose(draws(asked, layout.widths, 1)[0].spans[:2], [(0, 0.25), (0.25, 0.75)])
     assert asked.bands(layout.widths) == ((8, 15), (4, 7), (3, 3), (2, 2), (1, 1))
 
@@ -212,16 +212,14 @@ def test_a_transformers_small_sizes_share_one_band():
 def test_other_networks_small_sizes_do_not(name):
     data = {"mlp": {"inputs": 64, "outputs": 10}, "convnet": {"classes": 10, "size": 28}}[name]
     layout = models.family(name, **data).layout
-    assert Stratified().for_rows(55_000, layout=layout).single is False
+    assert Stratified().for_rows(55_000, layout=layout).single_band is False
 
 
-@pytest.mark.parametrize("share", [0.0, 1 / 3, 1.0])
-def test_stratified_is_full_in_its_share_of_the_steps(share):
+def test_stratified_is_full_in_its_share_of_the_steps():
     widths = {"a": Width(10**6), "b": Width(10**5)}
-    found = draws(Stratified(full_share=share), widths, 3000)
+    found = draws(Stratified(), widths, 3000)
     full = [d.cutoffs[0] == {"a": 10**6, "b": 10**5} for d in found]
-    assert np.mean(full) == pytest.approx(share, abs=0.03)
-    assert share not in (0.0, 1.0) or set(full) == {bool(share)}
+    assert np.mean(full) == pytest.approx(FULL_SHARE, abs=0.03)
     assert not any(cutoff["a"] == 10**6 for d in found for cutoff in d.cutoffs[1:])
 
 
@@ -242,16 +240,16 @@ def test_stratified_shares_the_batch_unless_told_otherwise():
     assert draws(Stratified(strata=1), ONE, 1)[0].whole_batch
 
 
-@pytest.mark.parametrize("settings", [{}, {"turns": True}, {"whole_batch": True}, {"strata": 1}])
-def test_stratified_smooths_labels_as_it_is_told(settings):
+@pytest.mark.parametrize("settings", [{}, {"chain": True}, {"whole_batch": True}, {"strata": 1}])
+def test_stratified_smooths_labels_as_it_is_set(settings):
     wide = {"hidden": Width(40)}
-    assert draws(Stratified(**settings), wide, 1, bands=False)[0].smoothing == 0.05
-    assert draws(Stratified(smoothing=0.2, **settings), wide, 1, bands=False)[0].smoothing == 0.2
-    assert draws(recipe("paper"), wide, 1)[0].smoothing == 0.0
+    for chosen, smoothing in ((Stratified(**settings), 0.05), (Stratified(smoothing=0.2, **settings), 0.2)):
+        assert draws(chosen, wide, 1, bands=False)[0].smoothing[: chosen.strata] == (smoothing,) * chosen.strata
+    assert draws(recipe("paper"), wide, 1)[0].smoothing == ()
 
 
 def test_in_turn_a_step_is_of_shared_weights_or_of_bands():
-    chosen, wide = Stratified(turns=True), {"hidden": Width(20)}
+    chosen, wide = Stratified(chain=True), {"hidden": Width(20)}
     shared, bands = (draws(chosen, wide, 50, bands=bands) for bands in (False, True))
     assert all(len(cuts.cutoffs) == 2 and cuts.cutoffs[1]["hidden"] > 2 for cuts in shared)
     assert all([cutoff["hidden"] for cutoff in cuts.cutoffs] == [2, 1] for cuts in bands)
@@ -291,17 +289,16 @@ def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_s
 def test_large_data_share_the_batch_and_small_data_do_not(n, chain, decided_on):
     found = Stratified().for_rows(n, chain=chain)
     assert (found.whole_batch, found.batch_size, found.epochs, found.lr, found.weight_decay) == decided_on
-    assert (found.finer, found.turns) == (chain, chain)
+    assert found.chain is chain
 
 
 def test_what_was_chosen_stays():
-    assert Stratified(finer=False).for_rows(1_000, chain=True).finer is False
+    assert Stratified(chain=False).for_rows(1_000, chain=True).chain is False
     assert Stratified(weight_decay=0.0).for_rows(1_000).weight_decay == 0.0
     own = Stratified(whole_batch=False, epochs=3, lr=0.1, weight_decay=0.2)
-    decided_on = {"batch_size": 62, "finer": False, "turns": False, "single": False, "widest_share": 1 / 3}
-    assert own.for_rows(1_000) == dataclasses.replace(own, **decided_on, own_share=0.25)
-    shares = Stratified(single=True, widest_share=0.3, own_share=0.1).for_rows(1_000)
-    assert (shares.widest_share, shares.own_share) == (0.3, 0.1)
+    decided_on = {"batch_size": 62, "chain": False, "single_band": False, "widest_share": 1 / 3}
+    assert own.for_rows(1_000) == dataclasses.replace(own, **decided_on)
+    assert Stratified(single_band=True, widest_share=0.3).for_rows(1_000).widest_share == 0.3
     with pytest.raises(TypeError, match="for_rows"):
         decided(Stratified().lr)
 
@@ -353,10 +350,10 @@ def test_an_unknown_setting_is_named_with_the_known_ones():
         recipe("paper", strata=4)
 
 
-WHOLE = ["epochs", "batch_size", "strata", "between", "starts"]
+WHOLE = ["epochs", "batch_size", "strata", "between"]
 SHARES = ["lr", "warmup", "weight_decay", "alpha", "p"]
-SHARES += ["full_share", "widest_share", "least_share", "own_below", "own_share", "smoothing"]
-FLAGS = ["each_layer", "whole_batch", "distil", "tables", "whiten", "finer", "turns", "single"]
+SHARES += ["widest_share", "own_below", "smoothing"]
+FLAGS = ["each_layer", "whole_batch", "distil", "chain", "single_band"]
 NEVER = ["", "3", "nan", [], [1], {}, b"1", 1j, float("nan"), float("inf"), -float("inf"), -1, 10**400]
 
 
