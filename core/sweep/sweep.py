@@ -112,8 +112,6 @@ def sweep(
     return table if widths is None else table[table["width"].isin(chosen)].reset_index(drop=True)
 
 
-
-
 def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
     from core.elastic.discovery.chain import find_chain
 

@@ -9,13 +9,14 @@ from safetensors.numpy import load_file
 
 from core import Run, models, sweep, train
 from core.data import from_arrays
-from core.elastic.module import Elastic
+from core.elastic.fast_mlp.elastic_mlp import ElasticMLP
 from core.elastic.recipes.registry import recipe
 from core.export.formats import export
 from core.export.program import run_onnx
 from core.finetune.polish import polish
 from core.tasks.losses import loss_function, soft_targets
-from core.train.loop import make_optimizer, train_step
+from core.train.optimizer import make_optimizer
+from core.train.step import train_step
 from core.utils.signals import Interrupted
 from tests.helpers.training import RECIPES, clusters, small_data, small_family
 
@@ -31,7 +32,7 @@ def test_a_step_is_the_same(kind, step):
     losses, states = [], []
     for where in ("cpu", "cuda"):
         torch.manual_seed(0)
-        model = Elastic(small_family(), chosen.alpha, chosen.tables, chosen.bands(widths), chosen.begun)
+        model = ElasticMLP(small_family(), chosen.alpha, chosen.bands(widths))
         model = model.double().to(where)
         optimizer = make_optimizer(model, chosen)
         inputs, wanted = torch.from_numpy(x).double().to(where), torch.from_numpy(y).to(where)

@@ -13,11 +13,13 @@ from torch import nn
 from core import Family, Width, sweep, train
 from core.data import from_arrays
 from core.elastic.module import Elastic
+from core.elastic.recipes.base import Cuts
 from core.elastic.recipes.registry import recipe
 from core.models import family as named_family
 from core.models.mlp.net import Normalise
 from core.tasks import losses
-from core.train import loop
+from core.train.optimizer import learning_rate, make_optimizer
+from core.train.step import train_step
 from tests.helpers.training import RECIPES, SETTINGS, clusters, small_data, small_family, small_run, told, weights_of
 
 
@@ -117,7 +119,7 @@ def test_learning_rate_warms_up_and_falls():
     for total in (1, 2, 20, 1000):
         for warmup in (0.0, 0.05, 0.9):
             chosen = recipe("paper", lr=0.1, warmup=warmup)
-            rates = [loop.learning_rate(chosen, step, total) for step in range(total)]
+            rates = [learning_rate(chosen, step, total) for step in range(total)]
             top = int(np.argmax(rates))
             assert max(rates) <= 0.1 + 1e-12
             assert min(rates) > 0
@@ -133,10 +135,10 @@ def test_each_cutoff_reaches_its_own_weights():
         torch.manual_seed(0)
         model = Elastic(family, 0.5)
         before = {name: value.clone() for name, value in model.named_parameters()}
-        optimizer = loop.make_optimizer(model, recipe("paper"))
-        cuts = loop.Cuts(({"first": cut, "second": 8},), whole_batch=True)
+        optimizer = make_optimizer(model, recipe("paper"))
+        cuts = Cuts(({"first": cut, "second": 8},), whole_batch=True)
         x, y = torch.randn(16, 6), torch.randint(0, 3, (16,))
-        loop.train_step(model, optimizer, x, y, cuts, losses.loss_function("classification"))
+        train_step(model, optimizer, x, y, cuts, losses.loss_function("classification"))
         changed = (dict(model.named_parameters())["full.0.bias"] != before["full.0.bias"]).nonzero().flatten().tolist()
         assert set(changed) <= set(range(cut))
         assert changed
@@ -160,7 +162,7 @@ def test_layers_ahead_of_the_elastic_ones_are_trained_too(tmp_path, kind):
 
 
 def test_weight_decay_spares_vectors():
-    optimizer = loop.make_optimizer(Elastic(small_family(), 0.0), recipe("paper", weight_decay=0.2))
+    optimizer = make_optimizer(Elastic(small_family(), 0.0), recipe("paper", weight_decay=0.2))
     assert {g["weight_decay"] for g in optimizer.param_groups if all(p.dim() > 1 for p in g["params"])} == {0.2}
     assert {g["weight_decay"] for g in optimizer.param_groups if all(p.dim() == 1 for p in g["params"])} == {0.0}
 
@@ -214,6 +216,6 @@ def test_every_cutoff_sees_the_examples_as_they_are(norm, place):
     model = Elastic(Family(build, hidden=8), 0.0)
     x = torch.from_numpy(clusters()[0])
     before = x.clone()
-    first, *others = model(x, loop.Cuts(({"hidden": 5},) * 3, whole_batch=True))
+    first, *others = model(x, Cuts(({"hidden": 5},) * 3, whole_batch=True))
     assert all(torch.allclose(other, first, atol=1e-6) for other in others)
     assert torch.equal(x, before)

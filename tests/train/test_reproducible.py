@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core import train
-from core.elastic.fast_mlp import restarts
+from core.elastic.fast_mlp import elastic_mlp
 from core.train import loop
 from core.utils.signals import Interrupted
 from tests.helpers.training import RECIPES, left_in, small_data, small_family, told, weights_of
@@ -48,10 +48,12 @@ def test_seed_decides_every_bit(tmp_path, kind, family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", RECIPES)
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, kind, family):
-    monkeypatch.setattr(restarts, "LEAST", 1)  # so that in few steps too all starts but one are dropped on the way
+    monkeypatch.setattr(
+        elastic_mlp, "MIN_RESTART_STEPS", 1
+    )  # so that in few steps too all starts but one are dropped on the way
     whole = run_at(tmp_path / "whole", kind, family)
     steps_an_epoch = whole.record.data["train_n"] // 24
-    chosen = restarts.end(3 * steps_an_epoch)
+    chosen = round(elastic_mlp.RESTARTS_SHARE * 3 * steps_an_epoch)
     assert 1 < chosen < steps_an_epoch + 2
     # in an epoch, as the starts of bands come down to one, at an epoch's very end, at the very end of all
     for stop in sorted({1, chosen, chosen + 1, steps_an_epoch, steps_an_epoch + 2, 3 * steps_an_epoch}):
@@ -68,7 +70,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, kind, family):
 
 
 def test_stopped_again_and_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(restarts, "LEAST", 1)
+    monkeypatch.setattr(elastic_mlp, "MIN_RESTART_STEPS", 1)
     whole = run_at(tmp_path / "whole", "stratified", "dropout")
     stops = 0
     while True:

@@ -98,5 +98,12 @@ MODEL = Model(
     meaning="PointNet, for clouds of points",
     special=True,
     # a quarter of its small batches would be too few rows to normalise by
-    recipe={"lr": 2e-3, "weight_decay": 0.0, "epochs": 40, "whole_batch": False, "widest_share": 0.6, "single_band": False},
+    recipe={
+        "lr": 2e-3,
+        "weight_decay": 0.0,
+        "epochs": 40,
+        "whole_batch": False,
+        "widest_share": 0.6,
+        "single_band": False,
+    },
 )

@@ -36,7 +36,7 @@ def normed(hidden: int) -> nn.Module:
 def digits_run(tmp_path_factory) -> Run:
     torch.manual_seed(0)
     out = tmp_path_factory.mktemp("normed") / "run"
-    shared = {"strata": 4, "own_below": 0.0, "widest_share": 0.4, "least_share": 0.0}  # one set of weights for all
+    shared = {"strata": 4, "own_below": 0.0, "widest_share": 0.4}  # one set of weights for all
     settings = recipe("stratified", epochs=8, lr=0.01, whole_batch=False, **shared)
     run = train(Family(normed, hidden=64), load("digits"), out=out, recipe=settings, progress=False)
     sweep(run, widths=WIDTHS, progress=False, latency=False)
