@@ -19,7 +19,7 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2, 6e-2)  # an untuned line would flatter everyone
 
 
 def fit(module: nn.Module, data: Dataset, recipe: Recipe, seed: int, steps: int | None = None) -> nn.Module:
-    """Train a plain module with torch's Adam and a recipe's batch and schedule; all else is as in `core.train.training`.
+    """Train a plain module with torch's Adam and a recipe's batch and schedule; all else is as in `core.train`.
 
     `steps` of the optimiser in place of the recipe's epochs, where they are given.
     """

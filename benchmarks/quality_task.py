@@ -141,7 +141,7 @@ class Bench:
             return self.asked_epochs
         few = max(1, self.epochs // 10)
         # some times as many, since what a training costs besides differs by as much as an epoch; of a chain both are
-        # so long that as large a share of either as of the whole training has several starts (`core.elastic.fast_mlp.restarts`)
+        # so long that as large a share of either as of the whole training has several starts
         short, long = (5 * few, 10 * few) if self.is_chain else (few, 5 * few)
         once, more = (_median(lambda n=epochs: cost(n)) for epochs in (short, long))
         least = self.dense_seconds / self.epochs / MOST_EPOCHS

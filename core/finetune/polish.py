@@ -202,28 +202,16 @@ def _whitened(subnet: SubnetRun, seed: int) -> WhitenedLayer | None:
 
 
 def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW with weight decay on matrices alone: shrinking a bias or a gain only shifts a feature."""
-    import torch
-
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-
-
-def _optimizer(module: nn.Module, settings: Polish) -> torch.optim.Optimizer:
-    """As in training."""
+    """AdamW with weight decay on matrices alone."""
     import torch
 
     from core.elastic.module import decay_groups
 
-    free = (p for p in module.parameters() if p.requires_grad)
-    return torch.optim.AdamW(decay_groups(free, settings.weight_decay), lr=settings.lr or 0.0, fused=True)
+    trained = (p for p in module.parameters() if p.requires_grad)
+    return torch.optim.AdamW(decay_groups(trained, settings.weight_decay), lr=settings.lr, fused=True)
 
 
-def _loss(begun: Slice, settings: Polish) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _loss(subnet: SubnetRun, settings: Settings) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     from torch.nn import functional as F
 
     if subnet.run.task.classes and settings.smoothing:
