@@ -103,8 +103,19 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     access.start_log()
     disable_nagle()
     warm()
+    print(f"\n  The explorer is open at {address()}\n", flush=True)
     Thread(target=read_all, name="read-ahead", daemon=True).start()
     yield
+
+
+def address() -> str:
+    """The explorer's address for a browser on this machine."""
+    host = st.get_option("server.address") or ""
+    if host in ("", "0.0.0.0", "::"):
+        host = "localhost"
+    scheme = "https" if st.get_option("server.sslCertFile") else "http"
+    port, base = st.get_option("server.port"), str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/{base}".rstrip("/")
 
 
 def files() -> Route:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 import app.store.cache
 from app import server
@@ -87,6 +88,24 @@ def test_the_server_shows_the_router() -> None:
 
 def test_the_doors_stand_before_everything_of_streamlit_s() -> None:
     assert [middleware.cls for middleware in server.app._user_middleware] == [Doors]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, "http://127.0.0.1:8501"),
+        ({"server.address": None}, "http://localhost:8501"),
+        ({"server.address": "0.0.0.0"}, "http://localhost:8501"),
+        ({"server.address": "::1", "server.sslCertFile": "x"}, "https://[::1]:8501"),
+        ({"server.baseUrlPath": "/sizes/"}, "http://127.0.0.1:8501/sizes"),
+    ],
+)
+def test_the_address_that_is_printed(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], expected: str
+) -> None:
+    options = {"server.address": "127.0.0.1", "server.port": 8501, "server.sslCertFile": None, "server.baseUrlPath": ""}
+    monkeypatch.setattr(st, "get_option", (options | changed).__getitem__)
+    assert server.address() == expected
 
 
 def test_a_server_with_hosts_that_can_t_be_read_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

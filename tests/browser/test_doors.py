@@ -172,8 +172,9 @@ def test_nothing_leaves_the_machine_and_nothing_is_written_elsewhere(
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     connected: set[str] = set()
     ended = threading.Event()
-    folders = {"TMPDIR": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
-    with serving(store, home, runner=guard, **folders) as url:
+    settings = {"STREAMLIT_SERVER_ADDRESS": "0.0.0.0"}  # for which Streamlit's own greeting asks for outside addresses
+    settings |= {"TMPDIR": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    with serving(store, home, runner=guard, **settings) as url:
         process = int(report.read_text().split()[1])
 
         def watch() -> None:
