@@ -92,7 +92,7 @@ def test_another_page_s_frame_stays_empty(page: Page, foreign: str, server: str)
     page.evaluate(
         "url => document.body.append(Object.assign(document.createElement('iframe'), { src: url }))", server + "/runs"
     )
-    page.wait_for_function("frames.length === 1")
+    page.wait_for_function("() => frames.length === 1")
     frame = page.frames[1]
     frame.wait_for_url(re.compile("^chrome-error:"))
     assert frame.locator(".stApp").count() == 0

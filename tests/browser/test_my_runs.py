@@ -142,7 +142,7 @@ def test_the_table_is_ordered_and_fits_every_window(browser: Browser, own_server
         alone = f"old => {{ const now = {TABLES}; return now.length === 1 && now[0] !== old[0] }}"
         page.wait_for_function(alone, arg=before)
         visitor.settle()
-        page.wait_for_function("document.querySelector('.stDataFrame').getBoundingClientRect().width > 200")
+        page.wait_for_function("() => document.querySelector('.stDataFrame').getBoundingClientRect().width > 200")
         grid.click(position={"x": 16, "y": 35 + 17})  # the box in the first row
         expect(page.get_by_role("heading", level=3).first).to_have_text(re.compile(first))
         visitor.settle()
@@ -211,6 +211,7 @@ def test_words_are_kept_and_the_archive_gives_back(browser: Browser, own_server:
     assert list((own_store / ".trash").glob("*/a-third/run.json"))
     page.get_by_text(re.compile("^Trash: [0-9]+ emptied")).click()
     visitor.settle()
+    choose(page, "Run in the trash", re.compile("^a-third"))
     page.get_by_role("button", name="Bring it back", exact=True).click()
     expect(page.get_by_text("a-third is back.")).to_be_visible()
     assert json.loads((own_store / "a-third" / "notes.json").read_text()) == found
@@ -255,7 +256,7 @@ def test_a_folder_is_taken_in_and_a_bad_one_refused_in_a_sentence(
     visitor.context.close()
 
 
-def choose(page: Page, name: str, option: str) -> None:
+def choose(page: Page, name: str, option: str | re.Pattern[str]) -> None:
     """An option of a box to choose from, whether it is chosen already or not."""
     expect(page.locator(IDLE)).to_be_attached()  # a page that is drawn again closes a list that was opened meanwhile
     page.get_by_role("combobox", name=name).click()

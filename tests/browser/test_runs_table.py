@@ -48,7 +48,7 @@ def visitor(browser: Browser, address: str) -> Iterator[Visitor]:
     found = Visitor(browser, address)
     found.page.goto(f"{address}/runs")
     expect(found.page.get_by_role("combobox", name="Chosen run")).to_be_visible()
-    found.page.wait_for_function(f"{CELLS}.length === 4")
+    found.page.wait_for_function(f"() => {CELLS}.length === 4")
     found.settle()
     yield found
     found.context.close()
@@ -89,8 +89,8 @@ def test_a_click_on_a_head_sorts_by_figures_and_rows_keep_their_runs(visitor: Vi
     places = {"up": "↑ Full size", "down": "↓ Full size"}
     for turn, head in places.items():
         page.mouse.click(box["x"] + 225, box["y"] + HEAD / 2)
-        page.wait_for_function(f"{CELLS}[0].includes('{head}')")
-        page.wait_for_function(f"{CELLS}.length === 4")
+        page.wait_for_function(f"() => {CELLS}[0].includes('{head}')")
+        page.wait_for_function(f"() => {CELLS}.length === 4")
         figures = [float(line[head].removesuffix(" %")) for line in rows(page)]
         assert figures == sorted(figures, reverse=turn == "down"), "as numbers: 9.0 before 94.4"
         assert min(figures) < 10 < max(figures)
@@ -98,5 +98,5 @@ def test_a_click_on_a_head_sorts_by_figures_and_rows_keep_their_runs(visitor: Vi
         page.mouse.click(box["x"] + 16, box["y"] + HEAD + ROW / 2)
         expect(page.get_by_role("heading", name=first, level=3)).to_be_visible()
         visitor.expect_link(run=first)
-        page.wait_for_function(f"{CELLS}[0].includes('{head}')")
+        page.wait_for_function(f"() => {CELLS}[0].includes('{head}')")
     assert not visitor.errors

@@ -258,7 +258,7 @@ def test_a_pick_draws_no_chart_and_what_changes_the_chart_moves_the_mark(desk: V
     right, moved = mark_at(desk)[0], "x => document.querySelector('.picked-mark svg').getBoundingClientRect().left < x"
     desk.page.set_viewport_size({"width": 700, "height": 900})
     desk.page.wait_for_function(moved, arg=right - 100)  # with the chart, which is narrower now
-    desk.page.wait_for_function("window.drawn > 0")
+    desk.page.wait_for_function("() => window.drawn > 0")
     desk.page.set_viewport_size({"width": 1280, "height": 900})
     lowest = "document.querySelector('.js-plotly-plot')?.layout.yaxis.range[0]"
     close = desk.page.evaluate(lowest)

@@ -206,7 +206,7 @@ class Visitor:
             self.page.emulate_media(color_scheme=scheme)
             self.page.set_viewport_size({"width": width, "height": 900})
             dark = "getComputedStyle(document.querySelector('.stApp')).backgroundColor.match(/\\d+/)[0] < 128"
-            self.page.wait_for_function(f"{dark} == {str(scheme == 'dark').lower()}")
+            self.page.wait_for_function(f"() => {dark} == {str(scheme == 'dark').lower()}")
             self.settle()
             yield width
 

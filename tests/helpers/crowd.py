@@ -77,7 +77,7 @@ def crowd(
         window.page.evaluate(PICKING, [person, people, 1e3 * seconds, picks])
     found: dict[str, list[Any]] = {"settle_ms": [], "wrong": [], "errors": []}
     for window in windows:
-        window.page.wait_for_function("picking.done", timeout=1e3 * seconds + 60_000)
+        window.page.wait_for_function("() => picking.done", timeout=1e3 * seconds + 60_000)
         own = window.page.evaluate("picking")
         found["settle_ms"] += own["ms"]
         found["wrong"] += own["wrong"]
