@@ -75,6 +75,7 @@ def archive(store: RunStore, run_id: str) -> str:
     check_replaceable(source)
     name = free_name(archived(store), run_id)
     _move(source, _inside(store, ARCHIVE) / name)
+    clear_trash(store)
     return name
 
 
@@ -152,8 +153,8 @@ def restore_trashed(store: RunStore, name: str, run_id: str | None = None) -> st
 def clear_trash(store: RunStore, *, now: datetime | None = None) -> int:
     """Remove for good the runs that were in the trash for `TRASH_KEPT`; returns how many those were.
 
-    Called whenever the archive is emptied and when a server or a command opens the store. A folder that holds
-    anything but a run's files stays. Raises RunError where the trash can't be read.
+    Called whenever the archive is filled or emptied. A folder that holds anything but a run's files stays. Raises
+    RunError where the trash can't be read.
     """
     now, removed = now or datetime.now(UTC), 0
     for run in trashed(store):

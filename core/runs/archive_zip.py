@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -65,10 +64,10 @@ def opened(source: IO[bytes], name: str) -> Iterator[Run]:
 
     `name` is the zip's own, which names a run whose zip holds no folder. Raises RunError.
     """
-    with tempfile.TemporaryDirectory(prefix="run-") as temporary:
+    with files.scratch_folder("structural-dropout-zip") as temporary:
         with _refused():
             inside = _contents(source)
-            folder = Path(temporary) / (inside.folder or _from_file_name(name))
+            folder = temporary / (inside.folder or _from_file_name(name))
             folder.mkdir()
             inside.unpack(folder)
             run = Run(folder)

@@ -52,7 +52,7 @@ def write_notes(run: Path, notes: Notes) -> Notes:
     kept = checked(notes)
     if not run.is_dir():
         raise RunError(f"there is no run {run.name!r} any more, so its notes were not kept; look at the list again")
-    files.write_bytes(run / NOTES, files.json_bytes(asdict(kept)))
+    files.write_bytes(run / NOTES, files.json_bytes(asdict(kept)), parents=False)
     return kept
 
 

@@ -145,7 +145,7 @@ def write(
     arrays = {f"{at}/{n}": np.asarray(v, order="C") for at, part in states.items() for n, v in part.items()}
     arrays |= {f"{PREDICTIONS}{at}": _packed(record, values) for at, values in predicted.items()}
     note = json.dumps([rows[at] for at in sorted(rows)], sort_keys=True, allow_nan=False)
-    files.write_bytes(folder / POLISHED, save(arrays, {ROWS: note}))
+    files.write_bytes(folder / POLISHED, save(arrays, {ROWS: note}), parents=False)
 
 
 def sentence(kind: Task, row: Mapping[Any, Any]) -> str:

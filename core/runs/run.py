@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -40,12 +41,13 @@ def _reading(method: Callable[Concatenate[Run, P], T]) -> Callable[Concatenate[R
     def read(self: Run, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(self, *args, **kwargs)
-        except (UserError, OSError):
-            if self.path.is_dir():
+        except (UserError, OSError) as error:
+            if not os.path.lexists(self.path):
+                gone = "it was renamed, archived or removed; look at the list again"
+                raise RunError(f"run {self.id} is no longer here: {gone}") from None
+            if isinstance(error, UserError):
                 raise
-            raise RunError(
-                f"run {self.id} is no longer here: it was renamed, archived or removed; look at the list again"
-            ) from None
+            raise RunError(f"run {self.id} can't be read: {files.first_line(error)}; look at its folder") from None
 
     return read
 
@@ -68,9 +70,15 @@ class Run:
     def __init__(self, path: Path) -> None:
         """Open the run in folder `path`. Raises RunError, with the reason in one sentence, where it can't be read."""
         self.path = Path(path)
-        if not self.path.is_dir():
-            raise RunError(f"{self.path} is not a folder; name the folder of a run")
-        if not (self.path / RECORD).exists():
+        try:
+            names = os.listdir(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            link = " but a link to nothing" if os.path.islink(self.path) else ""
+            raise RunError(f"{self.path} is not a folder{link}; name the folder of a run") from None
+        except (OSError, ValueError) as error:  # a loop of links, somebody else's folder, a name that can't be
+            reason = getattr(error, "strerror", None) or error
+            raise RunError(f"{self.path} can't be opened: {reason}; name the folder of a run") from None
+        if RECORD not in names:
             if self.path.name.endswith(UNFINISHED):
                 name = self.path.name.removesuffix(UNFINISHED)
                 raise RunError(f"the training of {name} is not finished; repeat its command with --resume")
@@ -107,6 +115,7 @@ class Run:
         return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states if state is not None)
 
     @cached_property
+    @_reading
     def weights_bytes(self) -> int:
         """Size of the weights' file in bytes."""
         return (self.path / WEIGHTS).stat().st_size

@@ -1,4 +1,4 @@
-"""The run store: a folder of runs. What a run's files are called, only `core.runs.run` knows."""
+"""RunStore: a folder of runs, where runs are listed, opened, written, imported and removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from core.runs.file_names import (
 from core.runs.notes import read_notes
 from core.runs.record import RunRecord
 from core.runs.run import Run
-from core.utils import files
+from core.utils import files, locks
 from core.utils.parquet import check_numbers
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -49,18 +49,28 @@ class RunStore:
         self.folder = Path(folder)
 
     def ids(self) -> list[str]:
-        """Names of the folders that may be runs, sorted. Raises RunError where the store is no folder."""
+        """Names of the folders that may be runs, sorted; leftovers of killed processes are removed on the way.
+
+        A link or folder that can't be looked into is among them. Raises RunError where the store is no folder.
+        """
+        names = self._folders()
+        if any(map(files.LEFTOVER.fullmatch, names)):
+            files.clear_all_leftovers(self.folder)
+            names = self._folders()
+        return sorted(name for name in names if not name.startswith("."))
+
+    def _folders(self) -> set[str]:
         check_store(self.folder)
-        if not self.folder.is_dir():
-            raise RunError(f"store {self.folder} is not there; name a folder that holds runs, or make it")
         try:
             with os.scandir(self.folder) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+                return {entry.name for entry in entries if _may_be_run(entry)}
+        except FileNotFoundError:
+            raise RunError(f"store {self.folder} is not there; name a folder that holds runs, or make it") from None
         except OSError as error:
             raise RunError(f"store {self.folder} can't be read: {error.strerror or error}") from None
 
     def list(self) -> Iterator[Run | BrokenRun]:
-        """Every run by name; one that can't be read comes as a `BrokenRun` and does not stop the rest."""
+        """Yield every run by name; one that can't be read is a `BrokenRun` with the reason, and stops no other."""
         for name in self.ids():
             try:
                 if not RUN_ID.fullmatch(name):
@@ -72,10 +82,10 @@ class RunStore:
                 yield BrokenRun(name, f"the run can't be read: {type(error).__name__} {error}")
 
     def open(self, run_id: str) -> Run:
-        """The run called `run_id`. Raises RunError where there is none, or it can't be read."""
-        if not RUN_ID.fullmatch(run_id) or not (self.folder / run_id).is_dir():
-            known = ", ".join(self.ids()[:8]) or "none yet"
-            raise RunError(f"there is no run {run_id!r} in {self.folder}; runs there: {known}")
+        """Open the run called `run_id`. Raises RunError where there is none, or it can't be read."""
+        if not RUN_ID.fullmatch(run_id) or not os.path.lexists(self.folder / run_id):
+            listed = ", ".join(self.ids()[:8]) or "none yet"
+            raise RunError(f"there is no run {run_id!r} in {self.folder}; runs there: {listed}")
         return Run(self.folder / run_id)
 
     def write(
@@ -87,9 +97,25 @@ class RunStore:
         *,
         overwrite: bool = False,
     ) -> Run:
-        """A new run, whole or not at all. Raises RunError where it exists, unless `overwrite`, or a disk refuses.
+        """Write a new run, whole or not at all; a run of that name stays until the new one takes its place.
 
-        A run of that name stays as it is until the new one takes its place.
+        Parameters
+        ----------
+        run_id
+            Name of the run.
+        record
+            Content of run.json.
+        weights
+            All tensors of the weights' file, with the checksum that the record holds.
+        examples
+            Held-out examples: `x`, `y` and `index`.
+        overwrite
+            Whether a run of that name may be replaced.
+
+        Raises
+        ------
+        RunError
+            Where the run exists and may not be replaced, or the disk refuses.
         """
         from safetensors.numpy import save
 
@@ -103,9 +129,21 @@ class RunStore:
         return Run(self.folder / run_id)
 
     def import_run(self, source: Path | str, run_id: str | None = None, *, overwrite: bool = False) -> Run:
-        """Copy a run's folder into the store, after all of it has been read and checked where it lies.
+        """Copy a run's folder into the store, once all of it has been read and checked where it lies.
 
-        Raises RunError, and leaves nothing of it behind.
+        Parameters
+        ----------
+        source
+            Folder of the run.
+        run_id
+            Its name in the store; that of the folder by default.
+        overwrite
+            Whether a run of that name may be replaced.
+
+        Raises
+        ------
+        RunError
+            Where something is wrong with the run, or the disk refuses; nothing of it is then left in the store.
         """
         run = Run(Path(os.path.abspath(source)))
         for name in KEPT:  # by name: nothing else in the folder comes along
@@ -120,30 +158,32 @@ class RunStore:
         return Run(self.folder / run_id)
 
     def remove(self, run_id: str) -> None:
-        """Remove a run, readable or not, or an unfinished training. Raises RunError where there is none.
+        """Remove a run, readable or not, or an unfinished training.
 
-        A folder that holds anything but a run's files stays: it may be somebody's work.
+        Raises RunError where there is none, a training goes on in it, or its folder holds anything but a run's files:
+        those may be somebody's work.
         """
-        if not RUN_ID.fullmatch(run_id) or not (self.folder / run_id).is_dir():
+        if not RUN_ID.fullmatch(run_id) or not os.path.lexists(self.folder / run_id):
             raise RunError(f"there is no run {run_id!r} in {self.folder} to remove")
         check_replaceable(self.folder / run_id)
         files.remove_folder(self.folder / run_id)
 
     @contextmanager
     def place(self, run_id: str, overwrite: bool) -> Iterator[Path]:
-        """A temporary folder that becomes run `run_id` once it can be read as one."""
+        """Yield a temporary folder that becomes run `run_id` once it can be read as one. Raises RunError, UserError."""
         target = self.folder / check_id(run_id)
         check_store(self.folder)
+        files.clear_all_leftovers(self.folder)
         if os.path.lexists(target) and not overwrite:
             raise RunError(f"run {run_id!r} exists in {self.folder}; choose another name, or say --overwrite")
         check_replaceable(target)
         with files.replacing_folder(target) as temporary:
             yield temporary
-            Run(temporary).verify_weights()  # what can't be read again never joins the store
+            Run(temporary).verify_weights()  # a run that can't be read again never joins the store
 
 
 def check_whole(run: Run) -> None:
-    """Read all of a run's files against its record: shapes, checksum, finite numbers. Raises RunError."""
+    """Read all files of a run and check them against its record: shapes, checksum, finite numbers. Raises RunError."""
     run.weights()
     run.scale()
     run.examples()
@@ -159,7 +199,7 @@ def check_whole(run: Run) -> None:
 
 
 def check_id(run_id: str) -> str:
-    """`run_id`, if it may name a run. Raises UserError."""
+    """Return `run_id` where it may name a run. Raises UserError."""
     if not RUN_ID.fullmatch(run_id) or run_id.endswith(UNFINISHED):
         raise UserError(
             f"{run_id!r} can't name a run; use up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
@@ -168,19 +208,38 @@ def check_id(run_id: str) -> str:
 
 
 def check_store(folder: Path) -> None:
-    """Raise RunError where something that is no folder bears the store's name."""
-    if os.path.lexists(folder) and not folder.is_dir():
+    """Raise RunError where something that is no folder has the store's name."""
+    if os.path.lexists(folder) and not os.path.isdir(folder):
         raise RunError(f"store {folder} is not a folder; name one that holds runs")
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise RunError unless what lies at `path`, if anything, is a folder with a run's files and no others."""
+    """Raise RunError unless `path` is free, or a folder with a run's files and no others that no training uses."""
     if not os.path.lexists(path):
         return
-    if path.is_symlink() or not path.is_dir():
+    if os.path.islink(path) or not os.path.isdir(path):
         raise RunError(f"{path} is no folder of a run; move it away, or choose another name")
-    known = "|".join(re.escape(name) for name in (*KEPT, CHECKPOINT, DIVERGED, PARTIAL))
-    ours = re.compile(rf"{known}|\.({known})\.[0-9a-f]{{8}}\.tmp|\.DS_Store")
-    strange = sorted(name for name in os.listdir(path) if not ours.fullmatch(name))
+    if path.name.endswith(UNFINISHED):
+        locks.check_free(path, under_way(path))
+    ours = "|".join(re.escape(name) for name in (*KEPT, CHECKPOINT, DIVERGED, PARTIAL))
+    pattern = re.compile(rf"{ours}|\.({ours})\.[0-9a-f]{{8}}\.tmp|\.DS_Store")
+    try:
+        strange = sorted(name for name in os.listdir(path) if not pattern.fullmatch(name))
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror or error}; move it away") from None
     if strange:
         raise RunError(f"{path} holds {strange[0]!r}, which is no part of a run; move it away, or choose another name")
+
+
+def under_way(folder: Path) -> str:
+    """Sentence for a folder that another process holds: the folder of an unfinished training."""
+    name = folder.name.removesuffix(UNFINISHED)
+    return f"a training of {name} is under way in another process; wait for it, stop it, or choose another name"
+
+
+def _may_be_run(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of the store is a folder, a link to one, or a link that can't be followed."""
+    try:
+        return entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a loop of links, or one that leads behind somebody else's permission
+        return True

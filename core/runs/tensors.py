@@ -169,7 +169,7 @@ def write_width_statistics(folder: Path, by_width: Mapping[int, Mapping[str, np.
         for width, statistics in by_width.items()
         for name, value in statistics.items()
     }
-    files.write_bytes(folder / STATISTICS, save(arrays))
+    files.write_bytes(folder / STATISTICS, save(arrays), parents=False)
 
 
 def read_examples(folder: Path, record: RunRecord) -> dict[str, np.ndarray]:

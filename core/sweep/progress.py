@@ -50,7 +50,7 @@ class Partial:
             tensors[f"{part}.rows"] = np.array([known.rows], np.int64)
             tensors[f"{part}.predictions"] = known.predictions[: known.rows]
             tensors[f"{part}.loss"] = known.loss
-        files.write_bytes(self.path, save(tensors, {"key": self.key, "sha256": fingerprint(tensors)}))
+        files.write_bytes(self.path, save(tensors, {"key": self.key, "sha256": fingerprint(tensors)}), parents=False)
         self._saved_at = time.monotonic()
 
     def _read(self) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from core.elastic.recipes.base import Recipe, decided
 from core.elastic.recipes.registry import recipe as recipe_named
 from core.errors import RunError
 from core.runs.run import Run
-from core.runs.store import check_id, check_replaceable
+from core.runs.store import check_id, check_replaceable, under_way
 from core.tasks.losses import loss_function
 from core.train.checks import check_batch, check_family, check_outputs, check_recipe, checked_seed, device_of
 from core.train.loop import Diverged, Training
@@ -26,6 +26,7 @@ from core.train.result import finished, write
 from core.train.step import train_step
 from core.train.warm_start import Beginning, beginning
 from core.utils import files
+from core.utils.locks import check_free, held
 from core.utils.signals import Interrupted, stop_requests
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def train(
         if run is not None:
             return run
     lr = decided(chosen.lr)
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+    busy = under_way(checkpoint.folder(out))
+    with held(checkpoint.folder(out), busy), torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed)
         kind = ElasticMLP if ElasticMLP.suits(family) else Elastic
         model = kind(family, chosen.alpha, chosen.bands(family.layout.widths))
@@ -149,6 +151,7 @@ def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
 
     check_id(out.name)
     unfinished = checkpoint.folder(out)
+    check_free(unfinished, under_way(unfinished))
     files.clear_leftovers(out)
     if overwrite:
         check_replaceable(out)

@@ -1,4 +1,4 @@
-"""Reading and writing files so that a reader never meets half of one, whatever is killed when."""
+"""Read files within bounds of size; write files and folders whole or not at all, whatever is killed when."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from core.errors import RunError
-
-try:
-    import fcntl
-except ImportError:  # Windows: what a killed process left behind then stays until a person removes it
-    fcntl = None  # type: ignore[assignment]
+from core.utils.locks import lock
 
 MAX_JSON_BYTES = 8 * 2**20
+LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:tmp|old|gone)", re.DOTALL)  # names that `_hidden` makes
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` whole or not at all: a temporary name, fsync, rename. Raises RunError."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+def write_bytes(path: Path, data: bytes, *, parents: bool = True) -> None:
+    """Write `data` to `path` whole or not at all: a temporary name, fsync, rename. Raises RunError.
+
+    Without `parents` its folder has to be there: a run that was moved away is not begun again by a file.
+    """
+    with replacing(path, parents=parents) as temporary, open(temporary, "wb") as file:
         file.write(data)
 
 
 def json_bytes(data: Any) -> bytes:
-    """Plain data as readable JSON. NaN and infinity are refused (ValueError)."""
+    """Encode plain data as readable JSON. Raises ValueError for NaN and infinity."""
     text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     return text.encode(errors="surrogatepass")  # a label may hold anything; json reads it back
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """A file inside a folder that is not yet under its name, durable. Raises OSError."""
+    """Write a new file, durably, in a folder that has not got its name yet. Raises OSError."""
     with open(path, "xb") as file:
         file.write(data)
         file.flush()
@@ -47,7 +48,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def copy_new(source: Path, path: Path) -> None:
-    """The same from another file's bytes, a part at a time. Raises OSError."""
+    """Copy a file, durably, into a folder that has not got its name yet. Raises OSError."""
     with open(source, "rb") as reader, open(path, "xb") as writer:
         shutil.copyfileobj(reader, writer, 2**20)
         writer.flush()
@@ -55,12 +56,12 @@ def copy_new(source: Path, path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well and vanishes when it doesn't.
+def replacing(path: Path, *, parents: bool = True) -> Iterator[Path]:
+    """Yield a temporary path that replaces `path` when the block ends well and vanishes when it doesn't.
 
-    Raises RunError where the disk refuses.
+    Raises RunError where the disk refuses, and without `parents` where the folder is not there.
     """
-    with _refusals_told(path), _temporary(path, folder=False) as temporary:
+    with _refusals_told(path), _temporary(path, folder=False, parents=parents) as temporary:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -70,7 +71,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder; the old one stays whole under its name until the new one takes it. Raises RunError."""
+    """Do the same for a folder; the old one stays whole under its name until the new one takes it. Raises RunError."""
     with _refusals_told(path), _temporary(path, folder=True) as temporary:
         yield temporary
         sync_folder(temporary)
@@ -79,8 +80,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         clear_leftovers(path)
 
 
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Yield a private folder in the system's temporary folder, removed at the end; those of killed processes go too."""
+    with _temporary(Path(tempfile.gettempdir()) / name, folder=True, mode=0o700) as temporary:
+        yield temporary
+
+
 def remove_folder(folder: Path) -> None:
-    """Remove a folder under another name first, so that what is listed is whole or gone. Raises RunError."""
+    """Remove a folder under another name first, so that a listed folder is whole or gone. Raises RunError."""
     clear_leftovers(folder)
     if not folder.exists():
         return
@@ -97,28 +105,35 @@ def remove_file(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def clear_all_leftovers(folder: Path) -> None:
+    """Do `clear_leftovers` for every name in `folder`."""
+    with contextlib.suppress(OSError):
+        names = {match[1] for name in os.listdir(folder) if (match := LEFTOVER.fullmatch(name))}
+        for name in sorted(names):
+            clear_leftovers(folder / name)
+
+
 def clear_leftovers(path: Path) -> None:
     """Remove what processes that were killed while they wrote or removed `path` left beside it.
 
-    A `.tmp` is being written as long as its writer holds its lock, which a kill lets go. An `.old` is what an
-    overwriting took out of the way where the system can't swap two names: it comes back if nothing took its place.
+    A `.tmp` is in use as long as its writer holds its lock, which ends with the process. An `.old` is a folder moved
+    out of the way where the system can't swap two names: it gets its name back if nothing took its place.
     """
-    ours = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.(tmp|old|gone)")
     try:
-        names = sorted(name for name in os.listdir(path.parent) if ours.fullmatch(name))
+        names = sorted(n for n in os.listdir(path.parent) if (m := LEFTOVER.fullmatch(n)) and m[1] == path.name)
     except OSError:
         return
     for name in names:
-        found = path.parent / name
+        leftover = path.parent / name
         with contextlib.suppress(OSError):
             if name.endswith(".old") and not os.path.lexists(path):
-                os.replace(found, path)
+                os.replace(leftover, path)
             elif name.endswith(".tmp"):
-                handle = _lock(found, wait=False)
-                _remove(found)
+                handle = lock(leftover, wait=False)
+                _remove(leftover)
                 os.close(handle)
             else:
-                _remove(found)
+                _remove(leftover)
 
 
 def sync_folder(folder: Path) -> None:
@@ -136,7 +151,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Plain data from a JSON file. Raises RunError where it is missing, too large or no JSON."""
+    """Read plain data from a JSON file. Raises RunError where it is missing, too large or no JSON."""
     data = read_bytes(path, max_bytes)
     try:
         return json.loads(data)
@@ -145,7 +160,7 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """A file's bytes; the size is looked at before anything is read. Raises RunError."""
+    """Read a file, once its size is known to be at most `max_bytes`. Raises RunError."""
     check_file(path, max_bytes)
     try:
         return path.read_bytes()
@@ -156,15 +171,15 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 def check_file(path: Path, max_bytes: int) -> None:
     """Raise RunError unless `path` is a regular file of at most `max_bytes`; a pipe would be waited on for ever."""
     try:
-        found = path.stat()
+        state = path.stat()
     except FileNotFoundError:
         raise RunError(f"{path.name} is missing; restore it from a copy or remove the run") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(state.st_mode):
         raise RunError(f"{path.name} is no regular file; restore it from a copy or remove the run")
-    if found.st_size > max_bytes:
-        raise RunError(f"{path.name} has {found.st_size:,} bytes, more than the {max_bytes:,} such a file may have")
+    if state.st_size > max_bytes:
+        raise RunError(f"{path.name} has {state.st_size:,} bytes, more than the {max_bytes:,} such a file may have")
 
 
 def state_of(path: Path) -> os.stat_result | None:
@@ -176,20 +191,21 @@ def state_of(path: Path) -> os.stat_result | None:
 
 
 def first_line(error: Exception) -> str:
-    """What a library's error says, short enough for one sentence."""
+    """First line of a library's error, short enough for one sentence."""
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
 @contextmanager
-def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
+def _temporary(path: Path, *, folder: bool, parents: bool = True, mode: int = 0o777) -> Iterator[Path]:
     """A new, locked file or folder beside `path`; whatever then bears its name is removed at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
     while True:
-        temporary = _hidden(path, "tmp")  # a new name each time: a clean-up may still be about the last one
-        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        temporary = _hidden(path, "tmp")  # a new name each time: a clean-up may still be at the last one
+        temporary.mkdir(mode) if folder else temporary.touch(exist_ok=False)
         try:
-            handle = _lock(temporary, wait=True)
+            handle = lock(temporary, wait=True)
         except FileNotFoundError:
             continue  # another's clean-up came before the lock
         if temporary.exists():
@@ -207,22 +223,8 @@ def _hidden(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
 
 
-def _lock(path: Path, *, wait: bool) -> int:
-    """Hold `path` until the returned handle is closed or this process ends. Raises OSError where another holds it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        if fcntl is None:
-            raise OSError("no locks here")
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by its writer, or a file system without locks, where nobody then clears up
-        if not wait:
-            os.close(handle)
-            raise
-    return handle
-
-
 def _take_place(folder: Path, path: Path) -> None:
-    """`folder` gets the name `path`; what had it goes under the other name, or away. Raises OSError."""
+    """Give `folder` the name `path`; a folder of that name gets the other one, or goes. Raises OSError."""
     if _exchange(folder, path):
         return
     try:
@@ -243,7 +245,7 @@ def _take_place(folder: Path, path: Path) -> None:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap what two names mean in one step; False where the system has no such call (Linux: renameat2(2))."""
+    """Swap two names in one step; False where the system has no such call (Linux: renameat2(2))."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError, TypeError):
@@ -262,7 +264,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _refusals_told(path: Path) -> Iterator[None]:
-    """What the system says against writing `path`, as one sentence."""
+    """Raise the system's refusal to write `path` as one sentence."""
     try:
         yield
     except OSError as error:

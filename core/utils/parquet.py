@@ -43,7 +43,7 @@ def write_table(path: Path, frame: pd.DataFrame, note: Mapping[str, Any]) -> Non
     table = table.replace_schema_metadata(
         {**(table.schema.metadata or {}), NOTE: json.dumps(note, sort_keys=True).encode()}
     )
-    with files.replacing(path) as temporary:
+    with files.replacing(path, parents=False) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 

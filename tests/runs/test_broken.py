@@ -190,5 +190,5 @@ def test_a_recipe_of_another_version_is_still_a_run(put):
 
 def test_the_whole_run_can_be_read(put):
     assert read_all(put("a"))
-    with pytest.raises(UserError, match="'third' is not known"):
+    with pytest.raises(UserError, match="'third' does not exist"):
         Run(put("b")).slice(third=1)

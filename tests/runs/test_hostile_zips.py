@@ -185,7 +185,7 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "no record": (lambda files: zipped({WEIGHTS: files[WEIGHTS]}), r"it holds no run\.json"),
     "a record of 100 MB": (
         lambda files: zipped({**files, RECORD: b" " * (100 * 2**20)}, pack=zipfile.ZIP_DEFLATED),
-        r"run\.json would have 104,857,600 bytes, more than the 33,554,432 it may",
+        r"run\.json would have 104,857,600 bytes, more than the 8,388,608 it may",
     ),
     "a record that nests": (changed(RECORD, lambda data: b"[" * 10**6), r"run\.json is not JSON"),
     "a folder that is no name": (lambda files: zipped(files, "..x y/"), r"its folder '\.\.x y' can't name a run"),
