@@ -20,6 +20,7 @@ MIB = 2**20
 PER_SESSION = 2  # limits that a session may hold: an upload, and the one that replaces it
 ALTOGETHER = 10  # limits that all sessions may hold
 MOST_FILES = 100  # of a session
+FORM = 2**16  # bytes that a request may have beside its file
 
 _coming: dict[str, list[int]] = {}  # bytes of each file on its way, by session; used on the event loop only
 
@@ -31,19 +32,22 @@ def limit() -> int:
 
 @contextmanager
 def reserved(session: str, size: int) -> Iterator[None]:
-    """Reserve room for a file of `size` bytes while it is on its way. Raises UserError where there is none."""
+    """Reserve room for a request of `size` bytes, a file in its form, while it is on its way.
+
+    Raises UserError where there is none.
+    """
     held = {name: [len(file.data) for file in files.values()] for name, files in _files().items()}
     for name, sizes in _coming.items():
         held[name] = held.get(name, []) + sizes
     mine = held.get(session, [])
-    if size > limit() * MIB:
+    if size > limit() * MIB + FORM:
         raise UserError(f"a file of {size / MIB:,.0f} MB was sent, and one may have {limit():,} MB")
-    if sum(mine) + size > PER_SESSION * limit() * MIB or len(mine) >= MOST_FILES:
+    if sum(mine) + size > PER_SESSION * (limit() * MIB + FORM) or len(mine) >= MOST_FILES:
         raise UserError(
             f"this session holds as much as it may ({PER_SESSION * limit():,} MB in {MOST_FILES} files); "
             "remove a file first"
         )
-    if sum(map(sum, held.values())) + size > ALTOGETHER * limit() * MIB:
+    if sum(map(sum, held.values())) + size > ALTOGETHER * (limit() * MIB + FORM):
         raise UserError("the server holds as many uploads as it may; try again in a minute")
     sizes = _coming.setdefault(session, [])
     sizes.append(size)

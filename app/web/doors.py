@@ -80,7 +80,7 @@ class Doors:
             return
         try:
             with _room(scope):
-                await self._app(scope, receive, answer)
+                await self._app(_without_length(scope), receive, answer)
         except UserError as error:  # of an upload that has no room
             await _refuse(Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)), scope, receive, answer)
         except Exception:
@@ -159,6 +159,16 @@ def _upload_refusal(scope: Scope) -> Refusal | None:
     return None
 
 
+def _without_length(scope: Scope) -> Scope:
+    """Hide an upload's length from Streamlit, which would take the form around a file as part of it.
+
+    A file of just the limit was refused. Streamlit counts what arrives as well, and the file itself exactly.
+    """
+    if UPLOAD.search(scope["path"]) is None:
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"content-length"]}
+
+
 def _room(scope: Scope) -> AbstractContextManager[None]:
     """Room in memory for an upload while it is on its way, for every other request nothing. Raises UserError."""
     match = UPLOAD.search(scope["path"])
@@ -182,9 +192,23 @@ def _complete(scope: Scope, start: Message) -> None:
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     text = f"{refusal.sentence[:1].upper()}{refusal.sentence[1:]}.\n"
-    # What was not read of a body is not read any more: the connection ends with the answer.
+    await _discard_body(scope, receive)
     response = PlainTextResponse(text, status_code=refusal.status, headers={"Connection": "close"})
     await response(scope, receive, send)
+
+
+async def _discard_body(scope: Scope, receive: Receive) -> None:
+    """Read an upload off, so that its browser gets the sentence and not a broken connection.
+
+    A body of a length that no upload has is left unread, and the connection ends with the answer.
+    """
+    length = Headers(scope=scope).get("content-length", "")
+    if not length.isdecimal() or int(length) > uploads.PER_SESSION * uploads.limit() * uploads.MIB:
+        return
+    while True:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
 
 
 async def _refuse_websocket(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

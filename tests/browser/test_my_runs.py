@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.app import DIGITS, copy_run
 from tests.helpers.browser import IDLE, Visitor, serving
+from tests.helpers.visitor_by_hand import expect_held
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -75,8 +76,10 @@ def test_a_whole_run_goes_out_and_comes_back(
     visitor.settle()
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(packed)
     expect(page.get_by_text("is a whole run")).to_be_visible()
+    expect_held(own_server, packed.stat().st_size)
     page.get_by_role("button", name="Add to my runs").click()
     expect(page.get_by_text("digits-stratified is one of your runs now.")).to_be_visible()
+    expect_held(own_server, 0)
     for file in (own_store / ".archive" / "digits-stratified").iterdir():
         assert (own_store / "digits-stratified" / file.name).read_bytes() == file.read_bytes()
     assert not visitor.errors

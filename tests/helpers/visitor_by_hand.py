@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -50,6 +51,18 @@ def fetch(url: str, method: str = "GET", body: bytes | None = None, **headers: s
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+
+
+def expect_held(url: str, size: int) -> None:
+    """Wait until the server holds so many bytes of uploads, as Streamlit counts them once in five seconds."""
+    until = time.monotonic() + SECONDS
+    while True:
+        text = fetch(f"{url}/_stcore/metrics?families=cache_memory_bytes")[1].decode()
+        match = re.search(r'cache_memory_bytes\{cache_type="UploadedFileManager"[^}]*\} (\d+)', text)
+        held = int(match[1]) if match else 0
+        if held == size:
+            return
+        assert time.monotonic() < until, f"{held} bytes are held, not {size}"
 
 
 class ByHand:

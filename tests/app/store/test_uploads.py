@@ -51,16 +51,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_a_file_has_room_up_to_the_limit(server: Server) -> None:
-    with uploads.reserved("mine", LIMIT * 2**20):
+    with uploads.reserved("mine", LIMIT * 2**20 + uploads.FORM):
         pass
-    with pytest.raises(UserError, match="one may have 10 MB"), uploads.reserved("mine", LIMIT * 2**20 + 1):
+    beyond = LIMIT * 2**20 + uploads.FORM + 1
+    with pytest.raises(UserError, match="one may have 10 MB"), uploads.reserved("mine", beyond):
         pass
 
 
 def test_a_session_has_a_quota_of_what_it_holds_and_what_is_on_its_way(server: Server) -> None:
     server.add("mine", "held", LIMIT * 2**20)
     with uploads.reserved("mine", LIMIT * 2**19), uploads.reserved("mine", LIMIT * 2**19):
-        with pytest.raises(UserError, match="this session holds as much as it may"), uploads.reserved("mine", 1):
+        more = 2 * uploads.FORM + 1
+        with pytest.raises(UserError, match="this session holds as much as it may"), uploads.reserved("mine", more):
             pass
         with uploads.reserved("theirs", 1):
             pass
@@ -78,7 +80,8 @@ def test_a_session_has_so_many_files_however_small(server: Server) -> None:
 def test_all_sessions_together_have_a_quota(server: Server) -> None:
     for k in range(uploads.ALTOGETHER):
         server.add(f"visitor {k}", "x", LIMIT * 2**20)
-    with pytest.raises(UserError, match="the server holds as many uploads as it may"), uploads.reserved("mine", 1):
+    more = uploads.ALTOGETHER * uploads.FORM + 1
+    with pytest.raises(UserError, match="the server holds as many uploads as it may"), uploads.reserved("mine", more):
         pass
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -23,7 +22,7 @@ from app.web.headers import security_headers
 from core.errors import RunError
 from tests.helpers.app import DIGITS, copy_run
 from tests.helpers.browser import serving
-from tests.helpers.visitor_by_hand import SECONDS, ByHand, fetch, handshake
+from tests.helpers.visitor_by_hand import SECONDS, ByHand, expect_held, fetch, handshake
 
 pytestmark = pytest.mark.slow
 
@@ -79,27 +78,15 @@ def test_answers_of_every_kind_carry_the_headers(url: str) -> None:
             assert f"{name}: {value.lower()}" in head, (place, name)
 
 
-def held(url: str) -> int:
-    """Bytes of uploads that the server holds, as Streamlit counts them; its count may be five seconds old."""
-    text = fetch(f"{url}/_stcore/metrics?families=cache_memory_bytes")[1].decode()
-    match = re.search(r'cache_memory_bytes\{cache_type="UploadedFileManager"[^}]*\} (\d+)', text)
-    return int(match[1]) if match else 0
-
-
 def test_a_session_uploads_up_to_its_quota_and_what_it_held_goes_with_it(url: str) -> None:
     visitor = ByHand(url)
-    size = 2 * 2**20 - 1000  # of two MiB, the rest for the form around it
-    assert visitor.upload(3 * 2**20) == 413, "over the limit of a file"
+    size = 2 * 2**20  # the limit to the byte
+    assert [visitor.upload(size + more) for more in (1, 2**20)] == [413, 413], "over the limit of a file"
     assert [visitor.upload(size) for _ in range(3)] == [204, 204, 413]
     assert visitor.upload(10, Origin="http://127.0.0.1:1") == 403
-    until = time.monotonic() + SECONDS
-    while held(url) != 2 * size and time.monotonic() < until:
-        pass
-    assert held(url) == 2 * size
+    expect_held(url, 2 * size)
     visitor.close()
-    while held(url) and time.monotonic() < until:
-        pass
-    assert held(url) == 0
+    expect_held(url, 0)
     other = ByHand(url)
     assert other.upload(size) == 204
     other.close()
