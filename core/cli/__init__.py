@@ -1,30 +1,14 @@
-"""The commands: a file for each subject. The program offers them in the order in which they are listed here."""
+"""The command line: one file a topic; torch is imported only by the commands that run a model.
 
-import typer
+program.py      the program and its list of commands
+training.py     train, sweep
+settings.py     settings of `train` as a family, a recipe and start weights
+sizes.py        show, export
+polishing.py    polish, refit
+stores.py       list, import, pack, rename, archive, restore
+shared.py       arguments and helpers of several commands
+"""
 
-from core.cli.polishing import polish, refit
-from core.cli.sizes import export, show
-from core.cli.stores import archive, import_run, list_runs, pack, rename, restore
-from core.cli.training import sweep, train
+from core.cli.program import app
 
-app = typer.Typer(
-    name="core",
-    help="One training, every size. Train a network once, then take any width of it as a plain, smaller model.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with: python -m core train --out runs/digits",
-)
-app.command("train")(train)
-app.command("sweep")(sweep)
-app.command("show")(show)
-app.command("export")(export)
-app.command("polish")(polish)
-app.command("refit")(refit)
-app.command("list")(list_runs)
-app.command("import")(import_run)
-app.command("pack")(pack)
-app.command("rename")(rename)
-app.command("archive")(archive)
-app.command("restore")(restore)
+__all__ = ["app"]

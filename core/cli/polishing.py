@@ -1,4 +1,4 @@
-"""`polish` and `refit`: make one width of a run better by itself; the run stays as it is."""
+"""`polish` and `refit`: improve one width of a run by itself; the run stays as it is."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def polish(
     run: RunFolder,
     width: WidthToPolish,
     epochs: Annotated[int, typer.Option(help="Passes through the training examples.")] = 3,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate; from the run's own when left out.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step; from the run's own when left out.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate; by default from the run's own.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step; by default from the run's own.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Train one width for a few more epochs by itself. It is kept beside the run as a point of its own.
+    """Train one width by itself for a few more epochs, and keep it beside the run.
 
-    Take it out with export --polished. The run stays as it is, also after Ctrl-C. Polishing a width again replaces it.
+    Export it with export --polished. The run stays as it is, also after Ctrl-C. Polishing a width again replaces it.
 
     \b
     Example:
@@ -35,13 +35,13 @@ def polish(
     from core.finetune.polish import polish as polish_width
 
     opened = open_run(run)
-    _say(opened, polish_width(opened, width, epochs, lr=lr, batch_size=batch_size, seed=seed, progress=not quiet))
+    _report(opened, polish_width(opened, width, epochs, lr=lr, batch_size=batch_size, seed=seed, progress=not quiet))
 
 
 def refit(run: RunFolder, width: WidthToPolish, quiet: Quiet = False) -> None:
-    """Solve the output layer of one width anew: seconds, and never worse on the validation examples.
+    """Fit the output layer of one width anew, in seconds; never worse on the validation examples.
 
-    It is kept beside the run as a point of its own, in the place of a polished one of that width.
+    It is kept beside the run, and replaces a polished model of that width.
 
     \b
     Example:
@@ -50,10 +50,11 @@ def refit(run: RunFolder, width: WidthToPolish, quiet: Quiet = False) -> None:
     from core.finetune.refit import refit as refit_width
 
     opened = open_run(run)
-    _say(opened, refit_width(opened, width, progress=not quiet))
+    _report(opened, refit_width(opened, width, progress=not quiet))
 
 
-def _say(run: Run, row: dict[str, Any]) -> None:
+def _report(run: Run, row: dict[str, Any]) -> None:
+    """Print what was gained, and the command that exports it."""
     from core.runs.polished import sentence
 
     typer.echo(sentence(run.task, row))

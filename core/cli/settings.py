@@ -1,4 +1,4 @@
-"""What `train` was asked for: settings as Python values, and the family they describe."""
+"""Settings of `train` as Python values: a recipe, a family and the weights to begin with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from core.data import Dataset
     from core.elastic.family import Family
 
-DOUBLE = 2  # weights may come as float64
-MORE_HEADER = 10**6  # bytes that a file's header may have beyond ours
+DOUBLE = 2  # a file of float64 weights is twice as large
+MORE_HEADER = 10**6  # bytes that a file's header may have beyond this project's
 BYTES_TRAINED = 16  # a parameter with its gradient and Adam's two moments, float32
 
 
-def family_asked(
+def family_of(
     data: Dataset,
     name: str,
     hidden: int | None,
@@ -29,18 +29,43 @@ def family_asked(
     *,
     each_layer: bool,
 ) -> Family:
-    """The family that the options of `train` ask for. Raises UserError."""
+    """Build the family that the options of `train` describe.
+
+    Parameters
+    ----------
+    data
+        The data it has to fit.
+    name
+        The model's name in the registry.
+    hidden, layers, lower
+        Values of the options of that name; None leaves a setting to the model.
+    pairs
+        Further settings as `name=value`.
+    each_layer
+        Whether the recipe draws a width for each layer.
+
+    Raises
+    ------
+    UserError
+        For a model or setting that is unknown, out of range, or without an effect.
+    """
     from core import models
 
     width = models.MODELS[name].width if name in models.MODELS else "hidden"
     settings = with_pairs({width: hidden, "layers": layers, "lower": lower}, pairs, "--model-set", "model")
-    if name == "mlp":  # the recipe decides whether each layer draws for itself
-        settings["each_layer"] = each_layer and settings.get("layers", 2) != 1
-    return models.family_for(data, name, **settings)
+    if name == "mlp" and settings.get("layers", 2) != 1:
+        settings.setdefault("each_layer", each_layer)
+    family = models.family_for(data, name, **settings)
+    if each_layer and len(family.layout.widths) == 1:
+        raise UserError(
+            "the recipe draws a width for each layer (each_layer=true), but the model has one width for all; leave "
+            "that setting out, or choose a model with several widths"
+        )
+    return family
 
 
-def start_asked(start: Path | None, order: str | None, family: Family) -> dict[str, Any] | None:
-    """The tensors in the file of `--start`, not yet held against the model. Raises UserError."""
+def start_weights(start: Path | None, order: str | None, family: Family) -> dict[str, Any] | None:
+    """Read the tensors of `--start`, not yet compared with the model. Raises UserError."""
     from core.elastic.discovery.importance import BY
 
     if order is not None and order not in BY:
@@ -49,50 +74,65 @@ def start_asked(start: Path | None, order: str | None, family: Family) -> dict[s
         if order is not None:
             raise UserError("--order sorts the features of a trained model; give its weights with --start")
         return None
-    wanted = "--start wants the weights of a trained full model, as `export --format safetensors` writes them"
+    needed = "--start needs the weights of a trained full model, as `export --format safetensors` writes them"
     most = DOUBLE * family.layout.file_bytes(family.layout.full) + MORE_HEADER
     try:
         check_file(start, most)
     except RunError as error:
         reason = "does not exist" if not start.exists() else str(error).removeprefix(start.name).strip()
-        raise UserError(f"{start} {reason.split('; ')[0]}; {wanted}") from None
+        raise UserError(f"{start} {reason.split('; ')[0]}; {needed}") from None
     from safetensors.torch import load_file
 
     try:
         return dict(load_file(start))
     except Exception as error:  # safetensors raises its own kind, OSError and ValueError alike
-        raise UserError(f"{start} is not a readable safetensors file ({first_line(error)}); {wanted}") from None
+        raise UserError(f"{start} is not a readable safetensors file ({first_line(error)}); {needed}") from None
 
 
 def refuse_what_cannot_fit(family: Family) -> None:
-    """A sentence before the machine grinds to a halt, where it tells how much memory it has."""
+    """Raise UserError where a training would need more memory than the machine has, as far as the system tells."""
     try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return
-    wanted = BYTES_TRAINED * family.params()
-    if wanted > there > 0:
+    needed = BYTES_TRAINED * family.params()
+    if needed > memory > 0:
         raise UserError(
-            f"{family.params():,} parameters want {wanted / 1e9:,.0f} GB to be trained, this machine has "
-            f"{there / 1e9:,.0f} GB; choose a smaller --hidden or fewer --layers"
+            f"{family.params():,} parameters need {needed / 1e9:,.0f} GB to be trained, this machine has "
+            f"{memory / 1e9:,.0f} GB; choose a smaller --hidden or fewer --layers"
         )
 
 
 def with_pairs(settings: dict[str, Any], pairs: Sequence[str], option: str, owner: str) -> dict[str, Any]:
-    """The settings that were given as options, and `name=value` texts as Python values."""
-    found = {name: value for name, value in settings.items() if value is not None}
+    """Join settings that were given as options, and `name=value` texts as Python values.
+
+    Parameters
+    ----------
+    settings
+        Values of options by the setting's name; None for an option that was not given.
+    pairs
+        Texts `name=value`.
+    option, owner
+        Option of the pairs, and what they are settings of, for a refusal.
+
+    Raises
+    ------
+    UserError
+        For a text that is no pair, or a setting that is given twice.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name.isidentifier() or name == "name":
-            raise UserError(f"{option} wants a setting of the {owner} as name=value, got {pair!r}")
-        if name in found:
+            raise UserError(f"{option} needs a setting of the {owner} as name=value, got {pair!r}")
+        if name in given:
             raise UserError(f"{name} is set twice; give it once")
-        found[name] = _value(text)
-    return found
+        given[name] = _value(text)
+    return given
 
 
 def _value(text: str) -> Any:
-    """A whole number, a number, true/false, else the text."""
+    """Read a text as a whole number, a number, true or false; else keep it."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

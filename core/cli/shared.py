@@ -1,4 +1,4 @@
-"""What the commands share: their common arguments, and how a run is opened."""
+"""Arguments and helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from core.runs.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/digits.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the data's files; for solids, where they are made.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data's files; where solids and openml keep theirs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 
 def open_run(path: Path) -> Run:
-    """The run that an argument names. Raises RunError."""
+    """Open the run that an argument names. Raises RunError."""
     from core.runs.run import Run
 
     return Run(path if path.name not in ("", "..") else path.resolve())  # `.` is a run with a name too
 
 
 @contextmanager
-def stop_says(hint: str) -> Iterator[None]:
-    """What Ctrl-C leaves, and how to go on."""
+def hint_on_stop(hint: str) -> Iterator[None]:
+    """Tell after Ctrl-C how to go on."""
     try:
         yield
     except KeyboardInterrupt:

@@ -15,21 +15,21 @@ from core.utils.formatting import printable
 
 def show(
     run: RunFolder,
-    max_kb: Annotated[float | None, typer.Option(help="Stay under so many kB (1 kB is 1,000 bytes).")] = None,
+    max_kb: Annotated[float | None, typer.Option(help="Largest file, in kB (1 kB is 1,000 bytes).")] = None,
     at_least: Annotated[
         float | None,
         typer.Option(
             "--at-least",
             "--min-accuracy",
-            help="Be so good or better, in the run's own unit; a share is a fraction: 0.97 is 97 %.",
+            help="Quality to keep, in the run's own unit; a share is a fraction: 0.97 is 97 %.",
         ),
     ] = None,
     lose_at_most: Annotated[
         float | None,
-        typer.Option(help="Lose so little against full size, in the run's own unit; 0.01 is one point of accuracy."),
+        typer.Option(help="Largest loss against full size, in the run's own unit; 0.01 is one point of accuracy."),
     ] = None,
 ) -> None:
-    """A table of sizes, and with a budget the size that answers it.
+    """Print a table of sizes, and with a budget the size that meets it.
 
     \b
     Examples:
@@ -46,8 +46,8 @@ def show(
     metrics = opened.metrics()
     lines = [size_table(opened, metrics)]
     if any(limit is not None for limit in (max_kb, at_least, lose_at_most)):
-        answered = reply(opened, metrics, max_kb=max_kb, at_least=at_least, lose_at_most=lose_at_most)
-        lines += ["", answered.sentence]
+        answer = reply(opened, metrics, max_kb=max_kb, at_least=at_least, lose_at_most=lose_at_most)
+        lines += ["", answer.sentence]
     points = opened.polished().to_dict("records")
     if points:
         lines += ["", "Made better by themselves after they were cut; take one with export --polished:"]
@@ -62,9 +62,9 @@ def export(
     format: Annotated[str, typer.Option(help="bundle, safetensors, onnx or pt2.")] = "bundle",
     polished: Annotated[bool, typer.Option("--polished", help="The polished or refitted model of this width.")] = False,
 ) -> None:
-    """Take one width out of a run as a file. A program is run against the model before it is written.
+    """Write one width of a run as a file, checked against the run's own model.
 
-    A file that is there already is replaced, whole or not at all.
+    A file that exists is replaced, whole or not at all.
 
     \b
     Examples:
@@ -75,18 +75,18 @@ def export(
     from core.utils import files
 
     opened = open_run(run)
-    made = export_width(opened, width, format, polished=polished)
-    target = file_to_write(out, made.name)
+    exported = export_width(opened, width, format, polished=polished)
+    target = file_to_write(out, exported.name)
     if target is None:  # a device or a pipe is written to, never replaced
         with open(out, "wb") as device:
-            device.write(made.data)
+            device.write(exported.data)
         return
-    files.write_bytes(target, made.data)
-    typer.echo(f"{printable(str(target))}  {len(made.data):,} bytes  sha256 {made.sha256}")
+    files.write_bytes(target, exported.data)
+    typer.echo(f"{printable(str(target))}  {len(exported.data):,} bytes  sha256 {exported.sha256}")
 
 
 def file_to_write(out: str, name: str) -> Path | None:
-    """The file that `--out` means, as `cp` understands it; None for what is no file. Raises UserError."""
+    """Resolve `--out` to a file, as `cp` does; None for a device or a pipe. Raises UserError for a file of a run."""
     from core.runs.file_names import FILES, RECORD
 
     path = Path(os.path.realpath(out))  # through a link, which stays one

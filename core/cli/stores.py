@@ -1,4 +1,4 @@
-"""The runs of a store: `list`, `import`, `pack`, `rename`, `archive`, `restore`."""
+"""`list`, `import`, `pack`, `rename`, `archive` and `restore`: the runs of a store."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from core.runs.store import RunStore
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder that holds runs.")]
-NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its name in the store, if not the one it brings.")]
+NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Name in the store; the run's own by default.")]
 
 
 def list_runs(store: Store) -> None:
-    """The runs of a store, and why any of them can't be read.
+    """List the runs of a store, and why any of them can't be read.
 
     \b
     Example:
@@ -28,10 +28,10 @@ def list_runs(store: Store) -> None:
     """
     from core.sweep.report import run_line
 
-    found = list(_store(store).list())
-    for run in found:
+    runs = list(_store(store).list())
+    for run in runs:
         typer.echo(run_line(run))
-    if not found:
+    if not runs:
         typer.echo(printable(f"no runs in {store} yet; make one with: python -m core train --out {store}/digits"))
 
 
@@ -41,9 +41,9 @@ def import_run(
     name: NewName = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of that name.")] = False,
 ) -> None:
-    """Take a run from elsewhere into a store.
+    """Copy a run from elsewhere into a store.
 
-    All of it is read and checked first; nothing is kept of a bad one.
+    It is read and checked first; nothing is kept of a damaged one.
 
     \b
     Examples:
@@ -66,9 +66,9 @@ def pack(
     run: RunFolder,
     out: Annotated[str, typer.Option(metavar="PATH", help="The zip to write, or a folder to write it into.")],
 ) -> None:
-    """Put a whole run into one zip, to keep or hand on.
+    """Pack a run into one zip, to keep or hand on.
 
-    The same run gives the same bytes. A file that is there already is replaced, whole or not at all.
+    The same run gives the same bytes. A file that exists is replaced, whole or not at all.
 
     \b
     Example:
@@ -86,8 +86,8 @@ def pack(
     typer.echo(f"{printable(str(target))}  {target.stat().st_size:,} bytes")
 
 
-def rename(run: RunFolder, name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")]) -> None:
-    """Give a run another name. Links to the old one then say that it is not there.
+def rename(run: RunFolder, name: Annotated[str, typer.Argument(metavar="NAME", help="New name.")]) -> None:
+    """Rename a run. Links to its old name stop working.
 
     \b
     Example:
@@ -95,13 +95,13 @@ def rename(run: RunFolder, name: Annotated[str, typer.Argument(metavar="NAME", h
     """
     from core.runs import archive as archives
 
-    path = _known(run)
+    path = _named(run)
     archives.rename(_store(path.parent), path.name, name)
     typer.echo(f"{printable(path.name)} is now called {name}")
 
 
 def archive(run: RunFolder) -> None:
-    """Take a run out of its store; it can be brought back.
+    """Move a run to the archive of its store, from which `restore` brings it back.
 
     It may be broken, or an unfinished training.
 
@@ -111,14 +111,14 @@ def archive(run: RunFolder) -> None:
     """
     from core.runs import archive as archives
 
-    path = _known(run)
+    path = _named(run)
     name = archives.archive(_store(path.parent), path.name)
     typer.echo(printable(f"archived; bring it back with: python -m core restore {path.parent} {name}"))
 
 
 def restore(
     store: Store,
-    run: Annotated[str | None, typer.Argument(metavar="NAME", help="What to bring back; lists all without.")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="NAME", help="Run to bring back; lists all by default.")] = None,
     name: NewName = None,
 ) -> None:
     """Bring an archived run back, or list them.
@@ -134,17 +134,19 @@ def restore(
     if run is not None:
         typer.echo(printable(f"{archives.restore(_store(store), run, name)} is back in {store}"))
         return
-    found = archives.archived(_store(store))
-    typer.echo("\n".join(map(printable, found)) if found else printable(f"nothing is archived in {store}"))
+    if name is not None:
+        raise UserError(f"--name needs the run that gets it: python -m core restore {store} RUN --name {name}")
+    names = archives.archived(_store(store))
+    typer.echo("\n".join(map(printable, names)) if names else printable(f"nothing is archived in {store}"))
 
 
-def _known(path: Path) -> Path:
-    """A run's folder with a name and a parent, also where the argument is `.`."""
+def _named(path: Path) -> Path:
+    """Resolve a run's folder where the argument is `.` or `..`, so that it has a name and a parent."""
     return path if path.name not in ("", "..") else path.resolve()
 
 
 def _store(folder: Path) -> RunStore:
-    """The store in a folder. Raises UserError where the folder is a run."""
+    """Open the store in a folder. Raises UserError where the folder is a run."""
     from core.runs.file_names import RECORD
     from core.runs.store import RunStore
 

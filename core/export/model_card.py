@@ -73,6 +73,7 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
             else "answers with a number, also for an input that makes no sense."
         ),
         "",
+        *_warnings(record.data.get("warnings", [])),
         "## Loading it",
         "",
         "`load_onnx.py` needs onnxruntime and NumPy and gives `predict(x)`. `load.py` needs torch and safetensors and "
@@ -80,6 +81,12 @@ def model_card(run: Run, widths: Mapping[str, int], row: Mapping[str, Any]) -> s
         "",
     ]
     return "\n".join(lines)
+
+
+def _warnings(sentences: Iterable[object]) -> list[str]:
+    """List the warnings about the training data (`core.data.checks`)."""
+    lines = [f"- {plain(sentence)}" for sentence in sentences]
+    return ["Before the training, its data gave reason to warn:", "", *lines, ""] if lines else []
 
 
 def _after(run: Run, row: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ INNER_ENTRIES: dict[str, dict[str, Any]] = {  # what may be left out, but is of 
     "family": {"name": str | None, "settings": dict},
     "data": {
         "name": str, "source": str, "fingerprint": str, "validation_fingerprint": str, "test_fingerprint": str,
-        "train_n": int, "validation_n": int, "test_n": int,
+        "train_n": int, "validation_n": int, "test_n": int, "warnings": list,
     },
     "recipe": {"name": str, "epochs": int, "lr": float | int},
     "training": {"seed": int, "plan": str, "device": str, "seconds": float | int, "history": list, "probe": list,

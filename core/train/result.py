@@ -114,6 +114,7 @@ def write(
             "validation_n": data.validation.n,
             "test_n": data.test.n,
             **({"picture": list(data.picture)} if data.picture else {}),
+            **({"warnings": list(data.warnings)} if data.warnings else {}),
         },
         recipe=recipe.to_json(),
         scale=scale.to_json(),

@@ -46,12 +46,12 @@ def test_a_data_set_is_one_file_and_its_line(core, refused, outside, monkeypatch
     module = outside("stripes", STRIPES)
     monkeypatch.setitem(SOURCES, "stripes", Source(module.stripes, "pictures of stripes", True))
     (tmp_path / "files").mkdir()
-    (tmp_path / "files/count").write_text("80")
+    (tmp_path / "files/count").write_text("200")
     asked = ("--data", "stripes", "--data-dir", tmp_path / "files", "--hidden", 4, "--epochs", 2, "--quiet")
     answer = core("train", *asked, "--out", tmp_path / "runs/stripes")
     assert (answer.status, answer.err) == (0, "")
-    assert answer.out.startswith("stripes: accuracy on 12 test examples")
+    assert answer.out.startswith("stripes: accuracy on 30 test examples")
     record = Run(tmp_path / "runs/stripes").record
-    assert (record.data["name"], record.data["train_n"], record.labels) == ("stripes", 56, ("rows", "columns"))
+    assert (record.data["name"], record.data["train_n"], record.labels) == ("stripes", 140, ("rows", "columns"))
     assert core("sweep", tmp_path / "runs/stripes", "--data-dir", tmp_path / "files", "--quiet").status == 0
     assert "openml:<name or id>, stripes" in refused("train", "--data", "dots", "--out", tmp_path / "dots")

@@ -88,7 +88,7 @@ def test_a_models_own_recipe_gives_way(core, tmp_path):
         (("--model", "pointnet"), "model 'pointnet' can't learn digits: it needs clouds of points"),
         (("--model", "vit", "--layers", 3), "model 'vit' has no setting 'layers'; it has classes, size, heads"),
         (("--model", "vit", "--model-set", "patch=3"), "patch is 3, which does not divide the picture's side of 8"),
-        (("--model-set", "nonsense"), "--model-set wants a setting of the model as name=value, got 'nonsense'"),
+        (("--model-set", "nonsense"), "--model-set needs a setting of the model as name=value, got 'nonsense'"),
         (("--hidden", 8, "--model-set", "hidden=9"), "hidden is set twice; give it once"),
         (("--data", "modelnet"), "modelnet is not on this machine; give its folder"),
         (("--data", "diabetes", "--model", "convnet"), "model 'convnet' can't learn diabetes"),
