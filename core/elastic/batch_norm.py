@@ -11,13 +11,21 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
+Norm = (
+    nn.BatchNorm1d
+    | nn.BatchNorm2d
+    | nn.BatchNorm3d
+    | nn.SyncBatchNorm
+    | nn.InstanceNorm1d
+    | nn.InstanceNorm2d
+    | nn.InstanceNorm3d
+)
 ROWS = 5_000  # training examples that the statistics of a width are estimated on
 BATCH = 500
 
 
-def tracked(module: nn.Module) -> dict[str, _NormBase]:
+def tracked(module: nn.Module) -> dict[str, Norm]:
     """The normalisations, by name, that keep running statistics of their own width.
 
     One whose gain is frozen belongs to a part that is not trained (a backbone) and keeps the statistics it came with.
@@ -25,16 +33,16 @@ def tracked(module: nn.Module) -> dict[str, _NormBase]:
     return {
         name: part
         for name, part in module.named_modules()
-        if isinstance(part, _NormBase)
+        if isinstance(part, Norm)
         and part.running_mean is not None
         and (part.weight is None or part.weight.requires_grad)
     }
 
 
-def frozen(module: nn.Module) -> list[_NormBase]:
+def frozen(module: nn.Module) -> list[Norm]:
     """The normalisations that stay as they are."""
     own = set(map(id, tracked(module).values()))
-    return [part for part in module.modules() if isinstance(part, _NormBase) and id(part) not in own]
+    return [part for part in module.modules() if isinstance(part, Norm) and id(part) not in own]
 
 
 def buffers(module: nn.Module) -> list[str]:
