@@ -59,7 +59,7 @@ def plain_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """What `core.train.loop.make_optimizer` makes, as a plain training in PyTorch has it."""
     import torch
 
-    from core.elastic.module import decay_groups
+    from core.train.optimizer import decay_groups
 
     parts = decay_groups(module.parameters(), decided(recipe.weight_decay))
     return torch.optim.AdamW(parts, lr=decided(recipe.lr), fused=True)

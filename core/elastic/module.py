@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from core.elastic.batch_norm import buffers, set_mode
 from core.elastic.discovery.chain import find_chain
@@ -18,6 +17,7 @@ from core.elastic.family import Family
 from core.elastic.recipes.base import Cutoff, Cuts
 from core.elastic.scale import Band, Scale
 from core.elastic.size_grid import Range, narrowest, widths_at
+from core.elastic.subnet import call
 
 # A narrow network learns best at a larger rate: that of the widest band, and its growth with each halving below
 BAND_RATE, BAND_RATE_GROWTH = 2.0, 1.25
@@ -158,24 +158,7 @@ class Elastic(nn.Module):
             for name, value in frozen.items():
                 own[name].data.copy_(self.layout.slice_tensor(name, value, band.layout.full))
 
-    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Group the parameters for an optimiser; a band's have their rate under `times` and no weight decay."""
-        groups = decay_groups(self.full.parameters(), weight_decay)
-        for band, rate in zip(self.bands, self.rates, strict=True):
-            groups.append({"params": list(band.parameters()), "weight_decay": 0.0, "times": rate})
-        return groups
-
-
-def decay_groups(parameters: Any, weight_decay: float) -> list[dict[str, Any]]:
-    """Group parameters so that matrices alone decay: to shrink a bias or a gain only shifts a feature."""
-    parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for parameter in parameters:
-        parts[parameter.dim() > 1].append(parameter)
-    return [{"params": part, "weight_decay": weight_decay if decays else 0.0} for decays, part in parts.items() if part]
-
-
-def call(sibling: nn.Module, state: Mapping[str, torch.Tensor], x: torch.Tensor) -> Any:
-    """Run a sibling on a copy of `x`, which it may write over, with the tensors of `state` in place of its own."""
-    aside = {n: b.to(x.device) for n, b in sibling.named_buffers() if n not in state}  # made on the CPU
-    # a slice of a tied weight comes as one tensor under each of its names, which torch would take for a contradiction
-    return functional_call(sibling, {**state, **aside}, (x.clone(),), tie_weights=False)
+    def parameter_sets(self) -> list[tuple[list[nn.Parameter], float]]:
+        """The shared parameters, then each band's, with the factor of its learning rate."""
+        banded = [(list(band.parameters()), rate) for band, rate in zip(self.bands, self.rates, strict=True)]
+        return [(list(self.full.parameters()), 1.0), *banded]

@@ -1,4 +1,4 @@
-"""The plain small model of a run's weights, in memory. Imports torch."""
+"""The plain small model of one size: made of saved weights, or run through tensors given to it. Imports torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from core.elastic.family import Family
 from core.elastic.scale import Scale
@@ -47,3 +48,10 @@ def load(
     state = {name: value.clone() for name, value in folded_state(family, scale, weights, widths, statistics).items()}
     module.load_state_dict(state, strict=True)
     return module.eval()
+
+
+def call(sibling: nn.Module, state: Mapping[str, torch.Tensor], x: torch.Tensor) -> Any:
+    """Run a sibling on a copy of `x`, which it may write over, with the tensors of `state` in place of its own."""
+    aside = {n: b.to(x.device) for n, b in sibling.named_buffers() if n not in state}  # made on the CPU
+    # a slice of a tied weight comes as one tensor under each of its names, which torch would take for a contradiction
+    return functional_call(sibling, {**state, **aside}, (x.clone(),), tie_weights=False)

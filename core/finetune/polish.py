@@ -205,7 +205,7 @@ def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """AdamW with weight decay on matrices alone."""
     import torch
 
-    from core.elastic.module import decay_groups
+    from core.train.optimizer import decay_groups
 
     trained = (p for p in module.parameters() if p.requires_grad)
     return torch.optim.AdamW(decay_groups(trained, settings.weight_decay), lr=settings.lr, fused=True)

@@ -18,7 +18,7 @@ from core.elastic.batch_norm import set_mode
 from core.elastic.discovery.chain import Chain, find_chain
 from core.elastic.family import Family
 from core.elastic.fast_mlp.all_widths import Incremental
-from core.elastic.module import call
+from core.elastic.subnet import call
 from core.elastic.scale import Scale
 from core.elastic.size_grid import path_widths
 from core.elastic.subnet import folded_state, with_tensors

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from core.elastic.recipes.base import Recipe, decided
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from core.elastic.module import Elastic
 
 
 def make_optimizer(model: Elastic, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay on the matrices of the shared weights (AdamW; Loshchilov & Hutter, 2019)."""
+    """AdamW (Loshchilov & Hutter, 2019): weight decay on the shared matrices, a rate of its own for each band."""
     import torch
 
-    return torch.optim.AdamW(model.parameter_groups(decided(recipe.weight_decay)), lr=decided(recipe.lr), fused=True)
+    (shared, _), *bands = model.parameter_sets()
+    groups = decay_groups(shared, decided(recipe.weight_decay))
+    groups += [{"params": parameters, "weight_decay": 0.0, "times": rate} for parameters, rate in bands]
+    return torch.optim.AdamW(groups, lr=decided(recipe.lr), fused=True)
+
+
+def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Group parameters so that matrices alone decay: to shrink a bias or a gain only shifts a feature."""
+    parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in parameters:
+        parts[parameter.dim() > 1].append(parameter)
+    return [{"params": part, "weight_decay": weight_decay if decays else 0.0} for decays, part in parts.items() if part]
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

@@ -63,20 +63,15 @@ def step_loss(
     for k in range(len(outputs)):
         alike = (smoothing[k], k == cuts.teacher) if isinstance(loss, Loss) else k
         groups.setdefault(alike, []).append(k)
-    targets = [_target(k, outputs, y[rows], cuts, soften) for k, rows in enumerate(cuts.rows(y.shape[0]))]
+    targets = []
+    for k, rows in enumerate(cuts.rows(y.shape[0])):
+        taught = cuts.teacher is not None and k != cuts.teacher
+        target = soften(outputs[cuts.teacher or 0].detach()) if taught else y[rows]
+        starts = outputs[k].shape[0] // max(1, target.shape[0])  # of a band; an example's outputs follow each other
+        targets.append(target if starts == 1 else target.repeat_interleave(starts, 0))
     total, n = [], sum(output.shape[0] for output in outputs)
     for numbers in groups.values():
         output, target = (torch.cat([parts[k] for k in numbers]) for parts in (outputs, targets))
         value = loss(output, target, smoothing[numbers[0]]) if isinstance(loss, Loss) else loss(output, target)
         total.append(value * (output.shape[0] / n))
     return torch.stack(total).sum()
-
-
-def _target(
-    k: int, outputs: Sequence[torch.Tensor], y: torch.Tensor, cuts: Cuts, soften: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
-    """Targets of the k-th output, row by row."""
-    if cuts.teacher is not None and k != cuts.teacher:
-        y = soften(outputs[cuts.teacher].detach())
-    times = outputs[k].shape[0] // max(1, y.shape[0])  # several random starts of a band (`Elastic.forward`)
-    return y if times == 1 else y.repeat_interleave(times, 0)

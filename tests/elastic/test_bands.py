@@ -11,6 +11,7 @@ from core.elastic.fast_mlp.elastic_mlp import ElasticMLP
 from core.elastic.layout import Width
 from core.elastic.module import Elastic
 from core.elastic.recipes.base import Cuts
+from core.elastic.recipes.registry import recipe
 from core.elastic.recipes.stratified import Stratified
 from core.elastic.scale import Scale, band_ranges
 from core.elastic.size_grid import narrowed, narrowest, path_widths
@@ -116,7 +117,7 @@ def test_frozen_parameters_are_the_full_models_in_every_band(name):
     widths = {n: Width(w.full, w.lower) for n, w in family.layout.widths.items()}
     elastic = elastic_of(partly := Family(build, **widths), 0.5, bands)
     frozen = next(iter(partly.layout.tensors))
-    optimizer = torch.optim.AdamW(elastic.parameter_groups(0.1), lr=0.1)
+    optimizer = make_optimizer(elastic, recipe("paper", weight_decay=0.1, lr=0.1))
     cuts = Cuts(all_points(partly, bands), whole_batch=True)
     start = elastic.full.state_dict()[frozen].clone()
     for _ in range(3):

@@ -17,7 +17,7 @@ from core.elastic.discovery.chain import Link, find_chain
 from core.elastic.family import Family
 from core.elastic.fast_mlp.stacked_bands import StackedBands
 from core.elastic.fast_mlp.whitening import Change, Whitening, rewrite
-from core.elastic.module import Elastic, Milestone, decay_groups
+from core.elastic.module import Elastic, Milestone
 from core.elastic.recipes.base import Cuts
 from core.elastic.scale import Band
 from core.elastic.size_grid import Range
@@ -130,12 +130,10 @@ class ElasticMLP(Elastic):
         assert self.stacked is not None
         self.stacked.load(place, state)
 
-    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Group the parameters for an optimiser; the bands' rates are in their parameters, which don't decay."""
-        groups = decay_groups(self.full.parameters(), weight_decay)
-        if self.stacked is not None:
-            groups.append({"params": list(self.stacked.parameters()), "weight_decay": 0.0})
-        return groups
+    def parameter_sets(self) -> list[tuple[list[nn.Parameter], float]]:
+        """The shared parameters and the stacked bands', which have their rates in themselves."""
+        stacked = [] if self.stacked is None else [(list(self.stacked.parameters()), 1.0)]
+        return [(list(self.full.parameters()), 1.0), *stacked]
 
     @torch.no_grad()
     def prepare(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

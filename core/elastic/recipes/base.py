@@ -13,8 +13,7 @@ import numpy as np
 from core.elastic.layout import Layout, Width
 from core.elastic.scale import MAX_ALPHA
 from core.elastic.size_grid import Range
-from core.errors import UserError
-from core.utils.numbers import whole_number
+from core.utils.numbers import checked_setting
 
 T = TypeVar("T")
 Cutoff = dict[str, int]  # width name -> features kept
@@ -84,7 +83,7 @@ class Recipe:
             if value is None and getattr(type(self), setting) is None:
                 continue
             # as plain Python's own type, since a recipe goes into JSON
-            object.__setattr__(self, setting, _checked(setting, value, kind, low, high))
+            object.__setattr__(self, setting, checked_setting(setting, value, kind, low, high))
 
     @property
     def independent(self) -> bool:
@@ -116,21 +115,3 @@ def decided(value: T | None) -> T:
     if value is None:
         raise TypeError("the recipe leaves this setting to the data; call recipe.for_rows(n) first")
     return value
-
-
-def _checked(setting: str, value: Any, kind: type, low: float, high: float) -> int | float | bool:
-    """Return `value` as `kind`. Raises UserError where it is of another kind or outside low to high."""
-    if kind is bool:
-        if isinstance(value, (bool, np.bool_)):
-            return bool(value)
-        raise UserError(f"{setting} is {value!r}; choose True or False")
-    number: int | float | None = whole_number(value)
-    if kind is int:
-        if number is not None and low <= number <= high:
-            return number
-        raise UserError(f"{setting} is {value!r}; choose a whole number from {low} to {high}")
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-    if number is None or not low <= number <= high:
-        raise UserError(f"{setting} is {value!r}; choose {low:g} to {high:g}")
-    return float(number)
