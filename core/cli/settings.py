@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ def family_of(
     Raises
     ------
     UserError
-        For a model or setting that is unknown, out of range, or without an effect.
+        For a model or setting that is unknown or out of range.
     """
     from core import models
 
@@ -55,13 +55,16 @@ def family_of(
     settings = with_pairs({width: hidden, "layers": layers, "lower": lower}, pairs, "--model-set", "model")
     if name == "mlp" and settings.get("layers", 2) != 1:
         settings.setdefault("each_layer", each_layer)
-    family = models.family_for(data, name, **settings)
-    if each_layer and len(family.layout.widths) == 1:
+    return models.family_for(data, name, **settings)
+
+
+def refuse_each_layer(family: Family, settings: Mapping[str, Any]) -> None:
+    """Raise UserError where each layer should draw a width of its own, but the model has one width for all."""
+    if settings.get("each_layer") and len(family.layout.widths) == 1:
         raise UserError(
-            "the recipe draws a width for each layer (each_layer=true), but the model has one width for all; leave "
-            "that setting out, or choose a model with several widths"
+            "each_layer=true draws a width for each layer, but the model has one width for all; leave it out, or "
+            "choose a model with several widths"
         )
-    return family
 
 
 def start_weights(start: Path | None, order: str | None, family: Family) -> dict[str, Any] | None:

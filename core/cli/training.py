@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.settings import family_of, refuse_what_cannot_fit, start_weights, with_pairs
+from core.cli.settings import family_of, refuse_each_layer, refuse_what_cannot_fit, start_weights, with_pairs
 from core.cli.shared import DataDir, Quiet, RunFolder, hint_on_stop, open_run
 from core.cli.sizes import show
 from core.data import SOURCES
@@ -88,6 +88,7 @@ def train(
     given = with_pairs(settings, set_ or [], "--set", "recipe")
     chosen = recipe_named(recipe, **{**models.recipe_settings(name, recipe), **given})
     family = family_of(dataset, name, hidden, layers, lower, model_set or [], each_layer=chosen.independent)
+    refuse_each_layer(family, given)
     refuse_what_cannot_fit(family)
     weights = start_weights(start, order, family)
     if resume and not out.exists() and not out.with_name(out.name + UNFINISHED).exists():
