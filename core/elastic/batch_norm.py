@@ -1,4 +1,4 @@
-"""Statistics of normalisation over a batch, which differ from width to width. Imports torch.
+"""Batch-normalisation statistics, which differ from width to width (as in US-Nets, arXiv 1903.05134). Imports torch.
 
 A feature's mean and variance depend on the features before it, so on how many of those there are: one running
 average would be wrong for all widths but one. In training each slice normalises by its own batch; afterwards each
@@ -26,9 +26,9 @@ BATCH = 500
 
 
 def tracked(module: nn.Module) -> dict[str, Norm]:
-    """The normalisations, by name, that keep running statistics of their own width.
+    """Find the normalisations, by name, whose running statistics are estimated at each width.
 
-    One whose gain is frozen belongs to a part that is not trained (a backbone) and keeps the statistics it came with.
+    One whose gain is frozen is part of an untrained backbone and keeps its statistics.
     """
     return {
         name: part
@@ -40,18 +40,18 @@ def tracked(module: nn.Module) -> dict[str, Norm]:
 
 
 def frozen(module: nn.Module) -> list[Norm]:
-    """The normalisations that stay as they are."""
+    """Find the normalisations that keep their statistics."""
     own = set(map(id, tracked(module).values()))
     return [part for part in module.modules() if isinstance(part, Norm) and id(part) not in own]
 
 
 def buffers(module: nn.Module) -> list[str]:
-    """Names of the buffers that are estimated anew at each width."""
+    """Names of the buffers that are estimated at each width."""
     return [f"{name}.{key}" if name else key for name, part in tracked(module).items() for key in part._buffers]
 
 
 def set_mode(module: nn.Module, training: bool, *, by_batch: bool) -> nn.Module:
-    """Training or evaluation; `by_batch`: normalise by the batch at hand in both. Frozen parts stay as they are."""
+    """Set training or evaluation mode; `by_batch`: normalise by the current batch in both. Frozen parts stay."""
     # a walk through a deep model costs as much as a step
     if getattr(module, "mode_set", None) != (training, by_batch):
         module.train(training)
@@ -65,9 +65,9 @@ def set_mode(module: nn.Module, training: bool, *, by_batch: bool) -> nn.Module:
 
 @torch.no_grad()
 def estimate(module: nn.Module, batches: Iterable[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Mean and variance of every tracked normalisation over `batches`, averaged; by the names of its buffers.
+    """Estimate mean and variance of every tracked normalisation, averaged over `batches`; by buffer name.
 
-    Everything else runs as in evaluation, so that what is normalised is what will be.
+    Everything else runs as in evaluation, so the inputs of a normalisation are those of evaluation.
     """
     module.eval()
     parts = tracked(module)

@@ -22,7 +22,7 @@ MAX_ALPHA = 2.0  # above the paper's 1 by as much as anybody may want to try
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Weights of their own for the widths from `low` to `top`, both points of a sweep."""
+    """Weights that the sizes from `low` to `top` have of their own; both are points of a sweep."""
 
     low: int
     top: int
@@ -31,7 +31,7 @@ class Band:
     weights: Mapping[str, Any]  # at `top`, under the layout's names
 
     def fold(self, widths: Mapping[str, int]) -> dict[str, Any]:
-        """The small model's weights at `widths`."""
+        """Weights of the small model at `widths`."""
         return self.scale.fold(self.layout.slice(self.weights, widths), self.layout, widths)
 
 
@@ -44,7 +44,7 @@ class Scale:
     bands: tuple[Band, ...] = field(default=(), compare=False)
 
     def band(self, widths: Mapping[str, int]) -> Band | None:
-        """The band that has the weights at `widths`; None where they are a part of the full ones."""
+        """Find the band that has the weights at `widths`; None where they are part of the full ones."""
         place = narrowest([band.layout.full for band in self.bands], widths)
         return None if place is None else self.bands[place]
 
@@ -68,13 +68,13 @@ class Scale:
         return dict(state) | {name: state[name] * factor for name, factor in self.factors(layout, widths).items()}
 
     def to_json(self) -> dict[str, Any]:
-        """For run.json, which holds no arrays."""
+        """Plain data for run.json, without arrays."""
         bands = {"bands": [[band.low, band.top] for band in self.bands]} if self.bands else {}
         return {"alpha": self.alpha, "weights": list(self.weights), **bands}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], layout: Layout) -> Scale:
-        """From run.json. Raises RunError where it is damaged, or names what is no weight of the layout."""
+        """Read from run.json. Raises RunError where it is damaged or names no weight of the layout."""
         alpha = data.get("alpha") if isinstance(data, Mapping) else None
         weights = data.get("weights") if isinstance(data, Mapping) else None
         if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= MAX_ALPHA:
@@ -90,7 +90,7 @@ class Scale:
 
 
 def band_ranges(data: Mapping[str, Any], layout: Layout) -> tuple[Range, ...]:
-    """The ranges of the bands in what `Scale.to_json` gave. Raises RunError where they are damaged."""
+    """Read the bands' ranges from `Scale.to_json`. Raises RunError where they are damaged."""
     pairs = data.get("bands", [])
     ranges = tuple(tuple(pair) for pair in pairs) if isinstance(pairs, list) and all(map(_is_pair, pairs)) else None
     least, above = path_range(layout)

@@ -15,7 +15,7 @@ from core.elastic.scale import Scale
 
 
 def with_tensors(scale: Scale) -> Scale:
-    """The scale with the weights of its bands as tensors, whatever they were."""
+    """Convert the weights of a scale's bands to torch tensors."""
     bands = tuple(
         replace(b, scale=with_tensors(b.scale), weights={n: torch.as_tensor(v).detach() for n, v in b.weights.items()})
         for b in scale.bands
@@ -30,7 +30,7 @@ def folded_state(
     widths: Mapping[str, int],
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """The exact weights of the small model at `widths` as torch tensors: cut, then scaled, with its own statistics."""
+    """Weights of the small model at `widths` as torch tensors: cut, then scaled, with statistics of that size."""
     tensors = {} if scale.band(widths) else {name: torch.as_tensor(value) for name, value in weights.items()}
     state = with_tensors(scale).fold(family.layout.slice(tensors, widths), family.layout, widths)
     return state | {name: torch.as_tensor(value) for name, value in (statistics or {}).items()}
@@ -43,7 +43,7 @@ def load(
     widths: Mapping[str, int],
     statistics: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """The plain small model at `widths`, ready to run."""
+    """Build the plain small model at `widths`, in evaluation mode."""
     module = family.build(**widths)
     state = {name: value.clone() for name, value in folded_state(family, scale, weights, widths, statistics).items()}
     module.load_state_dict(state, strict=True)

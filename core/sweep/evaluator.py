@@ -18,10 +18,9 @@ from core.elastic.batch_norm import set_mode
 from core.elastic.discovery.chain import Chain, find_chain
 from core.elastic.family import Family
 from core.elastic.fast_mlp.all_widths import Incremental
-from core.elastic.subnet import call
 from core.elastic.scale import Scale
 from core.elastic.size_grid import path_widths
-from core.elastic.subnet import folded_state, with_tensors
+from core.elastic.subnet import call, folded_state, with_tensors
 
 CHUNK_ROWS = 512  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
 MOST_HELD = 256 * 2**20  # bytes of small models' weights kept for the next block; a wide family's would fill the memory

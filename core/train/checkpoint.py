@@ -1,4 +1,4 @@
-"""An interrupted training on disk: weights, optimiser and random state in one safetensors file, and how far it was."""
+"""Checkpoint of an interrupted training: weights, optimiser and random state in one safetensors file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from core.utils import files
 
 @dataclass
 class Progress:
-    """How far a training is, and what it has seen on the way."""
+    """Progress of a training: steps taken, time, loss and what was watched on the way."""
 
     lr: float  # peak learning rate of the steps to come
     step: int = 0
@@ -32,12 +32,12 @@ class Progress:
 
 
 def folder(out: Path) -> Path:
-    """Where the training of run `out` is kept until it is finished."""
+    """Folder of the unfinished training of run `out`."""
     return out.with_name(out.name + UNFINISHED)
 
 
 def exists(out: Path) -> bool:
-    """Whether there is an unfinished training to go on with."""
+    """Whether there is an unfinished training to resume."""
     return (folder(out) / CHECKPOINT).exists()
 
 
@@ -61,7 +61,7 @@ def save(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress
 
 
 def mark_diverged(out: Path) -> None:
-    """Note that the training can't go on from its last state as it is."""
+    """Mark the training as diverged: from its last state only a smaller rate may go on."""
     files.write_bytes(folder(out) / DIVERGED, b"")
 
 
@@ -73,7 +73,7 @@ def restore(
     lr: float,
     milestones: Sequence[Milestone] = (),
 ) -> Progress | None:
-    """Put a saved state back; None where none was saved.
+    """Restore a saved state and return its progress; None where none was saved.
 
     Milestones that were passed give the model its shapes again. `plan` and the peak rate `lr` must be those of the
     training; after its loss diverged, `lr` may be smaller. Raises RunError for a damaged state or another training's.
@@ -83,9 +83,9 @@ def restore(
         return None
     note, tensors = _read(path)
     try:
-        found, progress = note.pop("plan"), Progress(**note)
+        saved_plan, progress = note.pop("plan"), Progress(**note)
         slower = progress.lr > lr and (folder(out) / DIVERGED).exists()
-        if found != plan or not (progress.lr == lr or slower):
+        if saved_plan != plan or not (progress.lr == lr or slower):
             raise RunError(
                 f"checkpoint {path} belongs to a training with other settings, data or seed; "
                 "repeat the command it was started with, or start anew with --overwrite"

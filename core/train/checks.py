@@ -1,4 +1,4 @@
-"""What is checked before anything is trained: settings, device, the family and its outputs against the data."""
+"""Checks before anything is trained: settings, device, the family, and its outputs against the data."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise UserError for anything that is no recipe."""
+    """Raise UserError for anything but a recipe."""
     if not isinstance(recipe, Recipe):
         raise UserError(f"the recipe is {recipe!r}; give a recipe or its name, such as 'stratified'")
 
 
 def checked_seed(given: Any) -> int:
-    """`given` as a seed. Raises UserError for anything but a whole number from 0 to 2**63 - 1."""
+    """Return `given` as a seed. Raises UserError for anything but a whole number from 0 to 2**63 - 1."""
     seed = whole_number(given)
     if seed is None or not 0 <= seed < 2**63:
         raise UserError(f"seed is {given!r}; choose a whole number from 0 to {2**63 - 1}")
@@ -35,7 +35,7 @@ def checked_seed(given: Any) -> int:
 
 
 def check_family(family: Family, example: torch.Tensor) -> None:
-    """Whether the model runs on the data and its features are unordered."""
+    """Check that the model runs on the data and that its features are unordered. Raises UserError or LayoutError."""
     try:
         family.check(example)
     except UserError:
@@ -48,24 +48,24 @@ def check_family(family: Family, example: torch.Tensor) -> None:
 
 
 def check_outputs(model: Elastic, example: torch.Tensor, data: Dataset) -> None:
-    """The model's scores against the labels, before anything is trained."""
+    """Check the shape of the full model's output, (batch, labels), on an example. Raises UserError."""
     import torch
 
     model.eval()
     with torch.no_grad():
         scores = model(example, Cuts((model.layout.full,), whole_batch=True))[0]
     shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
-    wanted = (len(example), len(data.labels))
-    if shape != wanted:
+    needed = (len(example), len(data.labels))
+    if shape != needed:
         came = f"has shape {shape}" if shape is not None else f"is a {type(scores).__name__}"
         raise UserError(
-            f"the model's output {came} for {len(example)} examples; {len(data.labels)} labels want a tensor of "
-            f"shape {wanted}"
+            f"the model's output {came} for {len(example)} examples; {len(data.labels)} labels need a tensor of "
+            f"shape {needed}"
         )
 
 
 def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
-    """Whether every cutoff of a step has examples enough to be normalised over."""
+    """Check that every cutoff of a step has enough examples to be normalised over. Raises UserError."""
     from core.elastic.batch_norm import tracked
 
     if not tracked(model.full):
@@ -91,7 +91,7 @@ def check_batch(model: Elastic, recipe: Recipe, data: Dataset) -> None:
 
 
 def device_of(name: str) -> torch.device:
-    """The device called `name`; for `auto` CUDA where there is one. Raises UserError."""
+    """Return the device called `name`; `auto` is CUDA where there is one. Raises UserError."""
     import torch
 
     if name == "auto":

@@ -1,4 +1,4 @@
-"""The run that a training ends with: written, or found where the same training was brought to its end before."""
+"""The run that a training ends with: written, or opened where the same training was finished before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.runs.record import RunRecord
 from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.tensors import stored
-from core.train.warm_start import Beginning
+from core.train.warm_start import WarmStart
 from core.utils import files
 from core.utils.fingerprint import fingerprint
 
@@ -38,13 +38,13 @@ def finished(
     data: Dataset,
     recipe: Recipe,
     seed: int,
-    begin: Beginning | None,
+    start: WarmStart | None,
     *,
     overwrite: bool,
 ) -> Run | None:
-    """The run at `out`, if it is what this training would give; so a command can be repeated until it is through.
+    """Open the run at `out` if it is the one that this training gives, so that a command can be repeated.
 
-    Raises RunError for another run, unless it may be overwritten.
+    Returns None where another run is to be overwritten. Raises RunError where one is in the way.
     """
     from core.train import checkpoint
 
@@ -55,7 +55,7 @@ def finished(
         "data": record.data.get("fingerprint") == data.fingerprint,
         "recipe": record.recipe == recipe.to_json(),
         "seed": training.get("seed") == seed,
-        "start": training.get("start") == (begin.told if begin else None),
+        "start": training.get("start") == (start.note if start else None),
     }
     other = [name for name in same if not same[name]]
     if not other and training.get("plan") != plan:
@@ -81,10 +81,10 @@ def write(
     where: torch.device,
     state: Progress,
     plan: str,
-    begin: Beginning | None,
+    start: WarmStart | None,
     overwrite: bool,
 ) -> Run:
-    """What a training came to as a run in folder `out`, whole or not at all. Raises RunError."""
+    """Write a finished training as a run in folder `out`, whole or not at all. Raises RunError."""
     import torch
 
     from core.data.dataset import batches
@@ -128,7 +128,7 @@ def write(
             "history": state.history,
             "probe": _probe(model, examples["x"]),
             **({"rates": state.rates} if state.rates else {}),
-            **({"start": begin.told} if begin else {}),
+            **({"start": start.note} if start else {}),
         },
         weights_sha256=fingerprint(weights),
         statistics=tuple(buffers(model.full)),
@@ -139,11 +139,11 @@ def write(
 
 
 def _probe(model: Elastic, x: np.ndarray) -> list[list[float]]:
-    """Full-width scores of the first examples kept, by which `models.rebuild` tells another factory's model."""
+    """Full-width scores of the first stored examples, by which another factory's model is recognised later."""
     import torch
 
     with torch.no_grad():
         inputs = torch.from_numpy(np.ascontiguousarray(x[: PROBED[0]])).float().to(next(model.parameters()).device)
         scores = model.full.eval()(inputs)[:, : PROBED[1]].cpu().double()
-    found: list[list[float]] = scores.tolist() if bool(torch.isfinite(scores).all()) else []
-    return found
+    rows: list[list[float]] = scores.tolist() if bool(torch.isfinite(scores).all()) else []
+    return rows

@@ -1,4 +1,4 @@
-"""One training, every width: a family, data and a recipe become a run."""
+"""One training, every size: a family, data and a recipe become a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from core.train.loop import Diverged, Training
 from core.train.optimizer import learning_rate, make_optimizer
 from core.train.result import finished, write
 from core.train.step import train_step
-from core.train.warm_start import Beginning, beginning
+from core.train.warm_start import WarmStart, warm_start
 from core.utils import files
 from core.utils.locks import check_free, held
 from core.utils.signals import Interrupted, stop_requests
@@ -57,14 +57,14 @@ def train(
     Parameters
     ----------
     family
-        What is trained. Its symmetry check runs first.
+        Factory and layout of the model. Its symmetry check runs first.
     data
         A `Dataset`, or `(x, y)` arrays, from which validation and test parts are split off (15 % each).
     out
         Folder of the new run; its parent is the store.
     recipe
-        A recipe or its name: `stratified`, `paper` or `sandwich`. What it leaves open is decided by the data's size,
-        and written down with the run.
+        A recipe or its name: `stratified`, `paper` or `sandwich`. Batch size, epochs and learning rate default to
+        values chosen from the training-set size; `run.json` records the values used.
     seed
         Decides the initial weights, the order of the examples and the cutoffs.
     device
@@ -80,8 +80,16 @@ def train(
         Sort the features of `start` by importance first: `norm` or `gradient`, as `Family.order` says. The full
         model's output stays as it is.
 
-    Raises LayoutError where features are not unordered, UserError for settings or data that don't fit, RunError
-    where the run exists or can't be written, and Interrupted after Ctrl-C.
+    Raises
+    ------
+    LayoutError
+        Where features are not unordered.
+    UserError
+        For settings or data that don't fit.
+    RunError
+        Where the run exists or can't be written.
+    Interrupted
+        After Ctrl-C; nothing is lost.
     """
     import torch
 
@@ -102,10 +110,10 @@ def train(
     check_family(family, example)
     chain = find_chain(family.sibling(), family.layout) is not None
     chosen = chosen.for_rows(dataset.train.n, chain=chain, layout=family.layout)
-    begin = beginning(family, dataset, start, order, seed)
-    plan = _plan(family, dataset, chosen, seed, where, begin)
+    warm = warm_start(family, dataset, start, order, seed)
+    plan = _plan(family, dataset, chosen, seed, where, warm)
     if resume and out.exists() and not (overwrite and checkpoint.exists(out)):
-        run = finished(out, plan, family, dataset, chosen, seed, begin, overwrite=overwrite)
+        run = finished(out, plan, family, dataset, chosen, seed, warm, overwrite=overwrite)
         if run is not None:
             return run
     lr = decided(chosen.lr)
@@ -116,8 +124,8 @@ def train(
         model = kind(family, chosen.alpha, chosen.bands(family.layout.widths))
         mean, deviation = dataset.statistics()
         model.fit(lambda module: fit_inputs(module, mean, deviation))
-        if begin is not None:
-            model.start_from(begin.weights)
+        if warm is not None:
+            model.start_from(warm.weights)
         check_outputs(model, example, dataset)
         check_batch(model, chosen, dataset)
         model.to(where)
@@ -139,14 +147,14 @@ def train(
             checkpoint.mark_diverged(out)
             raise
         model.settle()
-        run = write(out, model, dataset, chosen, seed, where, state, plan, begin, overwrite)
+        run = write(out, model, dataset, chosen, seed, where, state, plan, warm, overwrite)
     files.remove_folder(checkpoint.folder(out))
     run.family, run.dataset = family, dataset
     return run
 
 
 def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse what would lose a run, an unfinished training or anything else that lies there."""
+    """Raise RunError where a run, an unfinished training or anything else at `out` would be lost."""
     from core.train import checkpoint
 
     check_id(out.name)
@@ -167,13 +175,11 @@ def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
         files.remove_folder(unfinished)
 
 
-def _plan(
-    family: Family, data: Dataset, recipe: Recipe, seed: int, where: torch.device, begin: Beginning | None
-) -> str:
-    """Identifies a training: with the same plan and learning rate, the same result."""
+def _plan(family: Family, data: Dataset, recipe: Recipe, seed: int, where: torch.device, warm: WarmStart | None) -> str:
+    """Fingerprint of a training: the same plan and learning rate give the same result."""
     settings = {key: value for key, value in recipe.to_json().items() if key != "lr"}
     modules = str(family.sibling())  # what shapes don't show: activations and their settings
     parts = [family.layout.to_json(), family.source, modules, data.fingerprint, settings, seed, where.type]
-    if begin is not None:
-        parts.append(begin.told)
+    if warm is not None:
+        parts.append(warm.note)
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

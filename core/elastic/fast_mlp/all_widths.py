@@ -1,6 +1,6 @@
-"""All widths of a fully-connected chain from nearly one pass. Imports torch.
+"""Scores of all widths of a fully-connected chain in nearly one pass. Imports torch.
 
-The first layer is computed once, and the second layer's product grows by one feature's share from width to width.
+The first layer is computed once; from width to width the second layer's product only adds the new features' share.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Step:
 
 
 class Incremental:
-    """Some widths of one set of weights, ascending, each given as all named widths."""
+    """Scores of some widths of one set of weights, ascending, each given as all named widths."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Incremental:
         return outputs  # (widths, classes, batch)
 
     def _make_plan(self, sizes: Sequence[Mapping[str, int]]) -> list[_Step]:
-        """What each width adds to the one before, as views of the weights."""
+        """Views of the weights that each width adds to the one before."""
         _, second, *rest = self._chain.links
         layout, zero = self._layout, torch.zeros(1, 1)
 

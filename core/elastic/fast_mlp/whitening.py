@@ -1,10 +1,9 @@
-"""Inputs that a first layer learns from more easily: centred, and shrunk where all of them vary alike. Imports torch.
+"""Partial whitening of inputs: centred, and shrunk along the directions of large variance. Imports torch.
 
-A few directions hold most of what inputs vary in (the overall brightness of pictures, say), and a layer's weights
-along them settle long before the others. Divided by how far it reaches (LeCun et al., 1998, "Efficient BackProp",
-section 4.3), each direction is learned at about one pace; here only those above a floor are, for to blow up the many
-that hold next to nothing would teach a network noise. It is one linear map, so that at the end of the training it
-goes into the first layer's weights: what is kept takes the inputs as they are.
+A few directions hold most of the variance of inputs (the overall brightness of pictures, say), and a layer's weights
+along them converge long before the others. Whitening makes all directions converge at about the same pace (LeCun et
+al., 1998, "Efficient BackProp", section 4.3); here only those above a floor are shrunk, since amplifying the many of
+next to no variance would amplify noise. The map is linear, so it folds into the first layer at the end of training.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import nn
 
 from core.elastic.discovery.chain import Link
 
-FLOOR = 0.1  # of the whole variance; a direction that holds this much is shrunk by the square root of two
+FLOOR = 0.1  # of the total variance; a direction that holds this much is shrunk by the square root of two
 DIRECTIONS = 12  # at most so many are shrunk
 
 Change = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor | None]]
@@ -33,25 +32,25 @@ class Whitening(nn.Module):
     back: torch.Tensor
 
     def __init__(self, rows: torch.Tensor, *, centre: bool) -> None:
-        """From some inputs as they come to the first layer, (n, features)."""
+        """Estimate from some inputs of the first layer, (n, features)."""
         super().__init__()
         n, features = rows.shape
         mean = rows.mean(0)
         spread = rows - mean
-        whole = spread.square().sum() / n
-        _, deviation, found = torch.pca_lowrank(spread, q=min(DIRECTIONS, n, features), center=False)
+        total = spread.square().sum() / n
+        _, deviation, directions = torch.pca_lowrank(spread, q=min(DIRECTIONS, n, features), center=False)
         variance = deviation.square() / n
-        less = 1.0 - (FLOOR * whole / (variance + FLOOR * whole)).sqrt() if whole > 0 else torch.zeros_like(variance)
-        left = whole - (variance * (1.0 - (1.0 - less).square())).sum()
+        less = 1.0 - (FLOOR * total / (variance + FLOOR * total)).sqrt() if total > 0 else torch.zeros_like(variance)
+        left = total - (variance * (1.0 - (1.0 - less).square())).sum()
         self.register_buffer("mean", mean if centre else torch.zeros_like(mean))
-        self.register_buffer("directions", found)
+        self.register_buffer("directions", directions)
         self.register_buffer("less", less)
         self.register_buffer("gain", (features / left).sqrt() if left > 0 else torch.ones(()))
         self.factor = float(self.gain)
         # two products do it all: what is taken away, and in one row more what is added to every example
-        added = -self.gain * (self.mean - (self.mean @ found * less) @ found.T)
-        self.register_buffer("into", self.gain * found * less)
-        self.register_buffer("back", torch.cat([added[None], -found.T]))
+        added = -self.gain * (self.mean - (self.mean @ directions * less) @ directions.T)
+        self.register_buffer("into", self.gain * directions * less)
+        self.register_buffer("back", torch.cat([added[None], -directions.T]))
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """Shapes: (batch, features) to the same."""
@@ -59,29 +58,29 @@ class Whitening(nn.Module):
         return torch.addmm(h, along, self.back, beta=self.factor)
 
     def fold(self, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The layer (out, features), (out,) that makes of h what this one makes of z."""
+        """Weight (out, features) and bias (out,) on plain inputs of the layer given on whitened ones."""
         plain = self.gain * (weight - (weight @ self.directions * self.less) @ self.directions.T)
         return plain, None if bias is None else bias - plain @ self.mean
 
     def unfold(self, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The layer that makes of z what this one makes of h."""
+        """Weight and bias on whitened inputs of the layer given on plain ones."""
         more = self.less / (1.0 - self.less)
         inner = (weight + (weight @ self.directions * more) @ self.directions.T) / self.gain
         return inner, None if bias is None else bias + weight @ self.mean
 
 
 class WhitenedLayer:
-    """The first linear layer of a plain module, which does what it did, and learns from whitened inputs until `end`."""
+    """First linear layer of a plain module that learns from whitened inputs until `end`; it computes the same."""
 
     def __init__(self, module: nn.Module, link: Link, rows: torch.Tensor) -> None:
-        """From some of the layer's inputs, (n, features)."""
+        """Estimate from some of the layer's inputs, (n, features)."""
         self._link, layer = link, module.get_submodule(link.weight.rpartition(".")[0])
         self._whitening = whitening = Whitening(rows, centre=link.bias is not None)
         rewrite(module.state_dict(), link, whitening.unfold)
         self._hook = layer.register_forward_pre_hook(lambda _, inputs: (_by_row(whitening, inputs[0]), *inputs[1:]))
 
     def end(self, state: dict[str, torch.Tensor], *, fold: bool) -> dict[str, torch.Tensor]:
-        """Leave the module to inputs as they are; a state of it in which the layer does so too where `fold`."""
+        """Stop whitening; return `state` with the whitening folded into the layer where `fold`."""
         self._hook.remove()
         if fold:
             rewrite(state, self._link, self._whitening.fold)
@@ -90,7 +89,7 @@ class WhitenedLayer:
 
 @torch.no_grad()
 def rewrite(state: Mapping[str, torch.Tensor], link: Link, change: Change) -> None:
-    """Put another weight and bias into a layer of a state, in place, by what makes them of the present ones."""
+    """Replace weight and bias of a layer in a state, in place, by `change` of them."""
     weight, bias = change(state[link.weight], state[link.bias] if link.bias else None)
     state[link.weight].copy_(weight)
     if link.bias and bias is not None:
