@@ -1,7 +1,6 @@
-"""A fully-connected chain inside a model: what the fast sweep, the scale and the shared first layer rest on.
+"""Find a fully-connected chain in a model by tracing it (`torch.fx`), in a `Sequential` and in a class alike.
 
-Found by tracing the user's own module (`torch.fx`), so it is known of a `Sequential` and of a class alike; a model
-that is no such chain is simply run as it is.
+The scale, the fast path of MLPs and the fast sweep use it; a model that is no such chain is run as it is.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Link:
         return all(type(op).__name__ in ("ReLU", "LeakyReLU", "Identity") for op in self.after)
 
     def activate(self, x: torch.Tensor) -> torch.Tensor:
-        """What lies between this layer's product and the next layer."""
+        """Apply the functions between this layer's product and the next layer."""
         for op in self.after:
             x = op(x)
         return x
@@ -56,7 +55,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Chain:
-    """`before`, which no width touches, then linear layers with elementwise functions between."""
+    """Steps that no width touches, then linear layers with elementwise functions between them."""
 
     before: tuple[Callable[[torch.Tensor, Mapping[str, Any] | None], torch.Tensor], ...]
     links: tuple[Link, ...]
@@ -72,7 +71,7 @@ class Chain:
         return x
 
     def run(self, x: torch.Tensor, state: Mapping[str, Any]) -> torch.Tensor:
-        """All links, through the weights in `state` (at any width, scale folded in)."""
+        """Run all links on the weights in `state`, of any width, with the scale folded in."""
         from torch.nn import functional as F
 
         for link in self.links:
@@ -80,7 +79,7 @@ class Chain:
         return x
 
     def scaled_weights(self) -> tuple[str, ...]:
-        """The weights whose input features a width owns: all but the first."""
+        """Names of the weights whose input features a width owns: all but the first."""
         return tuple(link.weight for link in self.links[1:])
 
     def macs(self, layout: Layout, widths: Mapping[str, int]) -> int:
@@ -89,7 +88,7 @@ class Chain:
 
 
 def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
-    """The chain that `module` is, or None where it is anything else."""
+    """Trace `module` and return the chain that it is; None where it is anything else."""
     from torch import fx, nn
 
     if any(t.kind == "tied" for t in layout.tensors.values()) or not all(map(_is_plain, module.modules())):
@@ -104,7 +103,7 @@ def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
 
     try:
         graph = Tracer().trace(module)
-    except Exception:  # control flow on data and the like: not a chain, and no mistake of the user's
+    except Exception:  # control flow on data and the like: not a chain, and no error
         return None
     nodes = [node for node in graph.nodes if node.op != "placeholder" or node.users]
     if not _is_line(nodes):
@@ -133,7 +132,7 @@ def find_chain(module: nn.Module, layout: Layout) -> Chain | None:
 
 
 def _is_line(nodes: list[fx.Node]) -> bool:
-    """Whether every node reads the one before it as its first argument and nothing else, to the output itself."""
+    """Whether every node, the output included, reads the one before it as its first argument and nothing else."""
     if len(nodes) < 3 or nodes[0].op != "placeholder" or nodes[-1].op != "output":
         return False
     return all(
@@ -143,7 +142,7 @@ def _is_line(nodes: list[fx.Node]) -> bool:
 
 
 def _is_plain(module: Any) -> bool:
-    """Whether a module does what its forward says and no more, and the same in training and evaluation."""
+    """Whether a module has no hooks and runs the same in training and evaluation."""
     kind: Any = type(module)
     changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     return not changed and not _looks_at_mode(kind)
@@ -173,9 +172,9 @@ def _features_flow(links: list[Link], layout: Layout) -> bool:
 
 
 def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) -> Any:
-    """How to run a node that owns no width: `op(x)` between the layers, `op(x, state)` before them; None if unsafe.
+    """Return how to run a node that owns no width: `op(x)` between the layers, `op(x, state)` before; None if unsafe.
 
-    Nothing writes over its input: the sweep and the shared first layer read it again.
+    Nothing writes over its input, which other cutoffs read again.
     """
     from torch import nn
 
@@ -204,7 +203,7 @@ def _operation(node: fx.Node, target: nn.Module | None, elementwise_only: bool) 
 
 
 def _step(name: str, target: nn.Module) -> Any:
-    """A module before the layers, run through the tensors of a state; None where it keeps some elsewhere."""
+    """Return how to run a module before the layers on a state; None where it keeps tensors outside its state dict."""
     from torch import nn
     from torch.func import functional_call
 
@@ -226,7 +225,7 @@ def _method(name: str) -> Callable[..., Any]:
 def _out_of_place(
     call: Callable[..., Any], args: Any, kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments without the wish to overwrite the input, however it was said."""
+    """Drop every argument that asks to overwrite the input."""
     try:
         names = list(inspect.signature(call).parameters)[1:]
     except (TypeError, ValueError):  # built into torch: such a function has no `inplace`
