@@ -1,4 +1,4 @@
-"""What a format consists of (`Format`), and what checking a file gives (`Verified`)."""
+"""The parts of a format (`Format`) and the result of a check (`Verified`)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Format:
         Function from a run, the size of each named width, and the family (needed for a factory of one's own) to the
         file's bytes.
     verify
-        Function from a run, a width of its sweep and a file's bytes to what was compared. Of a run `with_polished` at
-        this width the polished model counts. Raises RunError for the first difference from what the run stores.
+        Function from a run, a width of its sweep and a file's bytes to what was compared. For a run `with_polished`
+        at this width, the polished model counts. Raises RunError for the first difference from what the run stores.
     size
         Function from the bytes and the number of a model's tensors to the file's bytes, before it is made.
     roughly

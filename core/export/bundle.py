@@ -66,7 +66,7 @@ def _unpacked(run: Run, data: bytes) -> dict[str, bytes]:
         files = {name: archive.read(name) for name in archive.namelist()}
     sums = dict(line.split("  ", 1)[::-1] for line in files["SHA256SUMS"].decode().splitlines())
     if {name: hashlib.sha256(part).hexdigest() for name, part in files.items() if name != "SHA256SUMS"} != sums:
-        raise RunError(f"the zip of run {run.id} does not hold what its SHA256SUMS says; make the file again")
+        raise RunError(f"the zip of run {run.id} does not match its SHA256SUMS; make the file again")
     return files
 
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.errors import RunError, UserError
 from core.export import bundle, onnx, pt2, safetensors
 from core.export.base import Format, Verified, Widths
 from core.export.weights import is_polished, on_the_sweep
+from core.utils.formatting import printable
 
 if TYPE_CHECKING:
     from core.elastic.family import Family
@@ -86,11 +87,18 @@ def verify_export(run: Run, width: int, format: str, data: bytes) -> Verified:
     Raises
     ------
     RunError
-        For the first difference.
+        For bytes that can't be read, or the first difference.
     UserError
         For an unknown format.
     """
-    return format_named(format).verify(run, width, data)
+    kind = format_named(format)
+    try:
+        return kind.verify(run, width, data)
+    except (UserError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # zipfile's, safetensors', onnxruntime's and torch's own kinds
+        problem = f"the bytes are no {format} file that can be read ({printable(str(error))[:100]})"
+        raise RunError(f"{problem}; make the file of run {run.id} again") from error
 
 
 def format_named(name: str) -> Format:

@@ -134,7 +134,7 @@ def _try_onnx(data: bytes, x: np.ndarray) -> np.ndarray | None:
     """Return an ONNX file's scores; None where onnxruntime fails on it."""
     try:
         return run_onnx(data, x)
-    except ImportError:  # says nothing about the file
+    except ImportError:  # no fault of the file
         raise
     except Exception:  # onnxruntime's own kinds, for a graph that can't be cut; the caller exports anew
         return None

@@ -1,4 +1,4 @@
-"""What a model of the registry consists of (`Model`), and the checks that every model's settings go through.
+"""The parts of a model of the registry (`Model`), and the checks that every model's settings go through.
 
 Settings come from anybody's run.json and are written into programs, so each of them is checked.
 """

@@ -53,6 +53,14 @@ def test_it_is_exported_named_and_sized(run_of):
     assert abs(len(made.data) / size - 1) < 0.2
 
 
+@pytest.mark.parametrize("format", [*FORMATS, "npz"])
+def test_bytes_that_are_no_such_file_are_refused_in_a_sentence(run_of, format):
+    other = export(run_of("digits"), 7, "onnx" if format == "safetensors" else "safetensors").data
+    for data in (b"", b"nothing", other):
+        with pytest.raises(RunError, match=rf"the bytes are no {format} file .*make the file of run stratified again"):
+            verify_export(run_of("digits"), 7, format, data)
+
+
 def test_it_is_checked_by_its_own_verify(run_of):
     run = run_of("digits")
     made = export(run, 7, "npz").data

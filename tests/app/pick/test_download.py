@@ -177,7 +177,7 @@ def test_a_program_that_says_something_else_is_not_handed_over(digits: Path) -> 
     with zipfile.ZipFile(changed, "w") as archive:
         for name, part in parts.items():
             archive.writestr(name, part)
-    with pytest.raises(RunError, match="does not hold what its SHA256SUMS says"):
+    with pytest.raises(RunError, match="does not match its SHA256SUMS"):
         verify_export(run, 9, "bundle", changed.getvalue())
     with pytest.raises(RunError, match="the weights read again"):
         verify_export(run, 9, "safetensors", export(run, 3, "safetensors").data)
