@@ -152,7 +152,7 @@ def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
             f"{metric.limit.capitalize()} this {metric.label.lower()}{number_field.in_unit(metric)}",
             number_field.metric_field(metric, float(first[f"validation_{metric.name}"])),
         ),
-        WIDTH: ("Units", number_field.Field(low=1.0, high=number_field.MOST, start=float(first["width"]), step=1.0)),
+        WIDTH: ("Units", number_field.width_field(float(first["width"]))),
     }[choice.at]
     value = choice.values.get(value_name(choice.at, metric), entry.start)
     return number_field.show(

@@ -110,12 +110,11 @@ def at_chosen() -> None:
     choice().at = st.session_state["compare-at"]
 
 
-def value_chosen(metric: Metric) -> None:
-    """The figure that they are compared at."""
+def value_chosen(metric: Metric, value: float | None) -> None:
+    """Keep the figure that the runs are compared at; None keeps the one before it."""
     url_state.touch("compare")
     mine = choice()
-    value = st.session_state[f"compare-value-{mine.at}"]
-    if value is not None:  # an emptied field keeps what was asked for before
+    if value is not None:
         mine.values[value_name(mine.at, metric)] = value
 
 
@@ -126,8 +125,8 @@ def part_opened(part: str) -> None:
     (mine.open.add if st.session_state[f"compare-open-{part}"] else mine.open.discard)(part)
 
 
-def budget_chosen() -> None:
-    """The file size that all runs are looked through for."""
+def budget_chosen(value: float | None) -> None:
+    """Keep the file size that all runs are searched for, in kB; None keeps the one before it."""
     url_state.touch("compare")
-    if (value := st.session_state["compare-budget"]) is not None:
+    if value is not None:
         choice().budget = value

@@ -74,12 +74,11 @@ def expert_chosen() -> None:
     kept().expert = st.session_state["pick-expert"]
 
 
-def limit_chosen(metric: Metric) -> None:
-    """The figure that goes with the question was changed."""
+def limit_chosen(metric: Metric, value: float | None) -> None:
+    """Keep the figure that goes with the question; None keeps the one before it."""
     url_state.touch("pick")
     choice = kept()
-    value = st.session_state.get(limit_key(choice.ask, choice.unit))
-    if value is not None:  # an emptied field keeps what was asked for before
+    if value is not None:
         in_kb = number_field.UNITS[choice.unit] if choice.ask == UNDER else 1.0
         choice.limits[limit_name(choice.ask, metric)] = value * in_kb
 

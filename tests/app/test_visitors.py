@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 
 from app.store.cache import VARIABLE
-from tests.helpers.app import ROOT, copy_run, edit_record, figure, go, open_page, slider, texts, well
+from tests.helpers.app import ROOT, copy_run, edit_record, field, figure, go, open_page, slider, texts, well
 
 
 def test_two_visitors_do_not_see_each_others_choice(digits: Path) -> None:
     one, other = open_page(run="digits-paper", width="9"), open_page(run="digits-stratified", width="77")
     one = well(one.radio(key="pick-ask").set_value("under").run())
-    one = well(one.number_input(key="pick-limit-under").set_value(7.0).run())
+    one = well(one.text_input(key="pick-limit-under").set_value("7.0").run())
     other = well(other.run())
     assert (slider(other)["width"], other.radio(key="pick-ask").value) == (77, "choose")
     other = well(go(other, "compare", runs="digits-stratified,digits-paper", at="width", value="5"))
     one = well(go(one, "compare"))
     assert one.multiselect(key="compare-runs").value == ["digits-paper", "digits-stratified"]
     assert one.radio(key="compare-at").value == "size"
-    assert well(go(one, "pick")).number_input(key="pick-limit-under").value == 7.0
+    assert field(well(go(one, "pick")), "pick-limit-under") == 7.0
     third = well(open_page())
     assert (third.radio(key="pick-ask").value, third.selectbox(key="pick-run").value) == ("choose", "digits-stratified")
 

@@ -118,7 +118,7 @@ def test_what_is_met_is_used(opened: Callable[..., Visitor]) -> None:
     settled(visitor)
     page.get_by_role("radio", name="Let me choose").focus()
     page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("spinbutton", name=re.compile("^Largest file"))).to_be_visible()
+    expect(page.get_by_role("textbox", name=re.compile("^Largest file"))).to_be_visible()
     visitor.expect_link(ask="under")
     visitor.slider.focus()
     page.keyboard.press("Home")

@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.components.take_file import PATH
 from app.store.downloads import respond
+from app.widgets.read_number import read_number
 from app.words import GLUE, JOINER
 from tests.helpers.asgi import stays
 
@@ -116,6 +117,11 @@ def unfolded(at: AppTest, key: str = "table-open") -> AppTest:
     """The page with a closed box opened: at first the chart as a table."""
     at.session_state[key] = True
     return well(at.run())
+
+
+def field(at: AppTest, key: str) -> float:
+    """The figure in a field."""
+    return read_number(at.text_input(key=key).value)
 
 
 def components(at: AppTest) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from app.components.draw_pad import draw_pad
 from app.pick.try_it import parsing
 from app.store import access, cache
 from app.store.examples import Stored, is_cloud, stored
+from app.widgets import number_field
+from app.widgets.read_number import write_number
 from core.errors import UserError
 from core.runs.run import Run
 
@@ -24,7 +26,7 @@ DRAW, UPLOAD, STORED = "Draw it", "Upload a picture", "Take a test example"
 MOST_FIELDS = 12  # numbers that have a field each; more are a table
 MOST_VALUES = 500  # of a row that can be typed at all
 MOST_OFFERED = 500  # stored examples to choose from
-LARGEST = 1e9  # of a typed number
+NUMBER = number_field.Field(low=-1e9, high=1e9, start=0.0)  # a typed value
 LONGEST_WRITTEN = 2  # characters of labels that people draw: digits, letters
 
 
@@ -128,36 +130,34 @@ def _cloud(run: Run, kept: Stored) -> Example:
 def _row(run: Run, kept: Stored) -> Example:
     """Numbers to change, from those of a stored example."""
     row = _choose(run, kept, "Start from")
-    start = kept.x[row].astype(np.float64)
+    start = np.array([float(str(value)) for value in kept.x[row].astype(np.float32)])  # the shortest that is the same
     columns, count = run.record.input.columns, len(start)
     names = [words.short(columns[k]) if k < len(columns) else "" for k in range(count)]
     names = [name or f"value {k + 1}" for k, name in enumerate(names)]
     low, high = kept.x.min(axis=0).tolist(), kept.x.max(axis=0).tolist()
     if count > MOST_FIELDS:
-        frame = pd.DataFrame({"Column": names, "Value": start})
+        # as text, since a cell for numbers drops a decimal comma
+        frame = pd.DataFrame({"Column": names, "Value": [write_number(value) for value in start]})
         edited = st.data_editor(
             frame, hide_index=True, disabled=["Column"], num_rows="fixed", key=f"try-table-{run.id}-{row}"
         )
-        values = pd.to_numeric(edited["Value"], errors="coerce").to_numpy(np.float64)
-        if not np.isfinite(values).all() or np.abs(values).max() > LARGEST:
-            raise UserError(f"a value is empty or too large; type a number of at most {LARGEST:,.0f} in each row")
+        values = np.array([_value(name, text) for name, text in zip(names, edited["Value"], strict=True)])
     else:
         fields = [column for _ in range(0, count, 2) for column in st.columns(2)][:count]
-        values = np.array(
-            [
-                field.number_input(
+        typed = st.session_state.setdefault(f"try-numbers-{run.id}-{row}", {})
+        values = np.empty(count)
+        for k, (place, name) in enumerate(zip(fields, names, strict=True)):
+            with place:
+                values[k] = number_field.show(
                     words.safe(name),
-                    -LARGEST,
-                    LARGEST,
-                    float(np.clip(start[k], -LARGEST, LARGEST)),
-                    step=_step(low[k], high[k]),
-                    format="%.5g",
-                    help=f"In the stored examples from {low[k]:.4g} to {high[k]:.4g}.",
+                    NUMBER,
+                    typed.get(k, start[k]),
                     key=f"try-number-{run.id}-{row}-{k}",
+                    on_change=lambda typed, k, value: None if value is None else typed.update({k: value}),
+                    args=(typed, k),
+                    help=f"In the stored examples from {low[k]:.4g} to {high[k]:.4g}.",
+                    width="stretch",
                 )
-                for k, (field, name) in enumerate(zip(fields, names, strict=True))
-            ]
-        )
     same = np.array_equal(values.astype(np.float32), start.astype(np.float32))
     return Example(x=values.astype(np.float32), truth=_truth(run, kept, row) if same else "")
 
@@ -188,7 +188,9 @@ def _truth(run: Run, kept: Stored, row: int) -> str:
     )
 
 
-def _step(low: float, high: float) -> float:
-    """About a twentieth of what is usual, as a power of ten."""
-    wide = (high - low) / 20
-    return float(10.0 ** np.floor(np.log10(wide))) if 1e-6 < wide < LARGEST else 1.0
+def _value(name: str, text: object) -> float:
+    """A typed value of a table. Raises UserError, which names its row."""
+    try:
+        return NUMBER.read("" if text is None else str(text))
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None

@@ -16,7 +16,7 @@ from app.store import predictions as store_predictions
 from core.runs.run import Run
 from core.tasks.classification import ACCURACY
 from core.tasks.statistics import wilson_interval
-from tests.helpers.app import copy_run, edit_metrics, edit_record, metrics_of, open_page, texts, well
+from tests.helpers.app import copy_run, edit_metrics, edit_record, field, metrics_of, open_page, texts, well
 
 PAIR = ("digits-paper", "digits-stratified")
 WIDTH = 9
@@ -214,7 +214,7 @@ def test_a_link_opens_what_was_open(digits: Path) -> None:
     assert again.query_params == first.query_params
     assert again.query_params["open"] == "labels,agreement,all"
     assert texts(again) == texts(first)
-    assert again.number_input(key="compare-budget").value == 6.5
+    assert field(again, "compare-budget") == 6.5
     strange = opened("labels,<b>x", budget="nan")
     assert "opens a part of the page that is not known: <b>x" in texts(strange)
     assert "asks for a file size that can't be: nan" in texts(strange)

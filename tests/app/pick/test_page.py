@@ -20,6 +20,7 @@ from tests.helpers.app import (
     copy_run,
     edit_metrics,
     edit_record,
+    field,
     figure,
     go,
     metrics_of,
@@ -109,7 +110,7 @@ def test_a_question_starts_with_an_answer_that_fits(digits: Path, ask: str) -> N
     assert ask in at.radio(key="pick-ask").options
     size = metrics_of(digits / "digits-stratified").set_index("width")["bytes"] / 1e3  # kB
     if "file" in ask:
-        assert size[[recommended, slider(at)["width"]]].max() <= at.number_input(key="pick-limit-under").value
+        assert size[[recommended, slider(at)["width"]]].max() <= field(at, "pick-limit-under")
     else:
         assert slider(at)["width"] <= recommended
     assert "No size here" not in texts(at)
@@ -170,13 +171,13 @@ def test_a_file_limit_in_either_unit_is_the_same_limit(digits: Path) -> None:
     at = open_page(run="digits-stratified", ask="under", limit="50")
     width = slider(at)["width"]
     at = well(at.radio(key="pick-unit").set_value("MB").run())
-    assert at.number_input(key="pick-limit-under-MB").value == 0.05
+    assert field(at, "pick-limit-under-MB") == 0.05
     assert slider(at)["width"] == width
     assert (at.query_params["limit"], at.query_params["unit"]) == ("50", "MB")
-    at = well(at.number_input(key="pick-limit-under-MB").set_value(0.02).run())
+    at = well(at.text_input(key="pick-limit-under-MB").set_value("0.02").run())
     assert at.query_params["limit"] == "20"
     at = well(at.radio(key="pick-unit").set_value("kB").run())
-    assert at.number_input(key="pick-limit-under").value == 20
+    assert field(at, "pick-limit-under") == 20
     assert "unit" not in at.query_params
 
 
@@ -231,9 +232,9 @@ def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Pat
 def test_a_limit_stays_when_another_network_is_chosen(digits: Path) -> None:
     at = open_page(run="digits-stratified")
     at = at.radio(key="pick-ask").set_value("under").run()
-    at = well(at.number_input(key="pick-limit-under").set_value(33.5).run())
+    at = well(at.text_input(key="pick-limit-under").set_value("33.5").run())
     at = well(at.selectbox(key="pick-run").set_value("digits-paper").run())
-    assert at.number_input(key="pick-limit-under").value == 33.5
+    assert field(at, "pick-limit-under") == 33.5
     assert at.query_params["run"] == "digits-paper"
     assert metrics_of(digits / "digits-paper").set_index("width").loc[slider(at)["width"], "bytes"] <= 33_500
 
@@ -244,9 +245,9 @@ def test_choices_outlive_a_look_at_the_other_page(digits: Path) -> None:
     at = well(go(go(at, "compare"), "pick"))
     assert (slider(at)["width"], at.query_params["run"]) == (77, "digits-paper")
     at = well(at.radio(key="pick-ask").set_value("keep").run())
-    at = at.number_input(key="pick-limit-keep").set_value(81.0).run()
+    at = at.text_input(key="pick-limit-keep").set_value("81.0").run()
     at = well(go(go(at, "compare"), "pick"))
-    assert at.number_input(key="pick-limit-keep").value == 81.0
+    assert field(at, "pick-limit-keep") == 81.0
 
 
 def test_a_first_visit_opens_the_best_run_on_the_newest_data(digits: Path) -> None:

@@ -19,6 +19,7 @@ from app.charts import images as charts_images
 from app.pick.try_it import panel as try_it_panel
 from app.pick.try_it import parsing
 from app.pick.try_it.parsing import PAD_SIDE, Habits
+from app.widgets.read_number import read_number
 from core.data.input_format import InputFormat
 from core.errors import UserError
 from core.runs.run import Run
@@ -221,15 +222,15 @@ def test_numbers_are_typed(place: Place) -> None:
     run = Run(place("numbers"))
     examples = run.examples()
     at = opened("numbers", 3)
-    assert [field.label.replace("\\", "") for field in at.number_input][-5:] == [f"column {k}" for k in range(5)]
+    assert [field.label.replace("\\", "") for field in at.text_input][-5:] == [f"column {k}" for k in range(5)]
     first = examples["x"][0].astype(float)
-    assert [field.value for field in at.number_input][-5:] == pytest.approx(first.tolist())
+    assert [read_number(field.value) for field in at.text_input][-5:] == pytest.approx(first.tolist())
     told = [float(number) for number in re.findall(r"units\)?: <b>amount 0 (-?[\d.e+]+)", texts(at))]
     wanted = [float(run.predicted(width)[examples["index"][0], 0]) for width in (3, 12)]
     assert told == pytest.approx(wanted, rel=1e-3)
     assert "Truth" in texts(at)
     text = texts(at)
-    at = well(at.number_input(key="try-number-numbers-0-2").set_value(first[2] + 5).run())
+    at = well(at.text_input(key="try-number-numbers-0-2").set_value(f"{first[2] + 5:.4f}".replace(".", ",")).run())
     assert texts(at) != text
     assert "Truth" not in texts(at), "of numbers of one's own nobody knows it"
     assert re.search(r"They are [\d.]+ apart; the typical error of this size is [\d.]+", texts(at))
