@@ -6,7 +6,7 @@ An address is text that anyone may have typed, so nothing in it is believed befo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
@@ -93,7 +93,13 @@ def number(text: str, low: float, high: float) -> float | None:
     return value if math.isfinite(value) and low <= value <= high else None
 
 
-def broken(what: str, came: str) -> None:
-    """Say which part of a link was left out. `came` is shown as text, whatever it holds."""
+def broken(what: str, came: str, *, ignored: bool = True) -> None:
+    """Say which part of a link can't be followed, and that it was `ignored`. `came` is shown as text."""
     short = came if len(came) <= LONGEST else came[:LONGEST] + "…"
-    st.info(f"The link {what}: {safe(short)}", icon=":material/link_off:")
+    st.info(f"The link {what}: {safe(short)}{' (ignored)' if ignored else ''}", icon=":material/link_off:")
+
+
+def unknown(link: Mapping[str, str], known: Iterable[str]) -> None:
+    """Say which names in a link mean nothing on this page."""
+    if strange := sorted(set(link) - set(known)):
+        broken("has parts that mean nothing on this page", ", ".join(strange))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -91,6 +92,12 @@ def short(text: str, longest: int = LONGEST_NAME) -> str:
         return line
     tail = longest // 2
     return f"{line[: longest - tail - 1]}…{line[-tail:]}"
+
+
+def own_name(name: str, taken: Collection[str]) -> str:
+    """Return the name, with a number behind it where another column has it already: `age (2)`."""
+    numbered = (f"{name} ({k})" for k in itertools.count(2))
+    return name if name not in taken else next(found for found in numbered if found not in taken)
 
 
 def listed(run: Run) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from app.charts.style import INK, palette, plain
-from app.words import joined, short
+from app.words import joined, own_name, short
 from core.runs.record import RunRecord
 from core.tasks.base import Task
 
@@ -200,7 +200,8 @@ def table(x: np.ndarray, index: np.ndarray, columns: tuple[str, ...], answers: S
     )
     if x.ndim == 2:
         for k, column in enumerate(columns[:MOST_COLUMNS]):
-            frame.insert(len(frame.columns), short(column), [f"{v:.4g}" for v in x[:, k].tolist()], True)
+            name = own_name(short(column) or f"column {k + 1}", frame.columns)
+            frame[name] = [f"{v:.4g}" for v in x[:, k].tolist()]
     return frame
 
 

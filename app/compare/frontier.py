@@ -109,7 +109,11 @@ def _part(run: Run) -> pd.DataFrame:
     except UserError:
         return pd.DataFrame()
     frame = frame.sort_values("width", ignore_index=True)
-    return frame[frontier(frame, metric)].assign(run=run.id)
+    best = frame[frontier(frame, metric)]
+    try:
+        return best.assign(run=run.id, params=cache.numbers_in_file(run, best["width"]))
+    except UserError:
+        return pd.DataFrame()
 
 
 _KNOWN: WeakKeyDictionary[Run, pd.DataFrame] = WeakKeyDictionary()  # a run that changes is another `Run`

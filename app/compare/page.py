@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -51,8 +53,8 @@ def page() -> None:
     measured = _measure(chosen)
     if len(measured) < 2:
         few = "There is only one run here; make another one" if len(runs) == 1 else "Choose at least two runs"
-        if len(runs) > 1 and len(measured) == 1 and [run.task for run in runs].count(measured[0][0].task) == 1:
-            few = "No other run here is judged by the same measure; choose two that are, or make another one"
+        if len(runs) > 1 and len(chosen) == 1 and len(_alike(runs, [chosen[0].id])) == 1:
+            few = "No other run here was tested on the same examples; choose two that were, or make another one"
         if measured or len(chosen) < 2:  # else what stands in the way has been said
             st.info(f"{few} to compare.", icon=":material/compare_arrows:")
         url_state.write("compare", {"runs": ",".join(mine.runs or [])})
@@ -88,22 +90,32 @@ def _choose(runs: list[Run], choice: Choice) -> list[Run]:
     st.session_state["compare-runs"] = choice.runs = [name for name in choice.runs if name in by_id][:MOST]
     st.multiselect(
         "Runs",
-        offered(runs, choice.runs),
+        offered(_alike(runs, choice.runs), choice.runs),
         key="compare-runs",
         max_selections=MOST,
         format_func=lambda name: words.listed(by_id[name]),
         placeholder="Choose two to four runs",
-        help=hint(runs) or None,
+        help=f"Offered are runs that were tested on the same examples; empty the field to see all. {hint(runs)}",
         on_change=runs_chosen,
     )
     return [by_id[name] for name in choice.runs]
 
 
+def _alike(runs: list[Run], chosen: list[str]) -> list[Run]:
+    """The runs with the test examples of the first chosen one; all runs where none is chosen."""
+    first = next((run for run in runs if chosen and run.id == chosen[0]), None)
+    return runs if first is None else [run for run in runs if run.id in chosen or cache.same_examples(run, first)]
+
+
 def _pair(runs: list[Run]) -> list[str]:
-    opened = getattr(st.session_state.get("pick"), "run", None)
-    first = next((run for run in runs if run.id == opened), None) or cache.opening(runs)
-    others = [run for run in (*cache.ranked(runs, first), *runs) if run.id != first.id and run.task == first.task]
-    return [run.id for run in (first, *others)][:2]
+    """The run that is open on the other page, or a good one, and the best other one with its test examples."""
+    opened = [run for run in runs if run.id == getattr(st.session_state.get("pick"), "run", None)]
+    first = opened[0] if opened else cache.opening(runs)
+    tests = Counter(run.record.data.get("test_fingerprint") for run in runs)
+    for run in (first, *(run for run in runs if tests[run.record.data.get("test_fingerprint")] > 1)):
+        if other := next((other for other in cache.ranked(runs, run) if other.id != run.id), None):
+            return [run.id, other.id]
+    return [first.id]
 
 
 def _measure(chosen: list[Run]) -> Measured:
@@ -121,11 +133,6 @@ def _measure(chosen: list[Run]) -> Measured:
             icon=":material/warning:",
         )
         return []
-    if any(not cache.same_examples(measured[0][0], run) for run, _ in measured[1:]):
-        st.info(
-            "These runs were tested on different examples, so a difference between them may come from the data.",
-            icon=":material/info:",
-        )
     return measured
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -65,7 +64,7 @@ def table(found: ByClass) -> pd.DataFrame:
     rows = order(found)
     columns: dict[str, list[str]] = {"Label": [found.labels[k] for k in rows]}
     for i, name in enumerate(words.short(name, LONGEST_HEAD) for name in found.names):
-        columns[name if name not in columns else f"{name} ({i + 1})"] = [
+        columns[words.own_name(name, columns)] = [
             f"{ACCURACY.format(found.values[i, k])} ({ACCURACY.format_interval(found.low[i, k], found.high[i, k])})"
             for k in rows
         ]
@@ -83,6 +82,8 @@ def _gap(values: np.ndarray) -> np.ndarray:
 
 def _sentence(found: Sequence[Answers], names: Sequence[str], labels: Sequence[str], values: np.ndarray) -> str:
     gap = _gap(values)
+    if not all(cache.same_examples(found[0].run, other.run) for other in found[1:]):
+        return "These runs were tested on different examples, so a difference may come from the data."
     if not len(gap) or gap.max() < 0:
         return "No label has test examples in all of these runs."
     if gap.max() == 0:
@@ -106,7 +107,4 @@ def _sentence(found: Sequence[Answers], names: Sequence[str], labels: Sequence[s
 def _told(a: Answers, b: Answers, k: int, looked: int) -> bool:
     """Whether the data tell two runs apart on a label that was picked as the farthest of `looked` (Bonferroni)."""
     mine, theirs = a.scores[a.targets == k], b.scores[b.targets == k]
-    if cache.same_examples(a.run, b.run) and np.array_equal(a.targets, b.targets):
-        return paired_test(mine, theirs) * looked < ALPHA
-    z = NormalDist().inv_cdf(1 - ALPHA / (2 * looked))
-    return mean_and_interval(mine, z)[1] > mean_and_interval(theirs, z)[2]
+    return bool(np.array_equal(a.targets, b.targets)) and paired_test(mine, theirs) * looked < ALPHA

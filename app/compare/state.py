@@ -14,6 +14,7 @@ MOST = 4
 SIZE, METRIC, WIDTH = "size", "metric", "width"
 CLASSES, AGREE, STORE = "labels", "agreement", "all"  # parts of the page that can be opened
 PARTS = (CLASSES, AGREE, STORE)
+LINK = ("runs", "at", "value", "axis", "open", "budget")  # names in a link
 
 
 @dataclass
@@ -59,7 +60,10 @@ def follow(link: dict[str, str], known: set[str], choice: Choice) -> None:
     """Take runs and axis from the link; what can't be followed is said and left out."""
     if not link:
         return
+    url_state.unknown(link, LINK)
     choice.whole = link.get("axis") == "whole"
+    if not choice.whole and "axis" in link:
+        url_state.broken("asks for an axis that is not known", link["axis"])
     _follow_parts(link, choice)
     if "runs" in link:
         wanted = list(dict.fromkeys(name for name in link["runs"].split(",") if name))
@@ -68,7 +72,9 @@ def follow(link: dict[str, str], known: set[str], choice: Choice) -> None:
         if missing:
             url_state.broken("names a run that is not here", ", ".join(missing))
         if len(here) > MOST:
-            url_state.broken(f"names more than {MOST} runs, so these are left out", ", ".join(here[MOST:]))
+            url_state.broken(
+                f"names more than {MOST} runs, so these are left out", ", ".join(here[MOST:]), ignored=False
+            )
         choice.runs = here[:MOST] or None
 
 
@@ -86,6 +92,8 @@ def _follow_parts(link: dict[str, str], choice: Choice) -> None:
 def follow_value(link: dict[str, str], metric: Metric, choice: Choice) -> None:
     """Take from the link what the runs are compared at."""
     if "at" not in link:
+        if "value" in link:
+            url_state.broken("has a figure without what it belongs to", link["value"])
         return
     if link["at"] not in (SIZE, METRIC, WIDTH):
         url_state.broken("compares runs at something that is not known", link["at"])

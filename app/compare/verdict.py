@@ -26,8 +26,11 @@ class Verdict:
 
 
 def verdicts(comparison: Comparison) -> list[Verdict]:
-    """The best run against each other one."""
+    """Return the best run against each other one; none is named best of runs that had different tests."""
     here, metric = comparison.here, comparison.metric
+    if not comparison.same_examples:
+        lead = "No run is called better here, as they were tested on different examples"
+        return [Verdict(icon="block", lead=lead, rest=": a difference may come from the data.")]
     if len(here) < 2:
         left = f"Only {words.short(here[0][0].id)} has" if here else "None of these runs has"
         return [Verdict(icon="block", lead=f"{left} a size that fits.")]
@@ -51,7 +54,7 @@ def say(comparison: Comparison) -> None:
     for found in verdicts(comparison):
         text = f":material/{found.icon}: **{words.safe(found.lead)}**{_second(found.rest)}"
         st.markdown(text, help=words.safe(found.how) or None)
-    if len(comparison.here) > 1:
+    if len(comparison.here) > 1 and comparison.same_examples:
         take(*_order(comparison.here, comparison.metric)[0])
 
 
@@ -72,12 +75,11 @@ def _order(here: list[tuple[Run, pd.Series]], metric: Metric) -> list[tuple[Run,
 
 
 def difference_is_real(a: Run, at_a: pd.Series, b: Run, at_b: pd.Series, metric: Metric) -> tuple[bool, str]:
-    """Paired test where both were tested on the same examples, else whether their intervals are apart."""
-    if cache.same_examples(a, b):
-        mine, theirs = cache.scores(a, int(at_a["width"])), cache.scores(b, int(at_b["width"]))
-        if mine is not None and theirs is not None and len(mine) == len(theirs):
-            test = paired(a.task, mine, theirs, (words.short(a.id), words.short(b.id)))
-            return test.told, test.counts
+    """Paired test of two runs with the same test examples; where scores are not stored, whether intervals are apart."""
+    mine, theirs = cache.scores(a, int(at_a["width"])), cache.scores(b, int(at_b["width"]))
+    if mine is not None and theirs is not None and len(mine) == len(theirs):
+        test = paired(a.task, mine, theirs, (words.short(a.id), words.short(b.id)))
+        return test.told, test.counts
     low, high = f"{metric.name}_low", f"{metric.name}_high"
     apart = bool(at_a[low] > at_b[high] or at_b[low] > at_a[high])
     return apart, f"The 95 % intervals {'do not overlap' if apart else 'overlap'}."

@@ -7,7 +7,8 @@ WORDS = {
     "Size, units": "How many features each hidden layer keeps. Few units: small, fast, less able. Where layers differ "
     "in width, the widest one gives the number and the others keep their share of it.",
     "Full size": "The whole network, as it was trained. Differences are told against it.",
-    "Parameters": "The numbers that a network is made of. A number takes 4 bytes in a file: 1 kB is 1,000 bytes.",
+    "Parameters": "All numbers in the model's file: weights, biases, and the constants by which it scales its inputs. "
+    "A number takes 4 bytes in a file: 1 kB is 1,000 bytes.",
     "Example": "One thing that is put in: a picture, a row of a table, a cloud of points; of a picture that is learned "
     "by heart, a pixel.",
     "Label": "What an example may be, such as the digit 7.",

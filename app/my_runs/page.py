@@ -45,6 +45,7 @@ def page() -> None:
     if not runs:
         notices.open_store()
     link = url_state.followed("runs")
+    url_state.unknown(link, ("run",))
     if "run" in link:
         choose(link["run"])
     editable = writable(RunStore(cache.folder())) and not access.read_only()

@@ -17,7 +17,7 @@ from app import words
 from app.components.live_part import Line, line
 from app.pick.question import Asked
 from app.pick.state import KEEP, LOSE, TIME
-from app.store import cache
+from app.store import cache, file_sizes, latency
 from app.store.significance import paired
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, faster
@@ -43,10 +43,13 @@ def badge(asked: Asked) -> None:
 
 
 @lru_cache(maxsize=16)
-def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
-    """What is said of each size of a run: the size and its price, what the next steps bring, how sure it is."""
+def lines(path: Path, stamp: tuple[Any, ...], format: str) -> list[list[Line]]:
+    """Return the paragraphs of each size of a run: its figures and price, the next steps, how sure it is.
+
+    File sizes are those of `format`.
+    """
     run = cache.opened(path, stamp)
-    metrics, metric = cache.timed(run), run.task.metric
+    metrics, metric = file_sizes.timed(run, format), run.task.metric
     bring = steps(metrics, metric)
     sizes, validated = metrics.to_dict("records"), as_good_as_full(metrics, metric)
     found = []
@@ -80,10 +83,10 @@ def _certainty(run: Run, sizes: list[dict[Hashable, Any]], row: int, validated: 
 
 def offers(run: Run) -> list[Offer | None]:
     """For each size the one to take in its place, where there is one: `width`, `take`, and why as `text` and `how`."""
-    metrics, metric = cache.timed(run), run.task.metric
+    metrics, metric = latency.timed(run), run.task.metric
     how = (
         "Time does not grow evenly with the size, as processors like some sizes more than others. "
-        f"Measured on {words.printable(cache.machine(run))}."
+        f"Measured on {words.printable(latency.machine(run))}."
     )
     rows, found = metrics.to_dict("records"), list[Offer | None]()
     for row, here in enumerate(rows):

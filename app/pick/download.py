@@ -11,10 +11,12 @@ import streamlit as st
 
 from app import url_state
 from app.components.copy_link import copy_link
+from app.components.live_part import Line, line, live_part
 from app.components.live_slider import needed
 from app.components.take_file import address, take_file
 from app.pick import polished
-from app.store import cache, downloads
+from app.pick import state as choice_of
+from app.store import cache, file_sizes
 from app.store import polished as store_polished
 from app.words import joined, safe, short, units
 from core.export.formats import FORMATS, file_name, size_before
@@ -43,16 +45,19 @@ INSIDE = {  # of the zip
 }
 
 
-def choose(run: Run) -> None:
-    """Choose a format. What is drawn here does not depend on the size."""
-    st.subheader("Take it with you", anchor="download")
-    formats = downloads.formats(run)
+def choose(run: Run, max_bytes: float | None, width: int) -> None:
+    """Choose a format, beside the size of the file in each; the sizes follow the slider, at first at `width`.
+
+    `max_bytes` is the file size that was asked for, if any.
+    """
+    st.subheader("Download", anchor="download")
+    formats = file_sizes.formats(run)
     if len(formats) < len(FORMATS):
         st.caption(
-            "This run was trained from a program of its owner's, which is not stored with it, so only its numbers can "
-            "be taken here; the owner can export the other formats from Python."
+            "This run was trained from a program of its owner's, which is not stored with it, so only its weights can "
+            "be downloaded here; the owner can export the other formats from Python."
         )
-    st.session_state["download-format"] = _format(run)
+    st.session_state["download-format"] = choice_of.format_of(run)
     st.radio(
         "File",
         formats,
@@ -61,11 +66,13 @@ def choose(run: Run) -> None:
         key="download-format",
         on_change=_keep_format,
     )
+    widths = cache.metrics(run)["width"].tolist()
+    live_part(run.id, widths, _sizes(run.path, run.stamp, max_bytes), width, key="download-sizes")
 
 
 def button(run: Run, width: int) -> None:
     """Take the file, in the format that was chosen. It follows the slider, so it is drawn once for all sizes."""
-    format, alone = _format(run), _alone()
+    format, alone = choice_of.format_of(run), _alone()
     labels, said = _said(run.path, run.stamp, format, alone)
     widths = cache.metrics(run)["width"].tolist()
     take_file(run.id, widths, labels, said, width, address(run.id, format, alone=alone), key="download")
@@ -78,7 +85,7 @@ def inside(run: Run, width: int) -> None:
     )
     if not box.open:  # what is closed costs nothing
         return
-    taken, chosen = store_polished.taken(run, width, alone=_alone())[0], _format(run)
+    taken, chosen = store_polished.taken(run, width, alone=_alone())[0], choice_of.format_of(run)
     with box:
         needed("inside")
         if chosen == "bundle":
@@ -96,12 +103,6 @@ def link(run: Run, query: Mapping[str, str]) -> None:
     copy_link(url_state.address(query), key="link-copy", run=run.id)
 
 
-def _format(run: Run) -> str:
-    """The visitor's, where the run can be had in it."""
-    kept, formats = st.session_state.get("download-format-kept"), downloads.formats(run)
-    return kept if kept in formats else formats[0]
-
-
 def which(run: Run, width: int) -> None:
     """Ask for the size as it was trained together or on by itself, where the run has both."""
     found = store_polished.points(run)
@@ -111,7 +112,8 @@ def which(run: Run, width: int) -> None:
     if row is None:
         return
     metric, metrics = run.task.metric, cache.metrics(run)
-    together = metrics[metrics["width"] == width].to_dict("records")[0]
+    row = {**row, "bytes": file_sizes.bytes_of(run, choice_of.format_of(run))[width]}
+    together = {**metrics[metrics["width"] == width].to_dict("records")[0], "bytes": row["bytes"]}
     names = {False: polished.TOGETHER, True: polished.ALONE[row["method"]]}
     st.session_state["download-alone"] = _alone()
     st.radio(
@@ -132,6 +134,24 @@ def which(run: Run, width: int) -> None:
 def _alone() -> bool:
     """Whether the visitor wants sizes as they were trained on by themselves."""
     return bool(st.session_state.get("download-alone-kept"))
+
+
+@lru_cache(maxsize=32)
+def _sizes(path: Path, stamp: tuple[Any, ...], max_bytes: float | None) -> list[list[Line]]:
+    """Return a line for each format at each measured width: the file's size, and whether it is within the limit."""
+    run = cache.opened(path, stamp)
+    by_format = {name: file_sizes.bytes_of(run, name) for name in file_sizes.formats(run)}
+    found = []
+    for width in cache.metrics(run)["width"].tolist():
+        lines = []
+        for name, sizes in by_format.items():
+            text = f"{FORMATS[name].roughly} {kilobytes(sizes[width])}".strip()
+            if max_bytes is not None:
+                fits = sizes[width] <= max_bytes
+                text += f", {'fits' if fits else 'too big for'}{' in' if fits else ''} {kilobytes(max_bytes)}"
+            lines.append(line("small", f"{text}.", f"{FORMATS[name].label}:"))
+        found.append(lines)
+    return found
 
 
 @lru_cache(maxsize=32)
@@ -159,4 +179,5 @@ def _keep_which() -> None:
 
 def _keep_format() -> None:
     url_state.touch("pick")
-    st.session_state["download-format-kept"] = st.session_state["download-format"]
+    choice_of.kept().format = st.session_state["download-format"]
+    st.rerun()  # file sizes all over the page are those of the chosen format

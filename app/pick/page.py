@@ -5,6 +5,7 @@ A pick draws anew what speaks of the size (`picked`). The chart and the question
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -15,9 +16,10 @@ from app.components.first_steps import first_steps
 from app.pick import answer as pick_answer
 from app.pick import polished, selected
 from app.pick import state as choice_of
+from app.pick.changes.compute import name_of
 from app.pick.question import question
 from app.pick.state import CHOOSE, Choice
-from app.store import cache
+from app.store import cache, file_sizes, latency
 from app.store.polished import points
 from app.widgets import notices
 from app.widgets.run_picker import hint, offered
@@ -25,6 +27,9 @@ from core.elastic.size_grid import path_range
 from core.errors import RunError
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
+
+FEW_TESTED = 10  # test examples of a label; of fewer, one more right moves its figure by 10 points
+MOST_WARNINGS, LONGEST_WARNING = 6, 300
 
 
 def page() -> None:
@@ -39,11 +44,12 @@ def page() -> None:
     choice_of.follow_run(link, runs, choice)
     run = _choose_run(runs, choice)
     try:
-        metrics = cache.timed(run)
+        metrics = file_sizes.timed(run, choice_of.format_of(run))
     except RunError as error:
         notices.no_metrics(run, error)
         url_state.write("pick", {"run": run.id})
         return
+    _data_warnings(run)
     if link.get("run", run.id) == run.id:
         choice_of.follow_size(link, run, metrics, choice)
     first_steps()
@@ -95,6 +101,22 @@ def _choose_run(runs: list[Run], choice: Choice) -> Run:
     lead = "" if len(runs) > 1 else f"**{words.safe(run.id)}**: "
     st.caption(lead + words.purpose(run.record))
     return run
+
+
+def _data_warnings(run: Run) -> None:
+    """The warnings about the run's data: those stored with it, and labels that few test examples have."""
+    lines = [words.safe(words.short(text, LONGEST_WARNING)) for text in cache.data_warnings(run)[:MOST_WARNINGS]]
+    counts = cache.label_counts(run)
+    few = [] if counts is None else [k for k in np.argsort(counts, kind="stable") if counts[k] < FEW_TESTED]
+    if counts is not None and few:
+        named = [f"{words.safe(name_of(run.record.labels, int(k)))} ({counts[k]})" for k in few[:MOST_WARNINGS]]
+        more = f" and {len(few) - len(named):,} more" if len(few) > len(named) else ""
+        lines.append(
+            f"Labels with fewer than {FEW_TESTED} test examples: {', '.join(named)}{more}. The figures on this page "
+            "say little about these."
+        )
+    if lines:
+        st.warning("\n".join(f"- {line}" for line in lines), icon=":material/warning:")
 
 
 def _presets(run: Run, metrics: pd.DataFrame) -> None:
@@ -162,8 +184,10 @@ def _table(run: Run) -> None:
     if not box.open:  # what is closed costs nothing: a browser loads 2 MB for its first table
         return
     with box:
-        some = words.some_sizes(cache.timed(run))
-        table, alone = words.table(some, run.task.metric), points(run).table
+        format = choice_of.format_of(run)
+        some = words.some_sizes(file_sizes.timed(run, format))
+        alone = file_sizes.in_format(run, points(run).table, format)
+        table = words.table(some, run.task.metric)
         if len(alone):
             table = polished.in_table(table, alone, run.task.metric)
         st.dataframe(table, hide_index=True, alt="The chart as a table")
@@ -174,7 +198,7 @@ def _dark() -> bool:
 
 
 def _about(run: Run, metrics: pd.DataFrame) -> None:
-    record, machine = run.record, cache.machine(run)
+    record, machine = run.record, latency.machine(run)
     data, training = record.data, record.training
     lines = [
         f"Data: {words.safe(str(data.get('source')))}",
@@ -188,6 +212,11 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
         lines.append(f"Time of one prediction: measured on {words.safe(machine)}, one example at a time.")
     if int(metrics["width"].iloc[-1]) != path_range(run.layout)[1]:
         lines.append(f"Only sizes up to {words.units(int(metrics['width'].iloc[-1]))} were measured.")
+    lines.append("Parameters: every number in the file, with the constants by which the model scales its inputs.")
+    if (counts := cache.label_counts(run)) is not None and len(counts):
+        low, high = int(counts.min()), int(counts.max())
+        each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        lines.append(f"Test examples of each label: {each}; What changes, above, has them label by label.")
     lines.append(polished.how_to(run, metrics))
     with st.expander("Where these figures come from", icon=":material/science:"):
         st.markdown(words.joined("\n".join(f"- {line}" for line in lines)))

@@ -11,7 +11,7 @@ from app import words
 from app.charts.curves import Limits
 from app.pick import state as choice_of
 from app.pick.state import CHOOSE, KEEP, LOSE, TIME, UNDER, Choice
-from app.store import cache
+from app.store import latency
 from app.widgets import number_field
 from core.errors import UserError
 from core.runs.run import Run
@@ -30,7 +30,7 @@ class Asked:
 
 
 def question(run: Run, metrics: pd.DataFrame, choice: Choice) -> Asked:
-    """The row of questions with the figure of the chosen one. `metrics` is the table of `store.timed`."""
+    """The row of questions with the figure of the chosen one. `metrics` is the table of `file_sizes.timed`."""
     metric = run.task.metric
     asks = {
         CHOOSE: "Let me choose",
@@ -113,7 +113,7 @@ def _field(run: Run, metrics: pd.DataFrame, choice: Choice) -> tuple[str, str, n
         return f"Largest file, in {choice.unit}", help_text, number_field.size_field(float(row["bytes"]), choice.unit)
     if choice.ask == TIME:
         help_text = (
-            f"Time of one prediction, one example at a time, measured on {words.safe(cache.machine(run))}. It was "
+            f"Time of one prediction, one example at a time, measured on {words.safe(latency.machine(run))}. It was "
             "measured at some sizes only, so only these can be the answer."
         )
         return "Longest time of one prediction, in ms", help_text, number_field.time_field(_nearest_time(metrics, row))

@@ -30,7 +30,7 @@ from app.pick.changes import panel as changes_panel
 from app.pick.question import Asked
 from app.pick.state import CHOOSE
 from app.pick.try_it import panel as try_it_panel
-from app.store import cache
+from app.store import cache, file_sizes, latency
 from app.store.polished import points
 from app.widgets import notices
 from core.runs.run import Run
@@ -63,7 +63,7 @@ def slider(run: Run) -> None:
     choice = choice_of.kept()
     live_slider(
         run.id,
-        _rows(run.path, run.stamp, choice.whole),
+        _rows(run.path, run.stamp, choice.whole, choice_of.format_of(run)),
         choice.start,
         words.heading(run.task.metric),
         turn=choice.turn,
@@ -76,16 +76,16 @@ def slider(run: Run) -> None:
 
 def read_ahead(run: Run) -> None:
     """What a first visit to the run asks for, so that it is known by then."""
-    pick_answer.lines(run.path, run.stamp)
+    pick_answer.lines(run.path, run.stamp, file_sizes.default(run))
     changes_panel.lines(run.path, run.stamp)
     examples.cards(run)
-    _rows(run.path, run.stamp, False)
+    _rows(run.path, run.stamp, False, file_sizes.default(run))
 
 
 def answer(run: Run, asked: Asked) -> None:
     """The size in a sentence with its price; the sentence that answers a question, at the size that does."""
     width, widths = _width(run), cache.metrics(run)["width"].tolist()
-    lines = pick_answer.lines(run.path, run.stamp)
+    lines = pick_answer.lines(run.path, run.stamp, choice_of.format_of(run))
     if asked.reply:
         at = widths.index(asked.reply.answer.width)
         lines = [*lines[:at], [line("text", asked.reply.sentence), *lines[at][1:]], *lines[at + 1 :]]
@@ -134,7 +134,9 @@ def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
 def _query(run: Run, asked: Asked) -> dict[str, str]:
     """What the address says."""
     whole = {"axis": "whole"} if choice_of.kept().whole else {}
-    return {"run": run.id, "width": str(_width(run)), **asked.link, **whole}
+    chosen = choice_of.format_of(run)
+    format = {} if chosen == file_sizes.default(run) else {"format": chosen}
+    return {"run": run.id, "width": str(_width(run)), **asked.link, **format, **whole}
 
 
 @st.fragment(key="details")
@@ -182,7 +184,7 @@ def own(run: Run) -> None:
 @st.fragment
 def take(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
     """A format to choose, what is inside, the button. Another format draws all of it anew."""
-    download.choose(run)
+    download.choose(run, asked.limits.max_bytes, _width(run))
     inside(run)
     size(run, asked, place)
     notices.guarded(lambda: download.button(run, _width(run)))()
@@ -196,11 +198,11 @@ def inside(run: Run) -> None:
 
 
 @lru_cache(maxsize=32)
-def _rows(path: Path, stamp: tuple[Any, ...], whole: bool) -> list[Mapping[str, Any]]:
+def _rows(path: Path, stamp: tuple[Any, ...], whole: bool, format: str) -> list[Mapping[str, Any]]:
     """What the slider says at each size, and where it lies on the chart; of the run's files alone."""
     run = cache.opened(path, stamp)
-    metrics, metric = cache.metrics(run), run.task.metric
-    said = words.readouts(metrics, metric, cache.milliseconds(run))
+    metrics, metric = file_sizes.timed(run, format), run.task.metric
+    said = words.readouts(metrics, metric, latency.milliseconds(run))
     places = curves.places(metrics, metric, whole=whole, also=points(run).table)
     return [
         {**row, "x": at.x, "y": at.y, "out": at.out, "faster": offer}

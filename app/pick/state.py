@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from app import url_state
+from app.store import file_sizes
 from app.widgets import number_field
 from core.runs.run import Run
 from core.tasks.base import Metric
 
 CHOOSE, UNDER, KEEP, LOSE, TIME = "choose", "under", "keep", "lose", "time"  # the questions
+PARTS = ("run", "width", "ask", "limit", "unit", "format", "axis")  # of a link
 SLIDER, PRESET = "slider", "preset"  # where a size comes from, as `links.touch` has it
 
 
@@ -28,6 +30,7 @@ class Choice:
     limits: dict[str, float] = field(default_factory=dict)  # `limit_name` -> what was asked for; a file's is in kB
     unit: str = "kB"  # that a file's limit is written in
     whole: bool = False  # the chart's axis
+    format: str | None = None  # of the file; None until chosen
     expert: bool = False  # whether the details for experts are shown
     start: int = 0  # the size that the slider was last put on from here; afterwards the hand moves it
     turn: int = 0  # how often that was done
@@ -38,6 +41,12 @@ def kept() -> Choice:
     """This visitor's."""
     choice: Choice = st.session_state.setdefault("pick", Choice())
     return choice
+
+
+def format_of(run: Run) -> str:
+    """Return the format that file sizes are shown in: the visitor's where the run has it, else the default."""
+    chosen = kept().format
+    return chosen if chosen in file_sizes.formats(run) else file_sizes.default(run)
 
 
 def limit_name(ask: str, metric: Metric) -> str:
@@ -132,6 +141,7 @@ def measured_width(choice: Choice, run: Run, metrics: pd.DataFrame, otherwise: i
 
 def follow_run(link: dict[str, str], runs: list[Run], choice: Choice) -> None:
     """Take the run from the link; say so where it is not here."""
+    url_state.unknown(link, PARTS)
     wanted = link.get("run")
     if wanted in {run.id for run in runs}:
         choice.run = wanted
@@ -142,7 +152,7 @@ def follow_run(link: dict[str, str], runs: list[Run], choice: Choice) -> None:
 def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: Choice) -> None:
     """Take size, question and axis from the link; what can't be followed is said and left out.
 
-    `metrics` is the table of `store.timed`.
+    `metrics` is the table of `file_sizes.timed`.
     """
     if not link:
         return
@@ -154,10 +164,17 @@ def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: C
                 f"asks for a size that is not there (this network has {low:,} to {high:,} units)", link["width"]
             )
         elif not (metrics["width"] == width).any():
-            url_state.broken("asks for a size that was not measured, so the nearest is shown", link["width"])
+            url_state.broken(
+                "asks for a size that was not measured, so the nearest is shown", link["width"], ignored=False
+            )
         if width is not None:
             choice.widths[run.id] = width
     choice.ask, choice.whole = CHOOSE, link.get("axis") == "whole"
+    if not choice.whole and "axis" in link:
+        url_state.broken("asks for an axis that is not known", link["axis"])
+    choice.format = link.get("format")
+    if choice.format not in (None, *file_sizes.formats(run)):
+        url_state.broken("asks for a format that this network can't be had in", str(choice.format))
     _follow_question(link, run.task.metric, metrics, choice)
 
 
@@ -172,6 +189,8 @@ def _follow_question(link: dict[str, str], metric: Metric, metrics: pd.DataFrame
     if ask not in ends:
         if ask != CHOOSE:
             url_state.broken("asks a question that is not known", ask)
+        elif lone := link.get("limit", link.get("unit")):
+            url_state.broken("has a limit without the question that it belongs to", lone)
         return
     if ask == TIME and metrics["ms"].isna().all():
         url_state.broken("asks for a time, which was not measured for this network", ask)
@@ -183,3 +202,5 @@ def _follow_question(link: dict[str, str], metric: Metric, metrics: pd.DataFrame
         url_state.broken("asks for a limit that can't be", link["limit"])
         return
     choice.ask, choice.unit = ask, "MB" if link.get("unit") == "MB" else "kB"
+    if "unit" in link and (ask != UNDER or link["unit"] not in number_field.UNITS):
+        url_state.broken("has a unit that does not belong to its limit", link["unit"])

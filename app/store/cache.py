@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,6 @@ from core.runs.run import Run
 from core.runs.store import RUN_ID, BrokenRun, RunStore, check_id
 from core.runs.tables import metrics_bounds
 from core.sweep.budget import AGAINST_FULL
-from core.sweep.budget import timed as with_times
 from core.utils.parquet import check_numbers, read_numbers
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 VARIABLE = "STRUCTURAL_DROPOUT_STORE"
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_checkpoints"
-TIMES = {"machine", "batch", "width", "median_ms", "p25_ms", "p75_ms"}
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
 LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for
 LONGEST_READING = 0.1  # seconds of reading figures before a page is shown
@@ -69,6 +68,16 @@ def metrics(run: Run) -> pd.DataFrame:
     return _metrics(run.path, run.stamp)
 
 
+def numbers_in_file(run: Run, widths: Iterable[int]) -> list[int]:
+    """Return how many numbers the file of each width holds: weights, biases, and constants that are not trained.
+
+    It is the count of parameters on every page. `params` in metrics.parquet leaves the constants out.
+    """
+    tensors = run.layout.tensors.values()
+    named = (run.widths_at(int(width)) for width in widths)
+    return [sum(math.prod(tensor.shape_at(sizes)) for tensor in tensors) for sizes in named]
+
+
 def predicted(run: Run, width: int) -> np.ndarray:
     """`Run.predicted`, read once for all that a page says of a width; shared, don't change it. Raises RunError."""
     return _predicted(run.path, run.stamp, width)
@@ -87,19 +96,20 @@ def scores(run: Run, width: int) -> np.ndarray | None:
         return None
 
 
-def milliseconds(run: Run) -> dict[int, float]:
-    """Median time of one prediction at the measured widths, on the machine that was measured last."""
-    return {width: ms for width, (ms, _) in _latency(run.path, run.stamp)[1].items()}
+def label_counts(run: Run) -> np.ndarray | None:
+    """Return the number of test examples of each label, (labels,); None where that is not known."""
+    if not run.task.classes:
+        return None
+    try:
+        return np.bincount(targets(run), minlength=len(run.record.labels))
+    except (RunError, TypeError, ValueError):
+        return None
 
 
-def timed(run: Run) -> pd.DataFrame:
-    """`metrics` with the time of one prediction, see `core.sweep.budget.timed`; shared too. Raises RunError."""
-    return _timed(run.path, run.stamp)
-
-
-def machine(run: Run) -> str:
-    """The machine that `milliseconds` was measured on; empty where there is none."""
-    return _latency(run.path, run.stamp)[0]
+def data_warnings(run: Run) -> list[str]:
+    """Return the sentences of warning about its data that were stored with the run."""
+    stored = run.record.data.get("warnings")
+    return [text for text in stored if isinstance(text, str)] if isinstance(stored, list) else []
 
 
 def same_examples(a: Run, b: Run) -> bool:
@@ -239,7 +249,7 @@ def _metrics(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
             raise RunError(f"{METRICS} holds sizes that can't be")
     except RunError as error:
         raise RunError(f"{error}; make it again with: python -m core sweep {path}") from None
-    return frame
+    return frame.assign(params=numbers_in_file(run, frame["width"]))
 
 
 @lru_cache(maxsize=4)
@@ -264,30 +274,3 @@ def _targets(path: Path, stamp: tuple[Any, ...]) -> np.ndarray:
 @lru_cache(maxsize=128)
 def _scores(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray:
     return opened(path, stamp).task.score(_predicted(path, stamp, width), _targets(path, stamp))
-
-
-@lru_cache(maxsize=64)
-def _timed(path: Path, stamp: tuple[Any, ...]) -> pd.DataFrame:
-    return with_times(_metrics(path, stamp), _latency(path, stamp)[1])
-
-
-@lru_cache(maxsize=64)
-def _latency(path: Path, stamp: tuple[Any, ...]) -> tuple[str, dict[int, tuple[float, float]]]:
-    """The machine, and the median and spread (quartile to quartile) in ms by width."""
-    import pandas as pd
-
-    try:
-        frame = Run(path).latency()
-    except RunError:
-        return "", {}
-    if frame is None or frame.empty or not set(frame) >= TIMES:
-        return "", {}
-    name = frame["machine"].iloc[-1]
-    rows = frame[(frame["machine"] == name) & (frame["batch"] == 1)]
-    columns = ("width", "median_ms", "p25_ms", "p75_ms")
-    widths, times, low, high = (pd.to_numeric(rows[column], errors="coerce") for column in columns)
-    good = (widths >= 1) & (times > 0) & np.isfinite(times)  # a damaged time is left out, the rest still shown
-    spread = (high - low).abs()
-    return str(name), {
-        int(w): (float(ms), float(s)) for w, ms, s in zip(widths[good], times[good], spread[good], strict=True)
-    }

@@ -20,10 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.store import cache, polished
+from app.store.file_sizes import formats
 from app.words import joined
 from core.errors import UserError
 from core.export.base import Verified
-from core.export.formats import FORMATS, export, file_name, verify_export
+from core.export.formats import export, file_name, verify_export
 from core.runs.run import Run
 from core.utils.formatting import kilobytes
 
@@ -104,12 +105,12 @@ async def respond(request: Request) -> Response:
     return Response(file.data, media_type=file.mime, headers=headers)
 
 
+def asked_for(query: Mapping[str, str]) -> Made:
+    """The file that an address asks for; nothing in it is believed."""
 def formats(run: Run) -> list[str]:
     """List the formats of a run: none that holds a program where the network is its owner's own."""
     own = run.record.family.get("name") is None
     return [name for name, format in FORMATS.items() if not (own and format.holds_program)]
-
-
 def requested_file(query: Mapping[str, str]) -> BuiltFile:
     """Build the file that an address's query names. Raises UserError where the query names none."""
     runs = {run.id: run for run in cache.entries()[0]}

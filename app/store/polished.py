@@ -61,7 +61,8 @@ def _points(path: Path, stamp: tuple[Any, ...]) -> Points:
         if found.empty:
             return Points()
         # a size that was never measured can't be picked
-        return Points(found[found["width"].isin(cache.metrics(run)["width"])].reset_index(drop=True))
+        table = found[found["width"].isin(cache.metrics(run)["width"])].reset_index(drop=True)
+        return Points(table.assign(params=cache.numbers_in_file(run, table["width"])))
     except UserError as error:
         return Points(problem=str(error))
     except Exception as error:  # whatever a damaged file does, the rest of the page is worth as much

@@ -50,6 +50,12 @@ class Comparison:
         ]
 
     @property
+    def same_examples(self) -> bool:
+        """Whether all runs were tested on the same examples, so that a difference is theirs and not the data's."""
+        first = self.measured[0][0]
+        return all(cache.same_examples(first, run) for run, _ in self.measured[1:])
+
+    @property
     def widths(self) -> list[int | None]:
         """The width of each run that is compared, or None."""
         return [

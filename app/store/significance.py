@@ -27,9 +27,11 @@ class Paired:
 
 
 def chance(p: float) -> str:
-    """How often two that are equally good would differ as much: `in 12 of 100 such tests`."""
+    """Return how often chance makes a difference as large, where both are equally good: `in 12 of 100 such tests`."""
     if p < 0.001:
         return "in fewer than 1 of 1,000 such tests"
+    if p >= 0.5:
+        return "in more than half of all such tests"
     return f"in {100 * p:.0f} of 100 such tests" if p >= 0.0095 else f"in {1000 * p:.0f} of 1,000 such tests"
 
 
@@ -38,10 +40,17 @@ def paired(task: Task, first: np.ndarray, second: np.ndarray, names: tuple[str, 
     p = paired_test(first, second)
     better = first > second if task.classes else first < second
     worse = first < second if task.classes else first > second
+    wins, losses = int(better.sum()), int(worse.sum())
+    mine, theirs = float(first.mean()), float(second.mean())
+    first_is_better = mine > theirs if task.classes else mine < theirs
     alone, verb = ("alone ", "is right on") if task.classes else ("", "is closer to the truth on")
     counts = (
-        f"Of the same {len(first):,} test {task.example}s, {names[0]} {alone}{verb} {int(better.sum()):,} and "
-        f"{names[1]} {alone}on {int(worse.sum()):,}. Chance alone would make such a difference {chance(p)}."
+        f"Of the same {len(first):,} test {task.example}s, {names[0]} {alone}{verb} {wins:,} and "
+        f"{names[1]} {alone}on {losses:,}."
     )
-    mine, theirs = float(first.mean()), float(second.mean())
-    return Paired(p=p, first_is_better=mine > theirs if task.classes else mine < theirs, counts=counts)
+    if mine != theirs and wins != losses and first_is_better != (wins > losses):
+        ahead, behind = names if first_is_better else names[::-1]
+        counts += f" Where {behind} is closer, it is by less, so {ahead} has the smaller error on average."
+    if wins or losses:
+        counts += f" Chance alone would make such a difference {chance(p)}."
+    return Paired(p=p, first_is_better=first_is_better, counts=counts)

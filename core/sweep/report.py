@@ -13,7 +13,7 @@ from core.errors import RunError, UserError
 from core.runs.file_names import METRICS
 from core.runs.run import Run
 from core.runs.store import BrokenRun
-from core.sweep.budget import ROUNDING, Answer, Budget, answer, log_spaced, neighbours
+from core.sweep.budget import ROUNDING, Answer, Budget, answer, log_spaced, neighbours, recommended
 from core.tasks.base import Metric
 from core.utils.formatting import kilobytes, milliseconds, printable
 
@@ -137,15 +137,18 @@ def reply(
 
 
 def steps(metrics: pd.DataFrame, metric: Metric) -> list[list[str]]:
-    """What the next better and the next cheaper size would bring, for each row: a sentence each where there is one.
+    """Sentences on the next size up and down the frontier from each row, where that step can be advised.
 
-    They are better on validation, so that on test the one step up may be a little worse: neither is called better.
+    A step up is better on validation and on test; a step down does not go below the recommended size.
     """
     rows = metrics[["width", "bytes", metric.name]].to_dict("records")
-    return [
-        _steps(metric, here, [(way, rows[at]) for way, at in zip(("up", "down"), ways, strict=True) if at is not None])
-        for here, ways in zip(rows, neighbours(metrics, metric, range(len(rows))), strict=True)
-    ]
+    least, sign = rows[recommended(metrics, metric)]["bytes"], 1 if metric.higher_is_better else -1
+    advised = []
+    for here, (up, down) in zip(rows, neighbours(metrics, metric, range(len(rows))), strict=True):
+        ways = [("up", rows[up])] if up is not None and sign * (rows[up][metric.name] - here[metric.name]) > 0 else []
+        ways += [("down", rows[down])] if down is not None and rows[down]["bytes"] >= least else []
+        advised.append(_steps(metric, here, ways))
+    return advised
 
 
 def _steps(
