@@ -94,7 +94,7 @@ def _limit(run: Run, metrics: pd.DataFrame, choice: Choice) -> float:
             key=key,
             help=help_text,
             on_change=choice_of.limit_chosen,
-            args=(metric,),
+            args=(metric, choice.ask, in_kb),
         )
         if choice.ask == UNDER:
             st.session_state["pick-unit"] = choice.unit

@@ -83,13 +83,24 @@ def expert_chosen() -> None:
     kept().expert = st.session_state["pick-expert"]
 
 
-def limit_chosen(metric: Metric, value: float | None) -> None:
-    """Keep the figure that goes with the question; None keeps the one before it."""
+def limit_chosen(metric: Metric, ask: str, in_kb: float, value: float | None) -> None:
+    """Keep the figure of a question, unless another question has been chosen since.
+
+    Parameters
+    ----------
+    metric : Metric
+        Of the run.
+    ask : str
+        The question that the field belongs to.
+    in_kb : float
+        The field's unit in kB, for a file's size; else 1.
+    value : float or None
+        The figure; None keeps the one before it.
+    """
     url_state.touch("pick")
     choice = kept()
-    if value is not None:
-        in_kb = number_field.UNITS[choice.unit] if choice.ask == UNDER else 1.0
-        choice.limits[limit_name(choice.ask, metric)] = value * in_kb
+    if value is not None and choice.ask == ask:
+        choice.limits[limit_name(ask, metric)] = float(f"{value * in_kb:.12g}")
 
 
 def released(run_id: str) -> str:

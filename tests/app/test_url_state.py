@@ -148,3 +148,26 @@ def test_numbers_in_links_are_in_range_or_nothing(text: str, low: int, more: int
     assert whole is None or (low <= whole <= low + more and int(text) == whole)
     assert number is None or low <= number <= low + more
     assert whole is None or number == whole
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "said"),
+    [
+        ("pick", {"limit": "abc"}, "has a limit without the question that it belongs to: abc (ignored)"),
+        ("pick", {"ask": "under", "limit": "abc"}, "asks for a limit that can't be: abc (ignored)"),
+        ("pick", {"ask": "under", "limit": "100,5"}, "asks for a limit that can't be: 100,5 (ignored)"),
+        ("pick", {"ask": "under", "limit": "9", "unit": "TB"}, "has a unit that does not belong to its limit: TB"),
+        ("pick", {"run": "nope"}, "names a run that is not here: nope (ignored)"),
+        ("pick", {"format": "exe"}, "asks for a format that this network can't be had in: exe (ignored)"),
+        ("pick", {"axis": "x"}, "asks for an axis that is not known: x (ignored)"),
+        ("pick", {"sort": "1", "a": ""}, "has parts that mean nothing on this page: a, sort (ignored)"),
+        ("compare", {"value": "7"}, "has a figure without what it belongs to: 7 (ignored)"),
+        ("compare", {"axis": "x"}, "asks for an axis that is not known: x (ignored)"),
+        ("compare", {"width": "7"}, "has parts that mean nothing on this page: width (ignored)"),
+        ("runs", {"width": "7"}, "has parts that mean nothing on this page: width (ignored)"),
+    ],
+)
+def test_every_part_of_a_link_is_followed_or_said_to_be_ignored(
+    digits: Path, page: str, query: dict[str, str], said: str
+) -> None:
+    assert said in texts(well(open_page(page, **query)))

@@ -21,6 +21,8 @@ from app.components.take_file import PATH
 from app.store.downloads import respond
 from app.widgets.read_number import read_number
 from app.words import GLUE, JOINER
+from core.export.formats import size_before, small_state
+from core.runs.run import Run
 from tests.helpers.asgi import stays
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,16 @@ def edit_metrics(run: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> P
 
 def metrics_of(run: Path) -> pd.DataFrame:
     return pd.read_parquet(run / "metrics.parquet").sort_values("width", ignore_index=True)
+
+
+def shown_metrics(run: Path, format: str = "onnx") -> pd.DataFrame:
+    """The run's table as the page shows it: bytes of files of `format`, and every number in them as a parameter."""
+    opened = Run(run)
+    named = [opened.widths_at(int(width)) for width in metrics_of(run)["width"]]
+    return metrics_of(run).assign(
+        bytes=[size_before(opened, widths, format)[0] for widths in named],
+        params=[sum(values.size for values in small_state(opened, widths).values()) for widths in named],
+    )
 
 
 def open_page(page: str = "pick", /, **query: str) -> AppTest:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -11,12 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.store.downloads import SAID
+from app.words import GLUE
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
 from core.tasks.classification import ACCURACY
 from core.utils.formatting import kilobytes
 from tests.helpers.app import (
+    ask_for_file,
     button,
+    components,
     copy_run,
     edit_metrics,
     edit_record,
@@ -26,6 +33,7 @@ from tests.helpers.app import (
     metrics_of,
     open_page,
     readout,
+    shown_metrics,
     slider,
     texts,
     unfolded,
@@ -47,7 +55,7 @@ SHARED = settings(deadline=None, max_examples=10, suppress_health_check=[HealthC
 @given(data=st.data())
 def test_the_page_says_what_the_table_says(digits: Path, data: st.DataObject) -> None:
     run = data.draw(st.sampled_from(["digits-paper", "digits-stratified"]))
-    metrics = metrics_of(digits / run)
+    metrics = shown_metrics(digits / run)
     width = data.draw(st.sampled_from(metrics["width"].tolist()))
     at = well(open_page(run=run, width=str(width)))
     row, full = metrics[metrics["width"] == width].iloc[0], metrics.iloc[-1]
@@ -71,7 +79,7 @@ def test_the_page_says_what_the_table_says(digits: Path, data: st.DataObject) ->
 @SHARED
 @given(kb=st.floats(0.1, 200), run=st.sampled_from(["digits-paper", "digits-stratified"]))
 def test_a_size_limit_is_kept_or_said_to_be_impossible(digits: Path, kb: float, run: str) -> None:
-    metrics = metrics_of(digits / run)
+    metrics = shown_metrics(digits / run)
     at = well(open_page(run=run, ask="under", limit=str(kb)))
     inside = metrics[metrics["bytes"] <= kb * 1e3]
     width = slider(at)["width"]
@@ -108,7 +116,7 @@ def test_a_question_starts_with_an_answer_that_fits(digits: Path, ask: str) -> N
     recommended = slider(at)["width"]
     at = well(at.radio(key="pick-ask").set_value("under" if "file" in ask else "keep").run())
     assert ask in at.radio(key="pick-ask").options
-    size = metrics_of(digits / "digits-stratified").set_index("width")["bytes"] / 1e3  # kB
+    size = shown_metrics(digits / "digits-stratified").set_index("width")["bytes"] / 1e3  # kB
     if "file" in ask:
         assert size[[recommended, slider(at)["width"]]].max() <= field(at, "pick-limit-under")
     else:
@@ -208,12 +216,24 @@ def test_the_smallest_that_does_the_job_is_chosen_by_the_paired_difference(digit
     assert any(b.label == f"Smallest that does the job: {width} units" for b in at.button)
 
 
-def test_the_next_steps_are_on_the_page(digits: Path) -> None:
-    at = well(open_page(run="digits-stratified", width="15"))
-    assert re.search(r"One step up: \d+ units, .* on test, for .* more\.", texts(at))
-    assert re.search(r"One step down: \d+ units?, .* on test, for .* less\.", texts(at))
-    assert "One step up" not in texts(well(open_page(run="digits-stratified", width="128", ask="keep", limit="100")))
-    assert "One step down" not in texts(well(open_page(run="digits-stratified", width="1")))
+def test_steps_go_along_the_frontier_and_agree_with_the_recommendation(digits: Path) -> None:
+    at = well(open_page(run="digits-stratified", width="64"))
+    (recommended,) = (int(b.label.split(": ")[1].split(" ")[0]) for b in at.button if b.label.startswith("Recommended"))
+    sizes = shown_metrics(digits / "digits-stratified").set_index("width")
+    (answer, *_) = (data for data in components(at) if "lines" in data)
+    ups = downs = 0
+    for width, lines in zip(answer["widths"], answer["lines"], strict=True):
+        said = " ".join(text for _, text, _ in lines).replace(GLUE, " ")
+        if up := re.search(r"One step up: (\d+) units?, (.*?) on test, for .*? more\.", said):
+            ups += 1
+            assert up[2].endswith("better")
+            assert sizes.loc[int(up[1]), "accuracy"] > sizes.loc[width, "accuracy"]
+        if down := re.search(r"One step down: (\d+) units?, .*? on test, for .*? less\.", said):
+            downs += 1
+            assert sizes.loc[int(down[1]), "bytes"] >= sizes.loc[recommended, "bytes"]
+        assert "100 of 100" not in said
+    assert ups
+    assert downs
 
 
 def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Path) -> None:
@@ -236,7 +256,7 @@ def test_a_limit_stays_when_another_network_is_chosen(digits: Path) -> None:
     at = well(at.selectbox(key="pick-run").set_value("digits-paper").run())
     assert field(at, "pick-limit-under") == 33.5
     assert at.query_params["run"] == "digits-paper"
-    assert metrics_of(digits / "digits-paper").set_index("width").loc[slider(at)["width"], "bytes"] <= 33_500
+    assert shown_metrics(digits / "digits-paper").set_index("width").loc[slider(at)["width"], "bytes"] <= 33_500
 
 
 def test_choices_outlive_a_look_at_the_other_page(digits: Path) -> None:
@@ -281,3 +301,64 @@ def test_the_table_says_the_same_as_the_chart(digits: Path) -> None:
     assert {1, 16, 64, 128} <= set(table["Units"])
     for _, row in table.iterrows():
         assert row["Accuracy"] == f"{100 * metrics.loc[row['Units'], 'accuracy']:.1f} %"
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("100,5 kB", 100.5), ("0,1 MB", 100.0), ("1 000", 1000.0)])
+def test_a_figure_is_read_as_people_write_it(digits: Path, typed: str, kept: float) -> None:
+    at = well(open_page(run="digits-paper", ask="under", limit="50"))
+    at = well(at.text_input(key="pick-limit-under").set_value(typed).run())
+    assert field(at, "pick-limit-under") == kept
+    assert float(at.query_params["limit"]) == kept, "and the answer is about the figure in the field"
+    assert not at.error
+
+
+@pytest.mark.parametrize("typed", ["1,234", "abc", "-5", "12 kg", "0"])
+def test_a_figure_that_is_refused_leaves_field_and_answer_alone(digits: Path, typed: str) -> None:
+    at = well(open_page(run="digits-paper", ask="under", limit="50"))
+    at = well(at.text_input(key="pick-limit-under").set_value(typed).run())
+    assert field(at, "pick-limit-under") == 50
+    assert at.query_params["limit"] == "50"
+    assert "The field is back at 50." in texts(at)
+    assert not well(at.run()).error, "it is said once"
+
+
+@pytest.mark.parametrize("format", ["onnx", "safetensors", "pt2", "bundle"])
+def test_fits_is_said_of_the_file_that_is_downloaded(digits: Path, format: str) -> None:
+    at = well(open_page(run="digits-paper", ask="under", limit="40", format=format))
+    sizes = shown_metrics(digits / "digits-paper", format).set_index("width")["bytes"]
+    assert at.radio(key="download-format").value == format
+    assert sizes[slider(at)["width"]] <= 40_000
+    assert "stays under 40 kB" in texts(at)
+    assert readout(at)["size"] == kilobytes(sizes[slider(at)["width"]])
+    assert texts(at).count("fits in 40 kB") + texts(at).count("too big for 40 kB") == 4, (
+        "each format's size, and whether"
+    )
+    assert ("format" in at.query_params) == (format != "onnx")
+
+
+def test_another_format_is_judged_by_its_own_size(digits: Path) -> None:
+    at = well(open_page(run="digits-paper", ask="under", limit="60"))
+    alone = slider(at)["width"]
+    at = well(at.radio(key="download-format").set_value("bundle").run())
+    assert slider(at)["width"] < alone, "the zip holds the weights twice"
+
+
+def test_the_page_and_the_download_count_the_same_parameters(digits: Path) -> None:
+    at = well(open_page(run="digits-paper", width="9", format="safetensors"))
+    counted = readout(at)["params"]
+    assert f"all {counted} numbers" in json.loads(unquote(ask_for_file(button(at)["address"]).headers[SAID]))["text"]
+
+
+def test_what_the_data_warn_of_is_on_the_page(digits: Path) -> None:
+    warned = {"warnings": ["rows are sorted by class <b>x</b>", 7]}
+    edit_record(digits / "digits-paper", lambda record: record["data"].update(warned))
+    at = well(open_page(run="digits-paper"))
+    assert "rows are sorted by class <b>x</b>" in texts(at)
+    assert "Test examples of each label: 33 to 37" in texts(at)
+    assert not well(open_page(run="digits-stratified")).warning
+
+
+def test_labels_with_few_test_examples_are_named(place: Callable[..., Path]) -> None:
+    run = place("array")
+    edit_record(run, lambda record: record.update(labels=[*record["labels"], "never tested"]))
+    assert "Labels with fewer than 10 test examples: never tested (0)" in texts(well(open_page(run="array")))

@@ -13,6 +13,7 @@ import pytest
 from app.charts.axes import view
 from app.pick import polished
 from app.store import downloads
+from app.store.polished import points
 from app.words import GLUE
 from core.export.formats import export
 from core.runs.file_names import POLISHED
@@ -29,6 +30,7 @@ from tests.helpers.app import (
     metrics_of,
     open_page,
     readout,
+    shown_metrics,
     texts,
     unfolded,
     well,
@@ -61,11 +63,12 @@ def test_a_mark_and_a_row_of_its_own(run: Run) -> None:
     at = well(open_page(run="alone", width=str(WIDTH), axis="whole"))
     (trace,) = (t for t in figure(at)["data"] if t["name"] == polished.LEGEND)
     rows = run.polished().set_index("width")
+    params = shown_metrics(run.path).set_index("width")["params"]
     assert trace["customdata"] == [REFITTED, WIDTH]
     for k, width in enumerate(trace["customdata"]):
         value = rows.loc[width, "accuracy"]
         assert trace["y"][k] == pytest.approx(100 * value)
-        assert trace["x"][k] == rows.loc[width, "params"]
+        assert trace["x"][k] == params[width]
         assert f"{width} units" in trace["text"][k]
         assert ACCURACY.format(value) in trace["text"][k]
     assert trace["marker"]["symbol"] == ["diamond"] * 2
@@ -94,7 +97,7 @@ def test_nothing_where_there_is_none(run: Run) -> None:
 def test_either_of_the_two_can_be_taken(run: Run, width: int) -> None:
     at = well(open_page(run="alone", width=str(width)))
     at = well(at.radio(key="download-format").set_value("safetensors").run())
-    row = polished.points(run).at(width)
+    row = points(run).at(width)
     assert row is not None
     captions = "\n".join(at.radio(key=WHICH).proto.captions).replace("\\", "").replace(GLUE, " ")
     gained = 100 * (row["accuracy"] - row["unpolished"])

@@ -10,11 +10,11 @@ import pandas as pd
 
 from app.words import GLUE
 from core.utils.formatting import kilobytes
-from tests.helpers.app import components, edit_metrics, metrics_of, open_page, slider, well
+from tests.helpers.app import components, edit_metrics, open_page, shown_metrics, slider, well
 
 
 def test_what_is_said_of_every_size_is_sent_once(digits: Path) -> None:
-    metrics = metrics_of(digits / "digits-stratified").to_dict("records")
+    metrics = shown_metrics(digits / "digits-stratified").to_dict("records")
     at = well(open_page(run="digits-stratified", width="9"))
     told = json.dumps([data for data in components(at) if "lines" in data], ensure_ascii=False)
     answer, examples = json.loads(told.replace(GLUE, " "))

@@ -63,7 +63,7 @@ def test_a_question_in_the_same_message_stands(state: dict[str, Any], order: tup
 
 def test_a_limit_that_is_no_longer_asked_for_changes_nothing(state: dict[str, Any]) -> None:
     pick()
-    pick_state.limit_chosen(SimpleNamespace(name="accuracy"))  # type: ignore[arg-type]
+    pick_state.limit_chosen(SimpleNamespace(name="accuracy"), UNDER, 1.0, 9.0)  # type: ignore[arg-type]
     assert pick_state.kept().limits == {}
 
 
