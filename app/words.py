@@ -80,6 +80,11 @@ def safe(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", parted)
 
 
+def safe_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of texts for `st.table`, which reads Markdown, with index, columns and cells as plain text."""
+    return frame.map(safe).rename(index=safe, columns=safe)
+
+
 def joined(text: str) -> str:
     """Text for a page, on which a number and its unit stay on one line. Files and addresses keep their plain spaces."""
     return UNITS.sub(GLUE, text)

@@ -211,4 +211,4 @@ def _settings(measured: Measured) -> None:
     if made.empty:
         st.caption("Nothing: same data, model, recipe and seed.")
     else:
-        st.table(made.rename(columns=words.safe).map(words.safe))  # which breaks long lines, and reads Markdown
+        st.table(words.safe_table(made))  # which breaks long lines

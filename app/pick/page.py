@@ -43,6 +43,7 @@ def page() -> None:
     link = url_state.followed("pick")
     choice_of.follow_run(link, runs, choice)
     run = _choose_run(runs, choice)
+    choice_of.follow_format(link, run, choice)
     try:
         metrics = file_sizes.timed(run, choice_of.format_of(run))
     except RunError as error:

@@ -160,6 +160,15 @@ def follow_run(link: dict[str, str], runs: list[Run], choice: Choice) -> None:
         url_state.broken("names a run that is not here", wanted)
 
 
+def follow_format(link: dict[str, str], run: Run, choice: Choice) -> None:
+    """Take the format from the link, which judges file sizes; a link without one means the default."""
+    if not link:
+        return
+    choice.format = link.get("format")
+    if choice.format not in (None, *file_sizes.formats(run)):
+        url_state.broken("asks for a format that this network can't be had in", str(choice.format))
+
+
 def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: Choice) -> None:
     """Take size, question and axis from the link; what can't be followed is said and left out.
 
@@ -183,9 +192,6 @@ def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: C
     choice.ask, choice.whole = CHOOSE, link.get("axis") == "whole"
     if not choice.whole and "axis" in link:
         url_state.broken("asks for an axis that is not known", link["axis"])
-    choice.format = link.get("format")
-    if choice.format not in (None, *file_sizes.formats(run)):
-        url_state.broken("asks for a format that this network can't be had in", str(choice.format))
     _follow_question(link, run.task.metric, metrics, choice)
 
 

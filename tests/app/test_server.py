@@ -14,7 +14,7 @@ import streamlit as st
 import app.store.cache
 from app import server
 from app.pick import answer as pick_answer
-from app.store import access
+from app.store import access, file_sizes
 from app.store.cache import VARIABLE
 from app.web import Doors
 from tests.helpers.app import ROOT, copy_run
@@ -72,7 +72,7 @@ def test_the_server_reads_ahead_before_it_answers(store: Path, monkeypatch: pyte
     async def start() -> None:
         async with server.lifespan(server.app):
             assert pick_answer.lines.cache_info().misses == misses + 1
-            pick_answer.lines(run.path, run.stamp)
+            pick_answer.lines(run.path, run.stamp, file_sizes.default(run))
             assert pick_answer.lines.cache_info().misses == misses + 1, "the first visitor finds it ready"
 
     called: list[str] = []

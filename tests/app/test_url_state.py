@@ -107,7 +107,7 @@ def test_what_is_done_by_hand_wins_over_the_link_it_came_by(digits: Path) -> Non
     assert at.query_params["run"] == "digits-stratified"
     assert at.selectbox(key="pick-run").value == "digits-stratified"
     at.query_params["run"], at.query_params["width"] = "digits-paper", "20"
-    at = well(at.radio(key="download-format").set_value("onnx").run())
+    at = well(at.radio(key="download-format").set_value("pt2").run())
     assert at.query_params["run"] == "digits-stratified"
 
 

@@ -354,7 +354,7 @@ def test_what_the_data_warn_of_is_on_the_page(digits: Path) -> None:
     edit_record(digits / "digits-paper", lambda record: record["data"].update(warned))
     at = well(open_page(run="digits-paper"))
     assert "rows are sorted by class <b>x</b>" in texts(at)
-    assert "Test examples of each label: 33 to 37" in texts(at)
+    assert "Test examples of each label: 35 to 37" in texts(at)
     assert not well(open_page(run="digits-stratified")).warning
 
 
