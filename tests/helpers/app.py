@@ -21,7 +21,8 @@ from app.components.take_file import PATH
 from app.store.downloads import respond
 from app.widgets.read_number import read_number
 from app.words import GLUE, JOINER
-from core.export.formats import size_before, small_state
+from core.export.formats import size_before
+from core.export.weights import small_state
 from core.runs.run import Run
 from tests.helpers.asgi import stays
 
