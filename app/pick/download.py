@@ -33,6 +33,7 @@ SNIPPETS = {
     ),
     "pt2": ("python", 'import torch\n\nmodel = torch.export.load("{name}").module()\noutputs = model(inputs)'),
 }
+UNSURE = 0.05  # of a size that is estimated
 INSIDE = {  # of the zip
     "model.onnx": "the model for almost any language and device",
     "model.safetensors": "its weights alone",
@@ -147,8 +148,10 @@ def _sizes(path: Path, stamp: tuple[Any, ...], max_bytes: float | None) -> list[
         for name, sizes in by_format.items():
             text = f"{FORMATS[name].roughly} {kilobytes(sizes[width])}".strip()
             if max_bytes is not None:
-                fits = sizes[width] <= max_bytes
-                text += f", {'fits' if fits else 'too big for'}{' in' if fits else ''} {kilobytes(max_bytes)}"
+                doubt = UNSURE * sizes[width] if FORMATS[name].roughly else 0
+                fits, limit = sizes[width] <= max_bytes, kilobytes(max_bytes)
+                near = abs(sizes[width] - max_bytes) < doubt
+                text += f", close to {limit}" if near else f", fits in {limit}" if fits else f", too big for {limit}"
             lines.append(line("small", f"{text}.", f"{FORMATS[name].label}:"))
         found.append(lines)
     return found

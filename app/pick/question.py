@@ -11,12 +11,14 @@ from app import words
 from app.charts.curves import Limits
 from app.pick import state as choice_of
 from app.pick.state import CHOOSE, KEEP, LOSE, TIME, UNDER, Choice
-from app.store import latency
+from app.store import file_sizes, latency
 from app.widgets import number_field
 from core.errors import UserError
 from core.runs.run import Run
 from core.sweep.budget import chosen_by, recommended
 from core.sweep.report import Reply, reply
+
+MOST_FILES = 8  # made for one answer, each of which may turn out a little larger than estimated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ def question(run: Run, metrics: pd.DataFrame, choice: Choice) -> Asked:
 def _answer(run: Run, metrics: pd.DataFrame, ask: str, limit: float) -> tuple[Reply, Limits]:
     metric = run.task.metric
     if ask == UNDER:
-        return reply(run, metrics, max_kb=limit), Limits(max_bytes=limit * 1e3)
+        return _within(run, metrics, limit), Limits(max_bytes=limit * 1e3)
     if ask == TIME:
         quick = tuple(int(width) for width in metrics["width"][metrics["ms"] <= limit])
         return reply(run, metrics, max_ms=limit), Limits(quick=quick)
@@ -78,6 +80,19 @@ def _answer(run: Run, metrics: pd.DataFrame, ask: str, limit: float) -> tuple[Re
         least = full - amount if metric.higher_is_better else full + amount
         return reply(run, metrics, lose_at_most=amount), Limits(at_least=least)
     return reply(run, metrics, at_least=amount), Limits(at_least=amount)
+
+
+def _within(run: Run, metrics: pd.DataFrame, max_kb: float) -> Reply:
+    """The best size within a file size, held against the bytes of the very file that the download would be."""
+    format = choice_of.format_of(run)
+    for _ in range(MOST_FILES):
+        found = reply(run, metrics, max_kb=max_kb)
+        row = metrics["width"] == found.answer.width
+        size = file_sizes.exact_bytes(run, found.answer.width, format)
+        if size is None or (metrics.loc[row, "bytes"] == size).all():
+            break
+        metrics = metrics.assign(bytes=metrics["bytes"].mask(row, size))
+    return found
 
 
 def _limit(run: Run, metrics: pd.DataFrame, choice: Choice) -> float:

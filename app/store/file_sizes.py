@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.store import cache, latency
-from core.export.formats import FORMATS, size_before
+from core.errors import UserError
+from core.export.formats import FORMATS, export, size_before
 from core.runs.run import Run
 
 if TYPE_CHECKING:
@@ -43,6 +44,24 @@ def in_format(run: Run, table: pd.DataFrame, format: str) -> pd.DataFrame:
 def bytes_of(run: Run, format: str) -> dict[int, int]:
     """Return the bytes of the file of each measured width. Raises RunError."""
     return _bytes_of(run.path, run.stamp, format)
+
+
+def exact_bytes(run: Run, width: int, format: str) -> int | None:
+    """Return the bytes of the very file, which is made for it where the format's size is an estimate.
+
+    None where the file can't be made, which the download says.
+    """
+    if not FORMATS[format].roughly:
+        return bytes_of(run, format)[width]
+    try:
+        return _made(run.path, run.stamp, width, format)
+    except UserError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _made(path: Path, stamp: tuple[Any, ...], width: int, format: str) -> int:
+    return len(export(cache.opened(path, stamp), width, format).data)
 
 
 @lru_cache(maxsize=64)

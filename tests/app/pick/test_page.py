@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from app.store.downloads import SAID
 from app.words import GLUE
+from core.export.formats import export
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
 from core.tasks.classification import ACCURACY
@@ -30,6 +31,7 @@ from tests.helpers.app import (
     field,
     figure,
     go,
+    handed_over,
     metrics_of,
     open_page,
     readout,
@@ -322,18 +324,25 @@ def test_a_figure_that_is_refused_leaves_field_and_answer_alone(digits: Path, ty
     assert not well(at.run()).error, "it is said once"
 
 
-@pytest.mark.parametrize("format", ["onnx", "safetensors", "pt2", "bundle"])
-def test_fits_is_said_of_the_file_that_is_downloaded(digits: Path, format: str) -> None:
-    at = well(open_page(run="digits-paper", ask="under", limit="40", format=format))
-    sizes = shown_metrics(digits / "digits-paper", format).set_index("width")["bytes"]
+@pytest.mark.parametrize("format", ["onnx", "safetensors", "bundle"])
+@pytest.mark.parametrize("kb", [9.3, 80])
+def test_fits_is_said_of_the_very_file_that_is_downloaded(digits: Path, format: str, kb: float) -> None:
+    at = well(open_page(run="digits-paper", ask="under", limit=str(kb), format=format))
     assert at.radio(key="download-format").value == format
-    assert sizes[slider(at)["width"]] <= 40_000
-    assert "stays under 40 kB" in texts(at)
-    assert readout(at)["size"] == kilobytes(sizes[slider(at)["width"]])
-    assert texts(at).count("fits in 40 kB") + texts(at).count("too big for 40 kB") == 4, (
-        "each format's size, and whether"
-    )
+    assert f"stays under {kb} kB" in texts(at)
+    assert "No size here" not in texts(at)
+    assert len(handed_over(at)) <= kb * 1e3
+    sizes = [line for line in texts(at).splitlines() if re.search(r"(fits in|too big for|close to) [\d.]+ kB\.", line)]
+    assert len(sizes) == 4, "a line for each format"
     assert ("format" in at.query_params) == (format != "onnx")
+
+
+def test_a_file_of_one_byte_too_many_does_not_fit(digits: Path) -> None:
+    run = Run(digits / "digits-paper")
+    size = len(export(run, 30, "onnx").data)
+    assert slider(well(open_page(run="digits-paper", ask="under", limit=str((size - 1) / 1e3))))["width"] < 30
+    at = well(open_page(run="digits-paper", ask="under", limit=str(size / 1e3)))
+    assert len(handed_over(at)) <= size
 
 
 def test_another_format_is_judged_by_its_own_size(digits: Path) -> None:
