@@ -1,6 +1,6 @@
-"""The address: it always says what is on the screen, and what it says is followed.
+"""The page's address as its state: each page writes what it shows into the query, and opens what a query asks for.
 
-An address is text that anyone may have typed, so nothing in it is believed before it is read by the functions here.
+Anyone may have typed an address, so every value is checked by the functions here before it is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST = 60  # of what a notice repeats from an address
 
 
 def followed(page: str) -> dict[str, str]:
-    """What the address says, where the visitor brought it (a link, Back, Forward); empty where the page wrote it.
+    """Return the query that the visitor brought (by a link, Back, Forward); empty where the page wrote it itself.
 
     A message that a widget sends may carry the address of one change ago, so it never counts (`touch`).
     """
@@ -32,9 +32,9 @@ def followed(page: str) -> dict[str, str]:
 
 
 def touch(page: str, what: str = "widget") -> frozenset[str]:
-    """For a widget's callback: the visitor has just changed something by hand. Gives what else came before.
+    """Note in a widget's callback that the visitor changed something by hand; return earlier changes of this message.
 
-    Things that were done one right after the other may come in one message, and then in any order.
+    Changes made in quick succession may arrive in one message, in any order.
     """
     earlier = touched(page)
     st.session_state[f"{page}-touched"] = earlier | {what}
@@ -42,18 +42,18 @@ def touch(page: str, what: str = "widget") -> frozenset[str]:
 
 
 def touched(page: str) -> frozenset[str]:
-    """What this message brought that was changed by hand."""
+    """Return what this message brought that was changed by hand."""
     found: frozenset[str] = st.session_state.get(f"{page}-touched", frozenset())
     return found
 
 
 def shown(page: str) -> None:
-    """For a fragment that shows what was done by hand in it, where the address says nothing of that."""
+    """Mark changes by hand as shown, in a fragment whose state is not part of the address."""
     st.session_state.pop(f"{page}-touched", None)
 
 
 def write(page: str, wanted: Mapping[str, str]) -> None:
-    """Make the address say what is on the screen; what was done by hand is in it, so a fragment's touch ends here."""
+    """Write the page's state into the address, which also ends the note of changes by hand."""
     shown(page)
     st.session_state[f"{page}-link"] = dict(wanted)
     if st.query_params.to_dict() != wanted:
@@ -61,13 +61,13 @@ def write(page: str, wanted: Mapping[str, str]) -> None:
 
 
 def address(query: Mapping[str, str]) -> str:
-    """The whole address of what is on the screen, to be copied; without the explorer's own where that is not known."""
+    """Return the full address of a query, to be copied; a relative one where the server's own address is not known."""
     own = urlsplit(st.context.url or "")
     return urlunsplit((own.scheme, own.netloc, own.path or "/", urlencode(query), ""))
 
 
 def to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:
-    """A link to another page of the explorer; what the visitor chose there stays, but for what `query` asks."""
+    """Draw a link to another page; the visitor's choices there stay, apart from those in `query`."""
     target = st.session_state[PAGES][page]
     st.page_link(target, label=label, icon=target.icon, query_params=dict(query or {}))
 

@@ -141,7 +141,7 @@ def nearest_time(times: dict[int, float], width: int) -> str:
 
 
 def purpose(record: RunRecord) -> str:
-    """What the network does, as Markdown: `It tells 10 kinds apart (Trouser, Bag and 8 more)`."""
+    """Return the network's purpose as Markdown: `It tells 10 kinds apart (Trouser, Bag and 8 more)`."""
     its = task(record.task)
     labels = [safe(short(label, 24)) for label in record.labels]
     listed = ", ".join(labels[:4])
@@ -211,7 +211,7 @@ def choice(row: Mapping[Any, Any], full: Mapping[Any, Any], metric: Metric) -> t
 
 
 def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> list[dict[str, str | int | float]]:
-    """What the live slider says at each size, ready to show, so that the browser formats nothing itself.
+    """Return the live slider's readout at each size, formatted here so that the browser formats nothing.
 
     `place` is where the size lies on the slider, which has the chart's log axis: small sizes differ most.
     """
@@ -237,7 +237,7 @@ def readouts(metrics: pd.DataFrame, metric: Metric, times: dict[int, float]) -> 
 
 
 def some_sizes(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a few sizes that lie evenly on the chart's log axis, for a table that says what it says."""
+    """Return the rows of a few sizes, evenly spaced on the chart's log axis, for a table beside the chart."""
     measured = metrics["width"].to_numpy()
     wanted = log_spaced(int(measured[0]), int(measured[-1]))
     return metrics.iloc[sorted({int(abs(measured - width).argmin()) for width in wanted})]

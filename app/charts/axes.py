@@ -1,4 +1,4 @@
-"""What stretch of an axis a chart shows, and where its ticks are. No Streamlit here."""
+"""The range of an axis that a chart shows, and its ticks. No Streamlit here."""
 
 from __future__ import annotations
 

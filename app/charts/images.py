@@ -28,7 +28,7 @@ LONGEST_LABEL = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a model says of one example, and what is true."""
+    """A model's prediction on one example, and the truth."""
 
     says: str
     true: str
@@ -112,7 +112,7 @@ def one(image: str, alt: str, caption: str) -> str:
 
 
 def cards(images: Sequence[str], answers: Sequence[Said]) -> str:
-    """Pictures of examples with what a model says of each, as HTML."""
+    """Return pictures of examples with a model's predictions, as HTML."""
     figures = []
     for image, answer in zip(images, answers, strict=True):
         wrong = answer.right is False
@@ -121,7 +121,7 @@ def cards(images: Sequence[str], answers: Sequence[Said]) -> str:
 
 
 def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str, Any]:
-    """Clouds (n, points, 3) to look at from all sides, two in a row, each under what a model says of it.
+    """Clouds (n, points, 3) to look at from all sides, two in a row, each under a model's prediction.
 
     A cloud without an answer stands alone.
     """
@@ -177,7 +177,7 @@ def clouds(points: np.ndarray, answers: Sequence[Said], dark: bool) -> dict[str,
 
 
 def lines(answer: Said) -> list[str]:
-    """What is said of an example, short enough for half a phone: verdict, prediction, truth where it differs."""
+    """Return an example's lines, short enough for half a phone: verdict, prediction, truth where it differs."""
     if answer.full:
         return [answer.verdict, f"this size: {answer.says}", f"full size: {answer.full}", f"truth: {answer.true}"]
     found = [answer.verdict, f"says {answer.says}"]
@@ -188,11 +188,11 @@ def lines(answer: Said) -> list[str]:
 
 def table(x: np.ndarray, index: np.ndarray, columns: tuple[str, ...], answers: Sequence[Said]) -> pd.DataFrame:
     """Examples with prediction and truth, and the first columns of their inputs where these have names."""
-    both = {"Full size says": [answer.full for answer in answers]} if any(answer.full for answer in answers) else {}
+    both = {"Full size predicts": [answer.full for answer in answers]} if any(answer.full for answer in answers) else {}
     frame = pd.DataFrame(
         {
             "Test example": [f"{row + 1:,}" for row in index.tolist()],
-            "This size says": [answer.says for answer in answers],
+            "This size predicts": [answer.says for answer in answers],
             **both,
             "Truth": [answer.true for answer in answers],
             "How far off" if answers and answers[0].right is None else "Verdict": [a.verdict for a in answers],

@@ -1,4 +1,4 @@
-"""What all charts share: colours, shapes, names as text, and a layout. Plain Plotly dicts, no Streamlit here."""
+"""Parts that all charts share: colours, shapes, names as text, and a layout. Plain Plotly dicts, no Streamlit here."""
 
 from __future__ import annotations
 

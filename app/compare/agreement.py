@@ -1,4 +1,4 @@
-"""On how many test examples two runs say the same, and who is right on the others. No Streamlit here."""
+"""Agreement of two runs: on how many test examples predictions match, and who is right elsewhere. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Agreement:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share on which they say the same, as fractions."""
+        """95 % interval of the share of equal predictions, as fractions."""
         return wilson_interval(self.same, self.n)
 
     @property
     def sentence(self) -> str:
-        """All of it in plain words."""
+        """The counts as sentences."""
         a, b = self.names
         if self.apart is not None:
             equal = f", and both equally close on {self.same:,}" if self.same else ""
@@ -67,7 +67,7 @@ def agreements(found: Sequence[Answers]) -> list[Agreement]:
 
 
 def table(pairs: Sequence[Agreement]) -> pd.DataFrame:
-    """The same as figures; all pairs are of one kind of task."""
+    """Return the counts as a table; all pairs have one kind of task."""
     return pd.DataFrame([_line(pair) for pair in pairs])
 
 
@@ -86,7 +86,7 @@ def _line(pair: Agreement) -> dict[str, Any]:
         "95 % interval": f"{PERCENT * low:.1f} to {_percent(high)}",
         "Only first right": f"{pair.first:,}",
         "Only second right": f"{pair.second:,}",
-        "Both wrong, differently": f"{pair.neither:,}",
+        "Both wrong, different answers": f"{pair.neither:,}",
     }
 
 

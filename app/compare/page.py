@@ -72,7 +72,7 @@ def page() -> None:
     )
     _chart(comparison, mine)
     st.dataframe(side_by_side(comparison), hide_index=True, alt="The runs side by side")
-    verdict.say(comparison)
+    verdict.show(comparison)
     with st.expander("The chart as a table", icon=":material/table:"):
         st.dataframe(curves(comparison), hide_index=True, alt="The chart as a table")
     panels.show(comparison, runs, mine)
@@ -119,7 +119,7 @@ def _pair(runs: list[Run]) -> list[str]:
 
 
 def _measure(chosen: list[Run]) -> Measured:
-    """The chosen runs with their figures, where they can be compared; says what stands in the way."""
+    """Return the chosen runs with their figures; empty, under a notice, where they have different metrics."""
     measured: Measured = []
     for run in chosen:
         try:
@@ -137,7 +137,7 @@ def _measure(chosen: list[Run]) -> Measured:
 
 
 def _question(measured: Measured, metric: Metric, choice: Choice) -> float:
-    """What the runs are compared at."""
+    """Draw the question at which size, metric or width the runs are compared; return the figure asked for."""
     asks = {
         SIZE: "the same file size",
         METRIC: f"the same {metric.label.lower()}",
@@ -178,7 +178,7 @@ def _row(metrics: pd.DataFrame, metric: Metric, at: str, value: float) -> int | 
 
 
 def _asked(metric: Metric, at: str, value: float) -> str:
-    """What the runs are compared at, in words."""
+    """Return in words at which size, metric or width the runs are compared."""
     if at == WIDTH:
         return words.units(round(value))
     if at == SIZE:

@@ -1,4 +1,4 @@
-"""The parts of Compare runs that are closed at first; what is closed computes nothing."""
+"""Parts of Compare runs that open on a click; a closed part computes nothing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CHART = {"displayModeBar": False}
 
 
 def show(comparison: Comparison, runs: list[Run], choice: Choice) -> None:
-    """All of them."""
+    """Draw all parts."""
     if comparison.measured[0][0].task.classes:
         _part(CLASSES, "Label by label", ":material/category:", choice, lambda: _classes(comparison))
-        agree = "Do they say the same?"
+        agree = "Do they agree?"
     else:
         agree = "Which is closer to the truth, and how often?"
     _part(AGREE, agree, ":material/join_inner:", choice, lambda: _agreement(comparison))
-    label = "Which run should I take, of all that are here?"
+    label = "Best run at any size"
     _part(STORE, label, ":material/travel_explore:", choice, lambda: _store(comparison, runs, choice))
 
 
@@ -66,22 +66,22 @@ def _agreement(comparison: Comparison) -> None:
         return
     for pair in pairs:
         st.markdown(words.safe(pair.sentence))
-    st.dataframe(agreement.table(pairs), hide_index=True, alt="How often they say the same")
+    st.dataframe(agreement.table(pairs), hide_index=True, alt="How often they agree")
     if comparison.measured[0][0].task.classes:
         st.caption("Two runs can be right equally often and yet be wrong on different examples.")
 
 
-def _why_not(comparison: Comparison, wanted: str) -> str:
+def _why_not(comparison: Comparison, condition: str) -> str:
     if len(comparison.here) < 2:
-        return "This wants two runs that have a size that fits; ask for another size above."
+        return "This needs two runs with a size that fits; ask for another size above."
     return (
-        "This can't be worked out for these runs: it wants the stored predictions of two runs at least, and that "
-        f"{wanted}."
+        "This can't be worked out for these runs: it needs the stored predictions of at least two runs, and that "
+        f"{condition}."
     )
 
 
 def _store(comparison: Comparison, runs: list[Run], choice: Choice) -> None:
-    """Of all runs on the same examples: the best at a file size, and at every other."""
+    """Draw the best of all runs with the same test examples, at one file size and at every other."""
     like, metric = comparison.measured[0][0], comparison.metric
     field = _read(runs, like)
     if field.table.empty:
@@ -114,7 +114,7 @@ def _store(comparison: Comparison, runs: list[Run], choice: Choice) -> None:
 
 
 def _read(runs: list[Run], like: Run) -> frontier.Field:
-    """The figures of all comparable runs, a part at a time, so that whatever the visitor does meanwhile comes first."""
+    """Read the figures of all comparable runs in parts, so that the visitor's next action is not held up."""
     field = frontier.field(runs, like)
     if not field.unread:
         return field
@@ -128,7 +128,7 @@ def _read(runs: list[Run], like: Run) -> frontier.Field:
 
 
 def _budget(comparison: Comparison, choice: Choice) -> float:
-    """In kB; at first the size that is compared."""
+    """Draw the field for the file size; return it in kB. It starts at the size that runs are compared at."""
     sizes = [float(at["bytes"]) for _, at in comparison.here] or [50e3]
     entry = number_field.size_field(max(sizes))
     first = entry.start if comparison.max_kb is None else comparison.max_kb

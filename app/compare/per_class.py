@@ -32,7 +32,7 @@ class ByClass:
 
 
 def by_class(found: Sequence[Answers]) -> ByClass | None:
-    """None where the runs don't tell the same labels apart."""
+    """Return each run's accuracy by label; None where the runs have different labels."""
     if len(found) < 2 or not all(a.run.task.classes for a in found):
         return None
     labels = found[0].run.record.labels
@@ -105,6 +105,6 @@ def _sentence(found: Sequence[Answers], names: Sequence[str], labels: Sequence[s
 
 
 def _told(a: Answers, b: Answers, k: int, looked: int) -> bool:
-    """Whether the data tell two runs apart on a label that was picked as the farthest of `looked` (Bonferroni)."""
+    """Return whether two runs differ on the label picked as the farthest of `looked` (paired test, Bonferroni)."""
     mine, theirs = a.scores[a.targets == k], b.scores[b.targets == k]
     return bool(np.array_equal(a.targets, b.targets)) and paired_test(mine, theirs) * looked < ALPHA

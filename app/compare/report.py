@@ -43,7 +43,7 @@ DIGITS = 6  # of a figure in the table of all sizes
 
 def section(comparison: Comparison) -> None:
     """Two buttons; each file is made when its button is clicked."""
-    st.subheader("Take the figures with you", anchor="figures")
+    st.subheader("Export", anchor="export")
     with st.container(horizontal=True):
         st.download_button(
             "Report (HTML, 5\u00a0MB)",
@@ -70,7 +70,7 @@ def section(comparison: Comparison) -> None:
 
 
 def report(comparison: Comparison) -> bytes:
-    """The whole file, in UTF-8."""
+    """Return the report as one HTML file in UTF-8."""
     title = "Comparison of " + ", ".join(words.short(run.id) for run, _ in comparison.measured)
     parts = [
         f"<h1>{_text(title)}</h1>",
@@ -146,7 +146,7 @@ def _agreement(comparison: Comparison) -> list[str]:
     if not pairs:
         return []
     sentences = [f"<p>{_text(pair.sentence)}</p>" for pair in pairs]
-    return ["<h2>Do they say the same?</h2>", *sentences, _table(agreement.table(pairs), "How often they say the same")]
+    return ["<h2>Do they agree?</h2>", *sentences, _table(agreement.table(pairs), "How often they agree")]
 
 
 def _settings(comparison: Comparison) -> str:
@@ -183,6 +183,6 @@ def _cell(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """Any text as text: one line, and none of it HTML."""
+    """Escape any text as one line without HTML."""
     spaced = (" " if text.startswith(" ") else "") + printable(text)
     return escape(spaced, quote=True)

@@ -1,4 +1,4 @@
-"""What one visitor compares, how a link brings it, and what the widgets change in it."""
+"""State of Compare runs: one visitor's choices, read from links and changed by widgets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINK = ("runs", "at", "value", "axis", "open", "budget")  # names in a link
 
 @dataclass
 class Choice:
-    """What one visitor chose; it outlives the widgets, whose own state is lost when another page is shown."""
+    """One visitor's choices. They outlive the widgets, whose state is lost when another page is shown."""
 
     runs: list[str] | None = None  # None until chosen
     at: str = SIZE
@@ -29,7 +29,7 @@ class Choice:
     budget: float | None = None  # in kB, among all runs; None until chosen
 
     def link(self) -> dict[str, str]:
-        """The part of a link that says how the comparison is looked at."""
+        """Return the part of a link that holds the view: axis, open parts, budget."""
         found = {"axis": "whole"} if self.whole else {}
         if self.open:
             found["open"] = ",".join(part for part in PARTS if part in self.open)
@@ -39,25 +39,25 @@ class Choice:
 
 
 def choice() -> Choice:
-    """This visitor's."""
+    """Return this visitor's choices."""
     found: Choice = st.session_state.setdefault("compare", Choice())
     return found
 
 
 def bounds(at: str, metric: Metric) -> tuple[float, float]:
-    """What can be meant by a figure that runs are compared at."""
+    """Return the bounds of a figure that runs are compared at."""
     if at == METRIC:
         return number_field.bounds(metric)
     return (1.0 if at == WIDTH else number_field.LEAST), number_field.MOST
 
 
 def value_name(at: str, metric: Metric) -> str:
-    """Under what a figure is kept: 95 per cent of some runs are no 95 decibels of others."""
+    """Return the name that a figure is kept by: one for each metric, as 95 % is not 95 dB."""
     return f"{at}-{metric.name}" if at == METRIC else at
 
 
 def follow(link: dict[str, str], known: set[str], choice: Choice) -> None:
-    """Take runs and axis from the link; what can't be followed is said and left out."""
+    """Take runs and axis from the link; a notice names each part that can't be followed."""
     if not link:
         return
     url_state.unknown(link, LINK)
@@ -107,13 +107,13 @@ def follow_value(link: dict[str, str], metric: Metric, choice: Choice) -> None:
 
 
 def runs_chosen() -> None:
-    """For the widget's callback, as all below."""
+    """Keep the chosen runs; a widget's callback, as all below."""
     url_state.touch("compare")
     choice().runs = list(st.session_state["compare-runs"])
 
 
 def at_chosen() -> None:
-    """What the runs are compared at."""
+    """Keep the question at which the runs are compared."""
     url_state.touch("compare")
     choice().at = st.session_state["compare-at"]
 
@@ -127,7 +127,7 @@ def value_chosen(metric: Metric, value: float | None) -> None:
 
 
 def part_opened(part: str) -> None:
-    """A part of the page was opened or closed."""
+    """Keep which parts of the page are open."""
     url_state.touch("compare")
     mine = choice()
     (mine.open.add if st.session_state[f"compare-open-{part}"] else mine.open.discard)(part)

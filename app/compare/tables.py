@@ -38,7 +38,7 @@ def side_by_side(comparison: Comparison) -> pd.DataFrame:
 
 
 def curves(comparison: Comparison) -> pd.DataFrame:
-    """What the chart says: some sizes of each run, spread evenly over its axis."""
+    """Return the chart's figures at some sizes of each run, evenly spaced on its axis."""
     parts = []
     for run, metrics in comparison.measured:
         part = words.table(words.some_sizes(metrics), comparison.metric)

@@ -1,4 +1,4 @@
-"""Which of several runs is better at what was asked, and whether the data can tell."""
+"""Verdicts: which run is better at the size asked for, and whether the test examples can tell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.tasks.base import Metric
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One sentence in two parts, the first of which matters most, and how it is known. Plain text."""
+    """A sentence in two parts, the first in bold, and the evidence for it. Plain text."""
 
     icon: str
     lead: str
@@ -39,7 +39,7 @@ def verdicts(comparison: Comparison) -> list[Verdict]:
 
 
 def against(best: Run, first: pd.Series, run: Run, second: pd.Series, metric: Metric) -> Verdict:
-    """A run that has the better figure against another one."""
+    """Return the verdict on two runs, the first of which has the better figure."""
     known, how = difference_is_real(best, first, run, second, metric)
     gap, names = words.gap(metric, first[metric.name], second[metric.name]), (words.short(best.id), words.short(run.id))
     if known:
@@ -49,8 +49,8 @@ def against(best: Run, first: pd.Series, run: Run, second: pd.Series, metric: Me
     return Verdict(icon="balance", lead=lead, rest=f" ({chance}).", how=how)
 
 
-def say(comparison: Comparison) -> None:
-    """Who is better at what was asked, whether the data can tell, and the way to take the best."""
+def show(comparison: Comparison) -> None:
+    """Draw the verdicts, and a link that opens the best run."""
     for found in verdicts(comparison):
         text = f":material/{found.icon}: **{words.safe(found.lead)}**{_second(found.rest)}"
         st.markdown(text, help=words.safe(found.how) or None)
@@ -66,7 +66,7 @@ def take(run: Run, at: pd.Series) -> None:
 
 
 def _second(rest: str) -> str:
-    """The second part disarmed, with the space that it begins with, which `safe` takes for an end of line."""
+    """Escape the second part, but keep the space that it begins with."""
     return (" " if rest.startswith(" ") else "") + words.safe(rest)
 
 
@@ -79,7 +79,7 @@ def difference_is_real(a: Run, at_a: pd.Series, b: Run, at_b: pd.Series, metric:
     mine, theirs = cache.scores(a, int(at_a["width"])), cache.scores(b, int(at_b["width"]))
     if mine is not None and theirs is not None and len(mine) == len(theirs):
         test = paired(a.task, mine, theirs, (words.short(a.id), words.short(b.id)))
-        return test.told, test.counts
+        return test.significant, test.counts
     low, high = f"{metric.name}_low", f"{metric.name}_high"
     apart = bool(at_a[low] > at_b[high] or at_b[low] > at_a[high])
     return apart, f"The 95 % intervals {'do not overlap' if apart else 'overlap'}."

@@ -38,7 +38,7 @@ def figure() -> str:
             )
     top, bottom = ROWS["upper"] - 34, ROWS["lower"] + 34
     words = [
-        _text(200, 22, "what it says"),
+        _text(200, 22, "its prediction"),
         _text(200, 296, "an example"),
         _text(cut - 8, top + 6, "kept", "end"),
         _text(cut + 8, top + 6, "left out", "start"),

@@ -19,7 +19,7 @@ def page() -> None:
     """The whole page, top to bottom."""
     st.title("Help")
     st.markdown(
-        "**One training, every size.** A usual network works at one size, so each size wants a training of its own. "
+        "**One training, every size.** A usual network works at one size, so each size needs a training of its own. "
         "Here one training gives a network that works at every size, and you choose afterwards."
     )
     st.subheader("How it works", anchor="how")
@@ -51,7 +51,7 @@ def _list(lines: Iterable[str]) -> None:
 
 
 def _glossary() -> dict[str, str]:
-    """The words, with what metrics and files say of themselves."""
+    """Return the glossary with the descriptions of metrics and formats."""
     metrics = {metric.label: metric.meaning for task in TASKS.values() for metric in task.metrics}
     files = {f.label: f.meaning for f in FORMATS.values()}
     return {**WORDS, **metrics, **files}

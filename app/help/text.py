@@ -1,4 +1,4 @@
-"""What Help says: the words as the pages use them, what can be done where, how figures are measured. No Streamlit."""
+"""Texts of Help: the words of the pages, what can be done where, how figures are measured. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ CAN_DO = {  # page -> what can be done there
         "**Choose by hand**: with the slider (arrow keys work too), with a tap on the chart, or one of three sizes.",
         "**See what changes** against full size: label by label, what is mixed up more often, and single examples.",
         "**Try it** with an example of your own: drawn, uploaded, typed, or one of the test examples.",
-        "**Take it with you** as a file. Where the picked size was also trained on by itself, the chart marks it with "
+        "**Download** it as a file. Where the picked size was also trained on by itself, the chart marks it with "
         "a shape of its own, and you choose which of the two you take.",
         "**Send a link**: the address always says what is on the screen, and opens the same again.",
     ),
     "compare": (
         "**Two to four runs** in one chart, at the same file size, at the same figure, or at the same number of units: "
         "which one is better, and whether the data can tell.",
-        "**Label by label, and example by example**: where they differ most, and how often they say the same.",
-        "**Which run should I take?** The best of all runs at any file size.",
-        "**Take the figures with you**: the report is one page that opens in any browser, also without a network, with "
+        "**Label by label, and example by example**: where they differ most, and how often they agree.",
+        "**Best run at any size**: the best of all runs within a file size.",
+        "**Export**: the report is one page that opens in any browser, also without a network, with "
         "its charts and tables; the CSV file has a row for each run and size, for a spreadsheet.",
     ),
     "runs": (
@@ -67,7 +67,7 @@ CAN_DO = {  # page -> what can be done there
     ),
 }
 TRAIN_ON = (
-    "Training one size on by itself wants the data, so it is done at a command line, by whoever made the run. This "
+    "Training one size on by itself needs the data, so it is done at a command line, by whoever made the run. This "
     "goes over the data three more times for 16 units:"
 )
 TRAIN_ON_COMMAND = ("polish", "runs/digits", "--width", "16", "--epochs", "3")

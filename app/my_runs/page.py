@@ -23,7 +23,7 @@ READING_ON = 0.8  # seconds of reading figures between one drawing of the table 
 
 @dataclass
 class Choice:
-    """What one visitor chose; it outlives the widgets, whose own state is lost when another page is shown."""
+    """One visitor's choices. They outlive the widgets, whose state is lost when another page is shown."""
 
     run: str | None = None
     search: str = ""

@@ -71,7 +71,7 @@ def _certainty(run: Run, sizes: list[dict[Hashable, Any]], row: int, validated: 
     if mine is None or theirs is None:
         return []
     test, who = paired(run.task, mine, theirs, ("this size", "full size")), f"The test {run.task.example}s"
-    if test.told:
+    if test.significant:
         better_one = "this" if test.first_is_better else "full"
         text = f"{who} can tell the difference: {better_one} size is better."
         if not test.first_is_better and row == validated:

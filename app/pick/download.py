@@ -80,7 +80,7 @@ def button(run: Run, width: int) -> None:
 
 
 def inside(run: Run, width: int) -> None:
-    """What the file holds, in a box that is closed at first."""
+    """Draw the file's contents and use, in a box that is closed at first."""
     box = st.expander(
         "What is inside, and how to use it in a program", icon=":material/code:", key="inside-open", on_change="rerun"
     )
@@ -99,7 +99,7 @@ def inside(run: Run, width: int) -> None:
 
 
 def link(run: Run, query: Mapping[str, str]) -> None:
-    """What is on the screen as an address, to be copied."""
+    """Draw the page's address, to be copied."""
     st.caption("A link to what is on this page now, to keep or to send:")
     copy_link(url_state.address(query), key="link-copy", run=run.id)
 
@@ -133,7 +133,7 @@ def which(run: Run, width: int) -> None:
 
 
 def _alone() -> bool:
-    """Whether the visitor wants sizes as they were trained on by themselves."""
+    """Whether the visitor chose sizes that were trained on by themselves."""
     return bool(st.session_state.get("download-alone-kept"))
 
 
@@ -159,7 +159,7 @@ def _sizes(path: Path, stamp: tuple[Any, ...], max_bytes: float | None) -> list[
 
 @lru_cache(maxsize=32)
 def _said(path: Path, stamp: tuple[Any, ...], format: str, alone: bool) -> tuple[list[str], list[str]]:
-    """What is on the button, and under it, at each size."""
+    """Return the button's label and the line under it, at each size."""
     run, labels, said = cache.opened(path, stamp), [], []
     how = "run on stored examples" if FORMATS[format].holds_program else "compared"
     wait = " The first one takes a few seconds." if format == "pt2" else ""

@@ -1,4 +1,4 @@
-"""What a size costs, to be seen: the picture that it paints, or what it says of a few examples."""
+"""Example predictions of a size: the picture that it paints, or its predictions on a few test examples."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from core.errors import UserError
 from core.runs.run import Run
 
 MOST = 8  # examples that are shown
-MOST_CLOUDS = 4  # each wants a drawing context of its own, of which browsers have few
-HEADING = "What it says of single examples"
+MOST_CLOUDS = 4  # each needs a drawing context of its own, of which browsers have few
+HEADING = "Example predictions"
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def cards(run: Run) -> Cards | None:
 
 
 def seen(run: Run, metrics: pd.DataFrame, width: int) -> None:
-    """What can't follow the slider: the picture at this size beside the original; or clouds or a table of examples."""
+    """Draw what the server has to draw for each size: a painted picture, clouds of points, or a table of examples."""
     if not paints(run, width):
         _few(run, width)
         return
@@ -72,7 +72,7 @@ def paints(run: Run, width: int) -> bool:
 
 
 def _few(run: Run, width: int) -> None:
-    """A few held-out examples with what this size says of each; nothing for pictures, which are `cards`."""
+    """Draw a few held-out examples with this size's predictions; nothing for pictures, which are `cards`."""
     kept, predicted = _try(run, _kept), _try(run, _said, width)
     if kept is None or predicted is None or kept.images:
         return
@@ -96,7 +96,7 @@ def _few(run: Run, width: int) -> None:
 
 
 def _tally(width: int, answers: list[Said]) -> str:
-    """How many of the examples a size gets right."""
+    """Return in a sentence how many of the examples a size gets right."""
     size, one, shown = words.units(width), width == 1, len(answers)
     tally = f"What {size} {'predicts' if one else 'predict'} of {shown:,} examples. "
     if all(answer.right is not None for answer in answers):
@@ -106,7 +106,7 @@ def _tally(width: int, answers: list[Said]) -> str:
 
 
 def _try(run: Run, what: Any, *more: Any) -> Any:
-    """What is asked of a run's files, or None where they are damaged: the rest of the page is worth as much."""
+    """Call a reader of a run's files; None where they are damaged, as the rest of the page stays useful."""
     try:
         return what(run.path, run.stamp, *more)
     except (UserError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
@@ -160,7 +160,7 @@ def _cards(path: Path, stamp: tuple[Any, ...]) -> Cards | None:
 
 @lru_cache(maxsize=256)
 def _said(path: Path, stamp: tuple[Any, ...], width: int) -> np.ndarray | None:
-    """What a width predicts of the examples that are shown."""
+    """Return a width's predictions on the examples that are shown."""
     kept = _kept(path, stamp)
     if kept is None:
         return None

@@ -91,7 +91,7 @@ def _choose_run(runs: list[Run], choice: Choice) -> Run:
     if len(runs) > 1:
         st.session_state["pick-run"] = choice.run
         st.selectbox(
-            "Trained network",
+            "Model",
             offered(runs, {choice.run}),
             format_func=lambda run_id: words.listed(by_id[run_id]),
             key="pick-run",
@@ -121,7 +121,7 @@ def _data_warnings(run: Run) -> None:
 
 
 def _presets(run: Run, metrics: pd.DataFrame) -> None:
-    """Three sizes that people want, each a button."""
+    """Draw three preset sizes as buttons."""
     metric, widths = run.task.metric, metrics["width"]
     kind = f"validation {run.task.example}s"
     presets = (
@@ -180,7 +180,7 @@ def _curve(run: Run, metrics: pd.DataFrame, limits: curves.Limits, choice: Choic
 
 @st.fragment
 def _table(run: Run) -> None:
-    """What the chart says, for those who would rather read it, in a box that is closed at first."""
+    """Draw the chart's figures as a table, in a box that is closed at first."""
     box = st.expander("The chart as a table", icon=":material/table:", key="table-open", on_change="rerun")
     if not box.open:  # what is closed costs nothing: a browser loads 2 MB for its first table
         return
@@ -219,12 +219,12 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         lines.append(f"Test examples of each label: {each}; What changes, above, has them label by label.")
     lines.append(polished.how_to(run, metrics))
-    with st.expander("Where these figures come from", icon=":material/science:"):
+    with st.expander("How it was measured", icon=":material/science:"):
         st.markdown(words.joined("\n".join(f"- {line}" for line in lines)))
 
 
 def _measured_on(run: Run, metrics: pd.DataFrame) -> str:
-    """What the shown figures were measured on; the pixels of a picture may be those that it was painted from."""
+    """Return in a sentence what was measured on which examples; a picture is tested on the pixels it was trained on."""
     what, n, chosen = run.task.example, *(int(metrics[column].iloc[0]) for column in ("n", "validation_n"))
     if "picture" in run.record.data:
         return f"Shown figures: measured on all {n:,} {what}s of one picture. Sizes are chosen on {chosen:,} {what}s."

@@ -1,4 +1,4 @@
-"""What matters to the visitor: one question, its figure, and the size that answers it."""
+"""The question on Pick a size: a budget, its figure, and the size that answers it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_FILES = 8  # made for one answer, each of which may turn out a little large
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What was asked, the answer where there is one, what it leaves out of the chart, and how a link says it."""
+    """The question, its answer if any, the limits to draw on the chart, and the question as part of a link."""
 
     ask: str = CHOOSE
     reply: Reply | None = None

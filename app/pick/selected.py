@@ -1,8 +1,8 @@
-"""What speaks of the picked size.
+"""The parts of the page that depend on the selected size.
 
-What is known beforehand of every size follows the slider in the browser: `live_part`, the address, the download. The
-rest is drawn anew by the server where it is on the page: one small fragment, `size`, and boxes that are open, which
-are fragments of their own. A closed box says nothing of the size, so it reads the size when it opens.
+Content known beforehand for every size follows the slider in the browser: `live_part`, the address, the download. The
+server redraws the rest: one small fragment, `size`, and open boxes, which are fragments of their own. A closed box
+reads the size when it opens.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def slider(run: Run) -> None:
 
 
 def read_ahead(run: Run) -> None:
-    """What a first visit to the run asks for, so that it is known by then."""
+    """Compute what a first visit to the run needs, before the visit."""
     pick_answer.lines(run.path, run.stamp, file_sizes.default(run))
     changes_panel.lines(run.path, run.stamp)
     examples.cards(run)
@@ -93,7 +93,7 @@ def answer(run: Run, asked: Asked) -> None:
 
 
 def seen(run: Run) -> DeltaGenerator | None:
-    """What a size says of a few examples and what changes in a sentence; gives a place for what `size` must fill."""
+    """Draw example predictions and the sentence on changes; return the place that `size` fills, if any."""
     width, widths = _width(run), cache.metrics(run)["width"].tolist()
     if examples.paints(run, width):
         return st.empty()
@@ -109,7 +109,7 @@ def seen(run: Run) -> DeltaGenerator | None:
 
 @st.fragment(key="size")
 def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
-    """What the server does at a pick: examples, and a choice of files, that can't follow the slider; the address."""
+    """Redraw on the server after a pick: examples and the choice of files that can't follow the slider; the address."""
     by_hand = url_state.touched("pick")
     if choice_of.kept().ask != asked.ask:  # the question ended while the page was on its way
         st.rerun()
@@ -132,7 +132,7 @@ def size(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
 
 
 def _query(run: Run, asked: Asked) -> dict[str, str]:
-    """What the address says."""
+    """Return the page's state for the address."""
     whole = {"axis": "whole"} if choice_of.kept().whole else {}
     chosen = choice_of.format_of(run)
     format = {} if chosen == file_sizes.default(run) else {"format": chosen}
@@ -167,7 +167,7 @@ def _details(run: Run) -> None:
 
 @st.fragment(key="changes")
 def changes(run: Run) -> None:
-    """What changes against full size, in a box that is closed at first."""
+    """Draw the changes against full size, in a box that is closed at first."""
     width = _width(run)
     if not examples.paints(run, width):
         notices.guarded(lambda: changes_panel.box(run, width))()
@@ -193,13 +193,13 @@ def take(run: Run, asked: Asked, place: DeltaGenerator | None) -> None:
 
 @st.fragment(key="inside")
 def inside(run: Run) -> None:
-    """What the file holds, in a box that is closed at first."""
+    """Draw the file's contents and use, in a box that is closed at first."""
     notices.guarded(lambda: download.inside(run, _width(run)))()
 
 
 @lru_cache(maxsize=32)
 def _rows(path: Path, stamp: tuple[Any, ...], whole: bool, format: str) -> list[Mapping[str, Any]]:
-    """What the slider says at each size, and where it lies on the chart; of the run's files alone."""
+    """Return the slider's readout at each size, and its place on the chart; from the run's files alone."""
     run = cache.opened(path, stamp)
     metrics, metric = file_sizes.timed(run, format), run.task.metric
     said = words.readouts(metrics, metric, latency.milliseconds(run))
@@ -211,7 +211,7 @@ def _rows(path: Path, stamp: tuple[Any, ...], whole: bool, format: str) -> list[
 
 
 def _colours() -> dict[str, str]:
-    """Of the mark on the chart: itself, its edge, and what its label stands on."""
+    """Return the colours of the mark on the chart: the mark, its edge, its label's background."""
     dark = st.context.theme.type == "dark"
     ink, paper = ("#ffffff", "#11161c") if dark else ("#000000", "#ffffff")
     return {"star": palette(dark)[1], "ink": ink, "paper": paper}

@@ -1,4 +1,4 @@
-"""What a visitor chose on Pick a size: kept for the visit, changed by the widgets' callbacks, taken from a link."""
+"""State of Pick a size: one visitor's choices, changed by callbacks of widgets, read from links."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLIDER, PRESET = "slider", "preset"  # where a size comes from, as `links.touch`
 
 @dataclass
 class Choice:
-    """What one visitor chose; it outlives the widgets, whose own state is lost when another page is shown."""
+    """One visitor's choices. They outlive the widgets, whose state is lost when another page is shown."""
 
     run: str | None = None
     widths: dict[str, int] = field(default_factory=dict)  # run -> the size shown last
@@ -34,11 +34,11 @@ class Choice:
     expert: bool = False  # whether the details for experts are shown
     start: int = 0  # the size that the slider was last put on from here; afterwards the hand moves it
     turn: int = 0  # how often that was done
-    heard: float = 0  # number of the last pick that the browser told of
+    heard: float = 0  # number of the last pick that the browser sent
 
 
 def kept() -> Choice:
-    """This visitor's."""
+    """Return this visitor's choices."""
     choice: Choice = st.session_state.setdefault("pick", Choice())
     return choice
 
@@ -50,7 +50,7 @@ def format_of(run: Run) -> str:
 
 
 def limit_name(ask: str, metric: Metric) -> str:
-    """Under what a limit is kept: 95 per cent of one network is no 95 decibels of the next."""
+    """Return the name that a limit is kept by: one for each metric, as 95 % is not 95 dB."""
     return f"{ask}-{metric.name}" if ask in (KEEP, LOSE) else ask
 
 
@@ -104,12 +104,12 @@ def limit_chosen(metric: Metric, ask: str, in_kb: float, value: float | None) ->
 
 
 def released(run_id: str) -> str:
-    """The name of the part that tells of a pick; one for each run, as a message may come when another is shown."""
+    """Return the key of the component that sends picks; one a run, as a message may come after another run is shown."""
     return f"released-{run_id}"
 
 
 def picked(run_id: str) -> None:
-    """The slider was let go of, or the chart was clicked. What else the same message brings was done after it."""
+    """Keep the size from the slider or a click on the chart. Other changes in the same message came after it."""
     earlier, found = url_state.touch("pick", SLIDER), getattr(st.session_state.get(released(run_id)), "picked", None)
     pick = found if isinstance(found, dict) else {}
     if _finite(number := pick.get("number")):
@@ -151,7 +151,7 @@ def measured_width(choice: Choice, run: Run, metrics: pd.DataFrame, otherwise: i
 
 
 def follow_run(link: dict[str, str], runs: list[Run], choice: Choice) -> None:
-    """Take the run from the link; say so where it is not here."""
+    """Take the run from the link, or draw a notice where it is not here."""
     url_state.unknown(link, PARTS)
     wanted = link.get("run")
     if wanted in {run.id for run in runs}:
@@ -170,7 +170,7 @@ def follow_format(link: dict[str, str], run: Run, choice: Choice) -> None:
 
 
 def follow_size(link: dict[str, str], run: Run, metrics: pd.DataFrame, choice: Choice) -> None:
-    """Take size, question and axis from the link; what can't be followed is said and left out.
+    """Take size, question and axis from the link; a notice names each part that can't be followed.
 
     `metrics` is the table of `file_sizes.timed`.
     """

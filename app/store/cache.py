@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 VARIABLE = "STRUCTURAL_DROPOUT_STORE"
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_checkpoints"
 PARTS = ("", "validation_")  # what a page shows, and what it chooses by
-LONGEST_BELIEVED = 1.0  # seconds that a look at the store is good for
+LONGEST_CURRENT = 1.0  # seconds that a scan of the store counts as current
 LONGEST_READING = 0.1  # seconds of reading figures before a page is shown
 MOST_RANKED = 24  # runs on one data set that are looked into for a good one to open
 
@@ -79,7 +79,7 @@ def numbers_in_file(run: Run, widths: Iterable[int]) -> list[int]:
 
 
 def predicted(run: Run, width: int) -> np.ndarray:
-    """`Run.predicted`, read once for all that a page says of a width; shared, don't change it. Raises RunError."""
+    """Return `Run.predicted`, read once for all parts of a page; shared, don't change it. Raises RunError."""
     return _predicted(run.path, run.stamp, width)
 
 
@@ -179,7 +179,7 @@ def _stamp(path: Path) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What the store held when it was looked at, and until when that is believed."""
+    """The store's entries, and how long they count as current."""
 
     until: float
     entries: tuple[Run | BrokenRun, ...]
@@ -190,10 +190,10 @@ _LOOKS: dict[Path, _Look] = {}  # of the store, which is the same for every visi
 
 
 def _look() -> _Look:
-    """The store as it is, or was a moment ago: looking at every file of a thousand runs takes a while.
+    """Return the store's entries, at most a moment old: scanning every file of a thousand runs takes a while.
 
-    A look is believed for so long that looking takes a twentieth of the time, and for a second at most. Visitors who
-    come at once share one.
+    A scan counts as current for 20 times as long as it took, at most a second, so that scanning takes a twentieth of
+    the time. Visitors who come at once share one.
     """
     with _LOOKING:
         return _looked(RunStore(folder()))
@@ -208,9 +208,9 @@ def _looked(store: RunStore) -> _Look:
         stamps = {store.folder / name: _stamp(store.folder / name) for name in store.ids()}
     except OSError as error:
         raise RunError(f"store {store.folder} can't be read: {error.strerror or error}") from None
-    believed = min(LONGEST_BELIEVED, 20 * (time.monotonic() - started))
+    current = min(LONGEST_CURRENT, 20 * (time.monotonic() - started))
     entries = tuple(_entry(path, stamp) for path, stamp in stamps.items())
-    found = _Look(time.monotonic() + believed, entries)
+    found = _Look(time.monotonic() + current, entries)
     _LOOKS.clear()
     _LOOKS[store.folder] = found
     return found

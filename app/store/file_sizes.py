@@ -49,7 +49,7 @@ def bytes_of(run: Run, format: str) -> dict[int, int]:
 def exact_bytes(run: Run, width: int, format: str) -> int | None:
     """Return the bytes of the very file, which is made for it where the format's size is an estimate.
 
-    None where the file can't be made, which the download says.
+    None where the file can't be made; the download then gives the reason.
     """
     if not FORMATS[format].roughly:
         return bytes_of(run, format)[width]

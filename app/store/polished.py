@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Points:
-    """What a run has of them: a row for each, ascending by width; and why they can't be read, where that is so."""
+    """A run's polished sizes, a row each, ascending by width; `problem` is why they can't be read, if so."""
 
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     problem: str = ""
@@ -36,9 +36,9 @@ class Points:
 
 
 def taken(run: Run, width: int, *, alone: bool) -> tuple[Run, str]:
-    """The run that a file of `width` is made of, and why it is not the one that was asked for, where it is not.
+    """Return the run to make a file of `width` from, and the reason where it is not the one asked for.
 
-    With `alone` it is the size as it was trained on by itself, where it was.
+    With `alone` it is the polished size, where there is one.
     """
     if not alone or points(run).at(width) is None:
         return run, ""
@@ -49,7 +49,7 @@ def taken(run: Run, width: int, *, alone: bool) -> tuple[Run, str]:
 
 
 def points(run: Run) -> Points:
-    """Those of a run; shared by all visitors, so don't change the table."""
+    """Return a run's polished sizes; shared by all visitors, so don't change the table."""
     return _points(run.path, run.stamp)
 
 
@@ -86,4 +86,4 @@ def _differs(path: Path, stamp: tuple[Any, ...], width: int) -> bool | None:
         return None
     if before is None or mine.shape != before.shape:
         return None
-    return paired(run.task, mine, before, ("one", "the other")).told
+    return paired(run.task, mine, before, ("one", "the other")).significant

@@ -1,4 +1,4 @@
-"""What runs said of each test example, and what was right. Cached for all visitors; no Streamlit here."""
+"""Predictions of runs on their test examples, cached for all visitors. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """What is on the page: the runs, what they are compared at, and the row of each that fits, if any."""
+    """The comparison on the page: runs with their figures, the question, and the row of each run that answers it."""
 
     measured: Measured
     metric: Metric

@@ -1,4 +1,4 @@
-"""Whether the examples that two models were both tested on can tell them apart, in words. No Streamlit here."""
+"""Paired tests of two models on the same examples, in words. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ALPHA = 0.05  # a difference that chance alone makes less often than this is tol
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """What came of a paired test."""
+    """Result of a paired test."""
 
     p: float
     first_is_better: bool  # by the examples' mean score
     counts: str  # a sentence, for whoever asks how it is known
 
     @property
-    def told(self) -> bool:
-        """Whether the examples tell the two apart."""
+    def significant(self) -> bool:
+        """Whether the difference is significant."""
         return self.p < ALPHA
 
 

@@ -32,7 +32,7 @@ BROKEN, STARTED, UNREAD = "Can't be read", "Not finished", "Being read"
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What the table says of a run. Figures are as stored; None where they are not known."""
+    """A run's line in the table. Figures are as stored; None where they are not known."""
 
     id: str
     state: str
@@ -64,7 +64,7 @@ class Summary:
 def summary(run: Run | BrokenRun, *, until: float = math.inf) -> Summary:
     """The line of a run; read only where it is another `Run`, as after each change, or has other notes.
 
-    Where its figures could not be read `until` then (`time.monotonic`), a line without them that says so.
+    Figures that can't be read before `until` (`time.monotonic`) are left out, and the line's state says so.
     """
     if isinstance(run, BrokenRun):
         state = STARTED if run.id.endswith(UNFINISHED) else BROKEN
@@ -109,7 +109,7 @@ def of_run(run: Run) -> Summary:
 
 
 def _of_record(run: Run) -> dict[str, Any]:
-    """What the line says that no further file has to be read for."""
+    """Return the fields of the line that come from run.json alone."""
     data, model = (str(part.get("name") or "its owner's own") for part in (run.record.data, run.record.family))
     return {
         "id": run.id, "metric": run.task.metric, "data": printable(data)[:60], "model": printable(model)[:60],

@@ -1,4 +1,4 @@
-"""What a page says when there is nothing to show: what happened, and what to do next."""
+"""Notices where a page has nothing to show: what happened, and what to do next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
 
 
 def open_store() -> list[Run]:
-    """The readable runs; says what to do where there are none, and names those that can't be read."""
+    """Return the readable runs; draw what to do where there are none, and the names of those that can't be read."""
     try:
         runs, broken = cache.entries()
     except RunError as error:

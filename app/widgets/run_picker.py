@@ -17,5 +17,5 @@ def offered(runs: Sequence[Run], chosen: Collection[str]) -> list[str]:
 
 
 def hint(runs: Sequence[Run]) -> str:
-    """What is said of a list that leaves some out, or nothing."""
+    """Return a hint for a list that leaves some out, or nothing."""
     return f"Of {len(runs):,} runs the newest are listed; My runs has all." if len(runs) > MOST_NAMES else ""

@@ -86,9 +86,9 @@ def test_parts_open_and_the_link_keeps_them_open(visit: Open) -> None:
     page.get_by_text("Label by label").click()
     expect(page.get_by_text("They differ most on")).to_be_visible()
     expect(charts).to_have_count(2)
-    page.get_by_text("Do they say the same?").click()
+    page.get_by_text("Do they agree?").click()
     expect(page.get_by_text(re.compile("say the same on [0-9]+ of 359 test examples"))).to_be_visible()
-    page.get_by_text("Which run should I take, of all that are here?").click()
+    page.get_by_text("Best run at any size").click()
     expect(page.get_by_text("At 6 kB, take digits-stratified at")).to_be_visible()
     field = page.get_by_role("textbox", name="File of at most, in kB", exact=True).last
     field.fill("50")

@@ -75,7 +75,7 @@ def walk(page: Page) -> list[dict[str, Any]]:
 
 WANTED = {  # how the names of controls begin, behind their icons
     "pick": (
-        "Trained network; Got it; Let me choose; Recommended; Smallest that does the job; Full size; Size; Show every "
+        "Model; Got it; Let me choose; Recommended; Smallest that does the job; Full size; Size; Show every "
         "size; Details for experts; Label by label, mix-ups; Label by label; Try an example; Take a test example; Test "
         "example; Everything in one zip; Download 4 units; What is inside; The chart as a table; Where these figures "
         "come from; Is another run better"

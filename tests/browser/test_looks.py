@@ -26,7 +26,7 @@ def test_it_fits_the_window_and_all_of_it_is_reachable(visit: Open, scheme: str,
     ground = page.locator(".stApp").evaluate("e => getComputedStyle(e).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
     for part in (
-        page.get_by_role("combobox", name="Trained network"),
+        page.get_by_role("combobox", name="Model"),
         visitor.slider,
         page.locator(".live .card").last,
         page.locator(".stPlotlyChart"),

@@ -274,7 +274,7 @@ def test_a_pick_draws_no_chart_and_what_changes_the_chart_moves_the_mark(desk: V
 
 def test_the_slider_is_above_the_chart_and_the_file_below(desk: Visitor) -> None:
     parts = (desk.page.get_by_text("Your choice:"), desk.slider, desk.page.locator(".stPlotlyChart"),
-             desk.page.get_by_role("heading", name="Take it with you"))  # fmt: skip
+             desk.page.get_by_role("heading", name="Download", exact=True))  # fmt: skip
     tops = [box["y"] for part in parts if (box := part.bounding_box())]
     assert tops == sorted(tops)
     assert len(tops) == len(parts)

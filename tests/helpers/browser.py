@@ -210,7 +210,7 @@ class Visitor:
             self.settle()
             yield width
 
-    def told(self) -> str:
+    def significant(self) -> str:
         """What is on the screen in words: for whoever reads of a failed test and has no picture."""
         state = self.page.locator(".stApp").first.get_attribute("data-test-script-state", timeout=1_000)
         said = self.page.locator("body").aria_snapshot(timeout=5_000)

@@ -34,7 +34,7 @@ PAGES = {
             "Take a test example",
             "What is inside, and how to use it in a program",
             "The chart as a table",
-            "Where these figures come from",
+            "How it was measured",
         ),
         proof=".stProgress >> nth=5",
     ),

@@ -1,4 +1,4 @@
-// The address is that of the size that the slider is on; the slider says so with an event, see live_slider.
+// Shows the address of the size that the slider is on, which an event announces, see live_slider.
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".link");
   const [address, button, status] = ["code", "button", '[role="status"]'].map((part) => root.querySelector(part));

@@ -18,4 +18,4 @@ def draw_pad(side: int, *, key: str) -> str:
 
 
 def _nothing() -> None:
-    """A state of a component is kept where somebody listens."""
+    """Do nothing: Streamlit keeps a component's state only where a callback is given."""

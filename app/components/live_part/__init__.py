@@ -1,7 +1,7 @@
-"""Texts and pictures that follow the slider in the browser: what they say of every size is sent once.
+"""Texts and pictures that follow the slider in the browser: the content for every size is sent once.
 
-A message from the server makes Streamlit's page draw all its elements a few times over, which takes several times as
-long as the server does, so what is known beforehand is left to the browser.
+A message from the server makes Streamlit redraw all elements of the page several times, which takes longer than the
+server's own work, so content known beforehand is left to the browser.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def line(look: str, text: str, bold: str = "") -> Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A picture with what each answer to it is called, by answer: lines, and whether it is wrong."""
+    """A picture with its lines for each possible prediction, and whether that is wrong."""
 
     image: str  # an address
     alt: str
@@ -58,7 +58,7 @@ def live_part(
     """Show the `lines` of the size that the slider of `run` is on, at first of `width`.
 
     There are lines for each of `widths`, and in `answers` what each size answers to each of the `cards`. With
-    `read_out` a screen reader says what changed, once the hand has let go.
+    `read_out` a screen reader announces the change after the slider is released.
     """
     shown: list[dict[str, Any]] = [asdict(card) for card in cards]
     data = {

@@ -1,4 +1,4 @@
-// Shows what belongs to the size that the slider is on; the slider says so with an event, see live_slider.
+// Shows the content of the size that the slider is on, which an event announces, see live_slider.
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".live-part");
   const element = (name, look, text = "") => Object.assign(document.createElement(name), { className: look, textContent: text });

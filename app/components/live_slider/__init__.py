@@ -1,10 +1,10 @@
-"""A slider whose readout, and mark on the chart, follow the thumb in the browser; `released` tells of the pick.
+"""A slider whose readout, and mark on the chart, follow the thumb in the browser; `released` sends the selection.
 
-Streamlit's own slider speaks to the server alone, so a readout beside it lags behind the hand. What is sent here is
-the same for every size that is picked. The server hears of a pick once it must: at once while a part of the page shows
-what only the server can say of a size (`needed`), else when the hand goes on to something else on the page. A message
-draws anew the fragment that it comes from, so the one about a pick comes from a part of its own in the fragment that
-speaks of the size: the slider isn't sent again, and no other run of the page comes before.
+A readout beside Streamlit's own slider waits for the server and lags behind the hand. The data sent here are the same
+whichever size is selected. The selection is sent to the server only when server-rendered content needs it: at once
+while such content is on the page (`needed`), else when the visitor turns to another part of the page. A message
+redraws the fragment that it comes from, so the selection is sent by a component of its own, in the fragment that
+depends on the size: the slider is not sent again, and no run of the whole page comes first.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def live_slider(
     colours: Mapping[str, str],
     key: str,
 ) -> None:
-    """Show the slider of a run; `rows` is what to say at each size.
+    """Show the slider of a run; `rows` holds the readout at each size.
 
-    That is `words.readouts`, where it lies on the chart as `x`, `y`, `out`, and what `faster.offers` of it.
+    A row is one of `words.readouts` with its place on the chart as `x`, `y`, `out`, and a faster size as `faster`.
 
-    It moves to `width` where `turn` is a new number, and stays where the hand left it otherwise; also where the page
-    was built before the server `heard` of the last pick, which is the number of the last one that it heard of. The
+    It moves to `width` where `turn` is a new number and else stays where the hand left it; also where the page was
+    built before the last pick arrived: `heard` is the number of the last pick that the server received. The
     picked size is marked on the chart in the container `chart`, in `colours` (`star`, `ink`, `paper`); a click there
     picks a size.
     """
@@ -50,9 +50,9 @@ def live_slider(
 
 
 def released(run: str, *, at_once: bool, heard: float, key: str, on_pick: Callable[[], None]) -> None:
-    """Tell of the size that the slider of `run` was let go at: `st.session_state[key].picked`; `on_pick` is called.
+    """Send the size that the slider of `run` was released at, as `st.session_state[key].picked`, and call `on_pick`.
 
-    That is `width` with the pick's `number`, which is to come back as what was `heard`.
+    It is a dict of `width` and the pick's `number`, which the next page gives back as `heard`.
     It shows nothing. The fragment that it stands in is drawn anew then, unless `on_pick` asks for another run.
     """
     part = st.components.v2.component("released", html="<span hidden></span>", js=_text("released.js"))
@@ -60,7 +60,7 @@ def released(run: str, *, at_once: bool, heard: float, key: str, on_pick: Callab
 
 
 def needed(part: str) -> None:
-    """While this stands on the page, the server hears of each pick at once. It shows nothing, and takes no room."""
+    """Have each pick sent to the server at once while this is on the page. It shows nothing and takes no room."""
     component = st.components.v2.component("needed", html="<span hidden></span>", js=_text("needed.js"))
     component(data={"part": part}, key=f"needed-{part}")
 

@@ -1,4 +1,4 @@
-// The thumb is followed here, in the browser; the server hears of a size only when the hand lets go.
+// Follows the thumb in the browser; a size is sent to the server only after the slider is released.
 const QUIET_MS = 250; // between the last key and telling the server, so that held arrows send one message
 const PAGE = 0.1; // of the slider's length, for Page Up and Page Down
 
@@ -26,7 +26,7 @@ export default function ({ data, parentElement }) {
       const name = part.dataset.part;
       part.textContent =
         name === "label" ? state.data.label
-        : name === "interval" ? `95\u00a0% sure: ${row.interval}`
+        : name === "interval" ? `95\u00a0% interval: ${row.interval}`
         : row[name];
     }
     root.querySelector('[data-card="time"]').hidden = !row.time;
@@ -47,7 +47,7 @@ export default function ({ data, parentElement }) {
     if (address === location.href) return;
     try {
       history.pushState({}, "", address);
-    } catch {} // Safari allows a hundred in half a minute; the server puts it right once it hears of the pick
+    } catch {} // Safari allows a hundred in half a minute; the server corrects it when the pick arrives
   };
   const fill = () => input.style.setProperty("--fill", `${100 * Number(input.value)}%`);
   const settle = (index) => { // thumb and readout on a size that there is

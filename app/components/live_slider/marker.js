@@ -67,7 +67,7 @@ function whenThere(name, then) {
   return watch;
 }
 
-// The chart with this container's class, once it is there; `onTap(x)` hears where it is tapped, 0 to 1 from the left.
+// The chart with this container's class, once it is there; `onTap(x)` is called with the place of a tap, 0 to 1 from the left.
 function chartOf(name, onTap) {
   const host = document.querySelector(`.st-key-${name}`);
   if (!host) return null;

@@ -1,4 +1,4 @@
-// A part of the page that only the server can say of a size: while it is there, each pick is told at once.
+// Content that only the server can render for a size: while it is on the page, each pick is sent at once.
 export default function ({ data }) {
   const picks = (window.picks ??= { open: new Set() });
   picks.open.add(data.part);

@@ -1,7 +1,7 @@
-// The way from the slider to the server. It hears of a pick at once where the page shows what only it can say of the
-// size, else as soon as the hand goes on to something else: until then there is nothing that it could do. A pick waits
-// until the server says that it heard of it. On the way to another page it goes on waiting, for whoever comes back: a
-// message of this page that comes after the next one was asked for would leave that one empty.
+// Sends a selected size from the slider to the server: at once where the page has content that only the server can
+// render, else when the visitor turns to another part of the page. A pick is kept until the server confirms it. On the
+// way to another page it is kept for the return: a message of this page that arrives after the next one was requested
+// would leave that page empty.
 export default function ({ data, setTriggerValue }) {
   const picks = (window.picks ??= { open: new Set() }); // whichever of the parts is there first
   picks.atOnce = data.at_once;

@@ -3,7 +3,7 @@ export default function ({ data, parentElement }) {
   const [button, label, said, busy, done, failed] =
     ["button", "button span", ".said", ".busy", ".done", ".failed"].map((part) => root.querySelector(part));
   const place = () => {
-    const { run, width } = window.picked ?? {}; // the slider says so, see live_slider
+    const { run, width } = window.picked ?? {}; // set by live_slider
     return Math.max(0, data.widths.indexOf(run === data.run ? width : data.width));
   };
   const show = () => {
@@ -33,7 +33,7 @@ export default function ({ data, parentElement }) {
   return () => window.removeEventListener("picked", show);
 }
 
-// Asks for the file, lets the browser keep it, and gives what the server says of it.
+// Requests the file, lets the browser save it, and returns the server's description of it.
 async function handedOver(address) {
   const answer = await fetch(new URL(address, location.href)).catch(() => {
     throw new Error("the server could not be reached; press the button again.");

@@ -18,7 +18,7 @@ def label_changes(found: ByLabel, dark: bool) -> Figure:
     count = min(len(found.names), MOST_LABELS)
     scale, colour = ACCURACY.scale, palette(dark)[0]
     value, low, high = (scale * part[:count] for part in (found.change, found.low, found.high))
-    told = found.told[:count]
+    told = found.significant[:count]
     said = [
         f"{plain(found.names[k])}<br>{value[k]:+.1f} points ({low[k]:+.1f} to {high[k]:+.1f})<br>"
         f"{found.lost[k]:,} go wrong, {found.gained[k]:,} come right"
@@ -84,7 +84,7 @@ def change_map(found: Pair, dark: bool) -> Figure:
         for i in range(len(kinds))
     ]
     places = list(range(len(kinds)))
-    drawn = layout("This size says", "It is", 150 + 34 * len(kinds))
+    drawn = layout("This size predicts", "Actual label", 150 + 34 * len(kinds))
     drawn["xaxis"] |= named_axis(shown)
     drawn["yaxis"] |= named_axis(shown) | {"range": [len(kinds) - 0.5, -0.5]}
     return {

@@ -75,7 +75,7 @@ class ByLabel:
     lost: np.ndarray
     gained: np.ndarray
     n: np.ndarray  # test examples
-    told: np.ndarray  # whether the change is more than chance makes on one of so many labels
+    significant: np.ndarray  # whether the change is more than chance makes on one of so many labels
 
     @property
     def sentence(self) -> str:
@@ -87,10 +87,10 @@ class ByLabel:
             return "No label is right less often than at full size."
         sure = (
             "more than chance makes on the worst of so many labels"
-            if self.told[0]
+            if self.significant[0]
             else "which may be chance: of several labels, one always changes most"
         )
-        others = int((self.told & (self.change < 0))[1:].sum())
+        others = int((self.significant & (self.change < 0))[1:].sum())
         more = f" {others:,} more {'loses' if others == 1 else 'lose'} more than chance would make." if others else ""
         return f"{self.names[0]} loses most: {change:.1f} points, {sure}.{more}"
 
@@ -140,10 +140,10 @@ def by_label(found: Pair) -> ByLabel:
     change = (gained[kinds] - lost[kinds]) / n[kinds]
     low, high = paired_interval(lost[kinds], gained[kinds], n[kinds])
     flips = ((np.arange(g + b) < g, np.arange(g + b) >= g) for g, b in zip(gained[kinds], lost[kinds], strict=True))
-    told = np.array([paired_test(*pair) * len(kinds) < ALPHA for pair in flips], bool)
+    significant = np.array([paired_test(*pair) * len(kinds) < ALPHA for pair in flips], bool)
     return ByLabel(
         names=tuple(name_of(labels, int(k)) for k in kinds),
-        change=change, low=low, high=high, lost=lost[kinds], gained=gained[kinds], n=n[kinds], told=told,
+        change=change, low=low, high=high, lost=lost[kinds], gained=gained[kinds], n=n[kinds], significant=significant,
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def mix_ups(found: Pair) -> MixUps:
 
 
 def mix_up_sentence(found: MixUps, labels: tuple[str, ...]) -> str:
-    """What is mixed up more often than at full size."""
+    """Return in a sentence which mix-up grows most against full size."""
     if not len(found.here):
         return "Nothing is mixed up, here or at full size."
     if found.change[0] <= 0:

@@ -1,4 +1,4 @@
-"""What changes against full size: label by label, what is mixed up, and the examples whose answer flips."""
+"""The box with the changes against full size: by label, mix-ups, and examples whose prediction changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from core.errors import RunError
 from core.runs.run import Run
 
 MOST = 12  # examples that are shown at once
-MOST_CLOUDS = 4  # each wants a drawing context of its own, of which browsers have few
+MOST_CLOUDS = 4  # each needs a drawing context of its own, of which browsers have few
 LABELS, MIXED, FLIPS = "Label by label", "Mixed up", "Examples that change"
 ALL = "all"
 LOST, GAINED = "lost", "gained"
@@ -45,7 +45,7 @@ class Flips:
 
 @lru_cache(maxsize=16)
 def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
-    """What changes at each size in a sentence under its heading; nothing where the answers are not stored."""
+    """Return the heading and sentence of each size; nothing where the predictions are not stored."""
     run = cache.opened(path, stamp)
     found: list[list[Line]] = []
     for width in cache.metrics(run)["width"].tolist():
@@ -60,9 +60,9 @@ def lines(path: Path, stamp: tuple[Any, ...]) -> list[list[Line]]:
 
 
 def box(run: Run, width: int) -> None:
-    """The rest, in a box that is closed at first; nothing where the run keeps no answers to compare.
+    """Draw the box, closed at first; nothing where the run's predictions are not stored.
 
-    It is there at every size, as the server does not hear of each pick while the box is closed.
+    The box is there at every size, as picks are not sent to the server while it is closed.
     """
     full = int(cache.metrics(run)["width"].iloc[-1])
     if _pair(run.path, run.stamp, full) is None:
@@ -202,7 +202,7 @@ def _show(run: Run, found: Pair, rows: np.ndarray) -> None:
 
 
 def _both(run: Run, found: Pair, at: np.ndarray, true: np.ndarray) -> list[Said]:
-    """What both sizes say of test examples."""
+    """Return the predictions of both sizes on some test examples."""
     here, full = (
         charts_images.said(run.task, run.record.labels, side.predicted[at], true) for side in (found.here, found.full)
     )

@@ -67,7 +67,7 @@ def _show(run: Run, width: int, example: Example) -> None:
 
 
 def _labels(run: Run, width: int, full: int, found: dict[int, np.ndarray], truth: str) -> None:
-    """The labels that each size holds most likely, and whether both say the same."""
+    """Draw the most likely labels of each size, and whether both sizes agree."""
     names = [words.short(label, images.LONGEST_LABEL) for label in run.record.labels]
     says = {size: names[int(scores.argmax())] for size, scores in found.items()}
     if width == full:
@@ -121,7 +121,7 @@ def _percent(share: float) -> str:
 
 
 def _scores(run: Run, width: int, x: np.ndarray) -> np.ndarray:
-    """What the ONNX file of a size gives for one example: (labels,). Raises UserError."""
+    """Run the ONNX file of a size on one example; return its scores, (labels,). Raises UserError."""
     from core.export.program import run_onnx
 
     try:

@@ -210,14 +210,14 @@ def test_examples_flip_both_ways_and_by_label(digits: Path) -> None:
 def test_numbers_that_change_most_come_first(place: Place) -> None:
     run = Run(place("numbers"))
     at = opened("numbers", 2)
-    (table,) = frames(at, "Full size says")
+    (table,) = frames(at, "Full size predicts")
     examples, (small, full) = run.examples(), (run.scores(width) for width in (2, 12))
     moved = np.sqrt(small) - np.sqrt(full)
     index = examples["index"]
     worst = index[np.argsort(-moved[index], kind="stable")]
     wanted = [f"{row + 1:,}" for row in worst[moved[worst] > 0][:12]]
     assert table["Test example"].tolist() == wanted
-    assert all("off by" in text for text in table["Full size says"])
+    assert all("off by" in text for text in table["Full size predicts"])
     counted = re.search(r"farther from the truth than full size on (\d+) and closer on (\d+)", texts(at))
     assert counted
     assert (int(counted[1]), int(counted[2])) == ((small > full).sum(), (small < full).sum())

@@ -95,7 +95,7 @@ def test_clouds_of_points(place: Place) -> None:
 def test_a_table_of_examples(place: Place, kind: str, columns: int) -> None:
     run = Run(place(kind))
     at = well(open_page(run=kind, width="6"))
-    (table,) = (frame.value for frame in at.dataframe if "This size says" in frame.value)
+    (table,) = (frame.value for frame in at.dataframe if "This size predicts" in frame.value)
     assert len(table) == 8
     assert len(table.columns) == 4 + columns
     predicted, targets, labels = run.predicted(6), run.targets(), run.record.labels
