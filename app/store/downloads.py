@@ -37,8 +37,6 @@ _TURNS = asyncio.Semaphore(AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A finished file with the result of its check."""
 class BuiltFile:
     """A file ready for download, and the sentence on how it was compared with the run."""
 
@@ -107,13 +105,6 @@ async def respond(request: Request) -> Response:
     return Response(file.data, media_type=file.mime, headers=headers)
 
 
-def asked_for(query: Mapping[str, str]) -> Made:
-    """Return the file that a query asks for; every value of the query is checked. Raises UserError."""
-    """The file that an address asks for; nothing in it is believed."""
-def formats(run: Run) -> list[str]:
-    """List the formats of a run: none that holds a program where the network is its owner's own."""
-    own = run.record.family.get("name") is None
-    return [name for name, format in FORMATS.items() if not (own and format.holds_program)]
 def requested_file(query: Mapping[str, str]) -> BuiltFile:
     """Build the file that an address's query names. Raises UserError where the query names none."""
     runs = {run.id: run for run in cache.entries()[0]}
@@ -129,8 +120,6 @@ def requested_file(query: Mapping[str, str]) -> BuiltFile:
     return build(run, measured[width], query["format"], alone=query.get("alone") == "1")
 
 
-def _checked(run: Run, found: Verified) -> str:
-    """Return in a sentence what was compared after the file was made."""
 def _comparison(run: Run, verified: Verified) -> str:
     """Say what of the file was compared with the run."""
     which = "the trained network" if run.polished_width is None else "this size as it was trained on by itself"

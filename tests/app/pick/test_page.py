@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.store.downloads import SAID
+from app.store.downloads import HANDED_OVER
 from app.words import GLUE
 from core.export.formats import export
 from core.runs.run import Run
@@ -355,7 +355,7 @@ def test_another_format_is_judged_by_its_own_size(digits: Path) -> None:
 def test_the_page_and_the_download_count_the_same_parameters(digits: Path) -> None:
     at = well(open_page(run="digits-paper", width="9", format="safetensors"))
     counted = readout(at)["params"]
-    assert f"all {counted} numbers" in json.loads(unquote(ask_for_file(button(at)["address"]).headers[SAID]))["text"]
+    assert f"all {counted} numbers" in json.loads(unquote(ask_for_file(button(at)["address"]).headers[HANDED_OVER]))["text"]
 
 
 def test_what_the_data_warn_of_is_on_the_page(digits: Path) -> None:
