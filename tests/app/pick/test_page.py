@@ -355,7 +355,8 @@ def test_another_format_is_judged_by_its_own_size(digits: Path) -> None:
 def test_the_page_and_the_download_count_the_same_parameters(digits: Path) -> None:
     at = well(open_page(run="digits-paper", width="9", format="safetensors"))
     counted = readout(at)["params"]
-    assert f"all {counted} numbers" in json.loads(unquote(ask_for_file(button(at)["address"]).headers[HANDED_OVER]))["text"]
+    described = json.loads(unquote(ask_for_file(button(at)["address"]).headers[HANDED_OVER]))
+    assert f"all {counted} numbers" in described["text"]
 
 
 def test_what_the_data_warn_of_is_on_the_page(digits: Path) -> None:
