@@ -149,7 +149,7 @@ def _sizes(path: Path, stamp: tuple[Any, ...], max_bytes: float | None) -> list[
             text = f"{FORMATS[name].roughly} {kilobytes(sizes[width])}".strip()
             if max_bytes is not None:
                 doubt = UNSURE * sizes[width] if FORMATS[name].roughly else 0
-                fits, limit = sizes[width] <= max_bytes, kilobytes(max_bytes)
+                fits, limit = sizes[width] <= max_bytes, f"{max_bytes / 1e3:,.12g} kB"
                 near = abs(sizes[width] - max_bytes) < doubt
                 text += f", close to {limit}" if near else f", fits in {limit}" if fits else f", too big for {limit}"
             lines.append(line("small", f"{text}.", f"{FORMATS[name].label}:"))

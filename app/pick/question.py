@@ -101,7 +101,7 @@ def _limit(run: Run, metrics: pd.DataFrame, choice: Choice) -> float:
     label, help_text, entry = _field(run, metrics, choice)
     in_kb = number_field.UNITS[choice.unit] if choice.ask == UNDER else 1.0
     before = choice.limits.get(choice_of.limit_name(choice.ask, metric))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="top"):
         value = number_field.show(
             label,
             entry,
