@@ -1,4 +1,4 @@
-"""A whole run as one zip file, to hand on and to take in. A zip from elsewhere is believed in nothing."""
+"""Pack a run into one zip file, and import one from a zip of unknown origin, which is checked before it is unpacked."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ MAX_RATIO, FREE = 200, 2**20  # how much a file may grow when it is unpacked, un
 MAX_EACH = {RECORD: files.MAX_JSON_BYTES, NOTES: MAX_NOTES_BYTES}
 END, END_BYTES, END64 = b"PK\5\6", 22, b"PK\6\7"  # APPNOTE.TXT, 4.3.15 and 4.3.16
 CHUNK = 2**20
-#: What a reason ends with where a run is in a store already; a zip has a mend of its own.
+#: Mends of a reason for runs in a store; a zip has a mend of its own.
 MENDS = "; (?:restore|make it again|make the point again|train the run|remove the file|name the folder|write them)"
 
 
 def pack(run: Run, out: IO[bytes]) -> None:
-    """Write a zip of the run's files, in a folder named after it; read and checked first, as an import would.
+    """Write a zip of the run's files, in a folder named after it, once they are checked as an import would check them.
 
-    Nothing is compressed: weights hardly can be, and so the bytes are the same everywhere. Raises RunError.
+    Nothing is compressed: weights hardly shrink, and the bytes are then the same everywhere. Raises RunError.
     """
     check_whole(run)
-    there = [run.path / name for name in KEPT if (run.path / name).exists()]
-    for path in there:
+    paths = [run.path / name for name in KEPT if (run.path / name).exists()]
+    for path in paths:
         if path.is_symlink():
             raise RunError(f"{path.name} in {run.path} is a link; put the file itself there, then pack the run")
-    total = sum(path.stat().st_size for path in there)
+    total = sum(path.stat().st_size for path in paths)
     if total > MAX_BYTES:
         raise RunError(
             f"run {run.id} has {total:,} bytes, more than the {MAX_BYTES:,} of a zip; copy its folder instead"
         )
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as zipped:
-        for path in there:
+        for path in paths:
             info = zipfile.ZipInfo(f"{run.id}/{path.name}", EPOCH)
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             info.create_system = 3  # Unix, also where it is made on Windows
@@ -60,9 +60,9 @@ def pack(run: Run, out: IO[bytes]) -> None:
 
 @contextmanager
 def opened(source: IO[bytes], name: str) -> Iterator[Run]:
-    """The run in a zip, read and checked in a temporary folder outside any store, to look at before it is imported.
+    """Yield the run in a zip, read and checked in a temporary folder outside any store, before it is imported.
 
-    `name` is the zip's own, which names a run whose zip holds no folder. Raises RunError.
+    `name` is the file name of the zip, by which a run is called whose zip holds no folder. Raises RunError.
     """
     with files.scratch_folder("structural-dropout-zip") as temporary:
         with _refused():
@@ -78,9 +78,27 @@ def opened(source: IO[bytes], name: str) -> Iterator[Run]:
 def import_zip(
     store: RunStore, source: IO[bytes], name: str, run_id: str | None = None, *, overwrite: bool = False
 ) -> Run:
-    """Take the run in a zip into the store, under `run_id` or the name that it brings, once all of it was checked.
+    """Import the run in a zip, once all of it is checked.
 
-    Raises RunError or UserError, and leaves nothing of it behind.
+    Parameters
+    ----------
+    store
+        Where the run goes.
+    source
+        The zip, open for reading and seeking.
+    name
+        Its file name, by which a run is called whose zip holds no folder.
+    run_id
+        Name of the run in the store; that in the zip by default.
+    overwrite
+        Whether a run of that name may be replaced.
+
+    Raises
+    ------
+    RunError
+        Where something is wrong with the zip, or the name is taken; nothing of it is then left in the store.
+    UserError
+        For a name that no run can have.
     """
     with _refused():
         inside = _contents(source)
@@ -92,13 +110,13 @@ def import_zip(
 
 
 class _Contents:
-    """A zip whose list of contents was found to be that of a run."""
+    """A zip whose list of contents is that of a run."""
 
     def __init__(self, zipped: zipfile.ZipFile, folder: str, members: dict[str, zipfile.ZipInfo]) -> None:
         self.zipped, self.folder, self.members = zipped, folder, members
 
     def unpack(self, target: Path) -> None:
-        """Write the files into an empty folder; no more bytes than the list says. Raises RunError."""
+        """Write the files into an empty folder, no more bytes than are listed. Raises RunError."""
         for name, info in self.members.items():
             with self.zipped.open(info) as reader, open(target / name, "xb") as writer:
                 left = info.file_size
@@ -114,7 +132,7 @@ class _Contents:
 
 
 def _contents(source: IO[bytes]) -> _Contents:
-    """Everything that can be told from the zip's list of contents. Raises RunError before anything is unpacked."""
+    """Check a zip by its list of contents. Raises RunError before anything is unpacked."""
     _check_directory(source)
     zipped = zipfile.ZipFile(source)
     infos = zipped.infolist()
@@ -128,7 +146,7 @@ def _contents(source: IO[bytes]) -> _Contents:
         name = info.orig_filename
         _check_name(name)
         if name.startswith("__MACOSX/") or PurePath(name).name == ".DS_Store":
-            continue  # what a Mac adds; never read
+            continue  # added by macOS; never read
         folder, _, base = name.rpartition("/")
         folders.add(folder)
         if not base and info.file_size == 0:
@@ -151,7 +169,7 @@ def _contents(source: IO[bytes]) -> _Contents:
 
 
 def _check_directory(source: IO[bytes]) -> None:
-    """Raise RunError unless the file ends like a plain zip with a short list of contents, which is read whole later."""
+    """Raise RunError unless the file ends like a plain zip with a short list of contents, which is parsed later."""
     size = source.seek(0, os.SEEK_END)
     source.seek(max(0, size - END_BYTES - 2**16))
     tail = source.read()
@@ -173,7 +191,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_member(info: zipfile.ZipInfo, name: str, base: str) -> None:
-    """One file that is about to be unpacked."""
+    """Raise RunError unless a file in the zip may be unpacked."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         raise RunError(f"{_shown(name)} is a {'link' if stat.S_ISLNK(kind) else 'folder or device'}, not a file")
@@ -197,13 +215,13 @@ def _from_file_name(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name from a zip, short and without what could move a cursor."""
+    """A name from a zip, short and without control characters."""
     return repr(name if len(name) <= 60 else name[:59] + "…")
 
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """What is wrong with a zip, as one sentence that says what to do."""
+    """Raise any error that a zip leads to as one sentence with its mend."""
     try:
         yield
     except UserError as error:

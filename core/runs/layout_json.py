@@ -1,4 +1,4 @@
-"""A layout from run.json, believed in nothing: a file may be damaged, or made to do harm. Needs no torch."""
+"""Read a layout from run.json, with every entry checked: a file may be damaged, or made to do harm. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REPR.maxstring = _REPR.maxother = 100
 
 
 def read_layout(data: Any) -> Layout:
-    """From what `Layout.to_json` gave. Raises LayoutError where the data are no consistent layout."""
+    """Read the result of `Layout.to_json`. Raises LayoutError where the data are no consistent layout."""
     widths = {}
     for name, entry in _entries(data, "widths", MOST_WIDTHS).items():
         what = f"width {_name(name)}"
@@ -31,7 +31,7 @@ def read_layout(data: Any) -> Layout:
         for name, entry in _entries(data, "tensors", MOST_TENSORS).items()
     }
     if not widths or not tensors:
-        raise _damaged("it wants at least one width and one tensor")
+        raise _damaged("it needs at least one width and one tensor")
     return Layout(widths, tensors)
 
 
@@ -54,9 +54,9 @@ def _width(what: str, entry: Any, full: int, lower: int) -> Width:
 def _tensor(what: str, data: Any, full: Mapping[str, int]) -> Tensor:
     shape = tuple(_size(n, 0, f"the shape of {what}") for n in _entry(data, "shape", list, what))
     dtype, kind = _entry(data, "dtype", str, what), _entry(data, "kind", str, what)
-    for value, known in ((dtype, DTYPES), (kind, KINDS)):
-        if value not in known:
-            raise _damaged(f"{what} says {_short(value)}, not one of {', '.join(known)}")
+    for value, choices in ((dtype, DTYPES), (kind, KINDS)):
+        if value not in choices:
+            raise _damaged(f"{what} has {_short(value)}, not one of {', '.join(choices)}")
     axes = tuple(_axis(f"an axis of {what}", entry, full) for entry in _entry(data, "axes", list, what))
     tensor = Tensor(shape, dtype, kind, axes)
     if len(axes) != len(shape) or tensor.shape_at(full) != shape:
@@ -71,7 +71,7 @@ def _axis(what: str, data: Any, full: Mapping[str, int]) -> Axis | None:
         raise _damaged(f"{what} is {_short(data)}, not pairs of a width and a size")
     for width, _ in data:
         if width is not None and (not isinstance(width, str) or width not in full):
-            raise _damaged(f"{what} names width {_short(width)}, which the layout has not")
+            raise _damaged(f"{what} names width {_short(width)}, which the layout lacks")
     return tuple(Segment(width, _size(each, 1, what)) for width, each in data)
 
 
@@ -104,7 +104,7 @@ def _name(name: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """Enough of a value to recognise it by."""
+    """The beginning of a value, to recognise it by."""
     try:
         return _REPR.repr(value)
     except ValueError:  # an int of more digits than Python prints

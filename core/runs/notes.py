@@ -1,4 +1,4 @@
-"""What people say of a run: a title, tags and a note, in a small file of its own, so that run.json stays as it was."""
+"""Title, tags and a note that people give a run, in a small file beside run.json, which stays as it was."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Notes:
 
 
 def read_notes(run: Path) -> Notes:
-    """The notes in a run's folder, without a character that can't be shown; empty where there are none.
+    """Read the notes in a run's folder, without a character that can't be shown; empty where there are none.
 
     Raises RunError where the file is damaged or larger than such a file may be.
     """
     if not (run / NOTES).exists():
         return Notes()
-    found = files.read_json(run / NOTES, MAX_BYTES)
-    if not isinstance(found, dict):
+    data = files.read_json(run / NOTES, MAX_BYTES)
+    if not isinstance(data, dict):
         raise RunError(f"{NOTES} holds no notes; write them anew")
-    title, tags, note = found.get("title", ""), found.get("tags", []), found.get("note", "")
+    title, tags, note = data.get("title", ""), data.get("tags", []), data.get("note", "")
     if not (isinstance(title, str) and isinstance(note, str) and isinstance(tags, list) and all_texts(tags)):
-        raise RunError(f"{NOTES} wants a text as title and note and a list of texts as tags; write them anew")
+        raise RunError(f"{NOTES} needs a text as title and note and a list of texts as tags; write them anew")
     try:
         return checked(Notes(title=title, tags=tuple(tags), note=note))
     except UserError as error:
@@ -46,8 +46,8 @@ def read_notes(run: Path) -> Notes:
 def write_notes(run: Path, notes: Notes) -> Notes:
     """Keep notes with a run, whole or not at all; of two writers at once the last one's stay.
 
-    What was written: spaces at the ends and tags that come twice are left out. Raises UserError for texts that are
-    too long, RunError where the folder is gone or refuses.
+    Returns the notes as they were written, without spaces at the ends and without doubled tags. Raises UserError for
+    texts that are too long, RunError where the folder is gone or refuses.
     """
     kept = checked(notes)
     if not run.is_dir():
@@ -57,7 +57,7 @@ def write_notes(run: Path, notes: Notes) -> Notes:
 
 
 def checked(notes: Notes) -> Notes:
-    """The notes as they are kept. Raises UserError where one is too long."""
+    """Return the notes as they are kept. Raises UserError where one is too long."""
     tags = tuple(dict.fromkeys(tag for tag in map(_line, notes.tags) if tag))
     kept = Notes(title=_line(notes.title), tags=tags, note=_lines(notes.note))
     if len(tags) > MOST_TAGS:

@@ -1,4 +1,4 @@
-"""What run.json says: everything needed to understand, evaluate and export a run. No file is touched here."""
+"""RunRecord: the content of run.json, checked entry by entry. No file is touched here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRIES = {
     "family": dict, "task": str, "labels": list, "input": dict, "data": dict, "recipe": dict, "scale": dict,
     "training": dict, "weights_sha256": str, "versions": dict, "created": str, "layout": dict,
 }  # fmt: skip
-INNER_ENTRIES: dict[str, dict[str, Any]] = {  # what may be left out, but is of this type where it is there
+INNER_ENTRIES: dict[str, dict[str, Any]] = {  # optional entries and their types
     "family": {"name": str | None, "settings": dict},
     "data": {
         "name": str, "source": str, "fingerprint": str, "validation_fingerprint": str, "test_fingerprint": str,
@@ -37,7 +37,7 @@ INNER_ENTRIES: dict[str, dict[str, Any]] = {  # what may be left out, but is of 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What run.json holds: all that is needed to understand, evaluate and export a run."""
+    """Everything that is needed to understand, evaluate and export a run."""
 
     family: dict[str, Any]  # registry name (None for a user's own factory) and settings
     layout: Layout
@@ -47,7 +47,7 @@ class RunRecord:
     data: dict[str, Any]  # name, source, fingerprint, number of examples in each part
     recipe: dict[str, Any]  # name and settings
     scale: dict[str, Any]  # exponent, and the tensors it applies to
-    training: dict[str, Any]  # seed, plan, device, threads, seconds, history, scores it is known by
+    training: dict[str, Any]  # seed, plan, device, threads, seconds, history, probe scores
     weights_sha256: str
     statistics: tuple[str, ...] = ()  # buffers that are estimated anew at each width
     versions: dict[str, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, data: Any) -> RunRecord:
-        """From run.json. Raises RunError for a newer schema, a missing entry or one of the wrong type."""
+        """Read run.json's content. Raises RunError for a newer schema, a missing entry or one of the wrong type."""
         from core.data.input_format import InputFormat
 
         schema: Any = data.get("schema") if isinstance(data, dict) else None
@@ -110,12 +110,12 @@ class RunRecord:
 def _check(what: str, data: dict[str, Any], key: str, kind: Any) -> None:
     if not _is(data.get(key), kind):
         came = "nothing" if key not in data else type(data[key]).__name__
-        wanted = getattr(kind, "__name__", None) or " or ".join(k.__name__ for k in get_args(kind))
-        raise RunError(f"{RECORD} wants {what!r} as {wanted}, got {came}; restore it from a copy")
+        needed = getattr(kind, "__name__", None) or " or ".join(k.__name__ for k in get_args(kind))
+        raise RunError(f"{RECORD} needs {what!r} as {needed}, got {came}; restore it from a copy")
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """isinstance, but true and false are no numbers, and what is not finite is none either."""
+    """isinstance, but true and false are no numbers, and neither are infinity and NaN."""
     if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
         return False
     return isinstance(value, kind)
@@ -130,7 +130,7 @@ def _labels(values: list[Any]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _statistics(found: Any, layout: Layout) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(n, str) and n in layout.tensors for n in found):
+def _statistics(names: Any, layout: Layout) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(n, str) and n in layout.tensors for n in names):
         raise RunError("statistics must be a list of names of the layout's tensors; restore it from a copy")
-    return tuple(found)
+    return tuple(names)

@@ -149,6 +149,11 @@ class Run:
         """Predictions of the model at `width` for the test examples, like `targets`."""
         return tables.read_answers(self.path, self.record, f"w{width}")
 
+    @_reading
+    def class_counts(self) -> np.ndarray | None:
+        """Number of test examples of each label, (labels,), by which its figure is judged; None for numbers."""
+        return tables.read_class_counts(self.path, self.record)
+
     def scores(self, width: int) -> np.ndarray:
         """Each test example's score at `width`, (n,): whether it is right, or its squared error."""
         return self.task.score(self.predicted(width), self.targets())

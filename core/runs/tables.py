@@ -11,7 +11,7 @@ import numpy as np
 
 from core.elastic.size_grid import path_range
 from core.errors import RunError
-from core.runs.file_names import LATENCY, METRICS, PREDICTIONS
+from core.runs.file_names import LATENCY, METRICS, PREDICTIONS, RECORD
 from core.runs.record import RunRecord
 from core.tasks.registry import task
 from core.utils.parquet import Bounds, check_numbers, read_table
@@ -63,6 +63,16 @@ def read_answers(folder: Path, record: RunRecord, name: str) -> np.ndarray:
     answers = as_array(record, frame.sort_values("example"), name)
     assert answers is not None
     return answers
+
+
+def read_class_counts(folder: Path, record: RunRecord) -> np.ndarray | None:
+    """Number of test examples of each label, (labels,); None for a task that predicts numbers. Raises RunError."""
+    if not task(record.task).classes:
+        return None
+    labels = read_answers(folder, record, "label")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(record.labels):
+        raise RunError(f"{PREDICTIONS} holds other labels than {RECORD}; restore it from a copy")
+    return np.bincount(labels.astype(np.int64), minlength=len(record.labels))
 
 
 def as_array(record: RunRecord, predictions: pd.DataFrame, name: str) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Statistics of normalisation over batches for every width of a run, estimated on training data and kept with it."""
+"""Batch-normalisation statistics at each width of a run, estimated on training data and kept with it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,27 @@ SAVE_SECONDS = 5.0
 def ensure(
     run: Run, family: Family, data: Dataset, widths: Sequence[int], *, progress: bool, stopped: Callable[[], bool]
 ) -> dict[int, dict[str, np.ndarray]]:
-    """Statistics of each of `widths`; those that the run lacks are estimated, and kept with it.
+    """Return the statistics at `widths`; those that the run lacks are estimated and kept with it.
 
-    Empty for a model that keeps none. Raises Interrupted once `stopped` says so; what is known is then on disk.
+    Parameters
+    ----------
+    run, family, data
+        The run, its family and its data.
+    widths
+        Points of the sweep.
+    progress
+        Whether to show a progress bar.
+    stopped
+        Whether to stop after the current width.
+
+    Returns
+    -------
+    By width, each statistic by the name of its buffer; empty for a model without batch normalisation.
+
+    Raises
+    ------
+    Interrupted
+        Once `stopped` is true; the statistics estimated by then are on disk.
     """
     if not run.record.statistics:
         return {}
@@ -33,18 +51,18 @@ def ensure(
     from core.elastic.batch_norm import estimate
     from core.elastic.subnet import load
 
-    known = run.width_statistics()
-    todo = [width for width in widths if width not in known]
+    by_width = run.width_statistics()
+    todo = [width for width in widths if width not in by_width]
     scale, weights, seed = run.scale(), run.weights(), run.record.training["seed"]
     saved_at = time.monotonic()
     for width in tqdm(todo, disable=not progress, unit="width", desc="batch statistics", dynamic_ncols=True):
         module = load(family, scale, weights, run.widths_at(width))
-        found: dict[str, Any] = estimate(module, batches(data, seed))
-        known[width] = {name: value.numpy() for name, value in found.items()}
-        asked = stopped()
-        if asked or width == todo[-1] or time.monotonic() - saved_at > SAVE_SECONDS:
-            run.write_width_statistics(known)
+        estimated: dict[str, Any] = estimate(module, batches(data, seed))
+        by_width[width] = {name: value.numpy() for name, value in estimated.items()}
+        stop = stopped()
+        if stop or width == todo[-1] or time.monotonic() - saved_at > SAVE_SECONDS:
+            run.write_width_statistics(by_width)
             saved_at = time.monotonic()
-        if asked:
+        if stop:
             raise Interrupted(f"stopped; nothing is lost: python -m core sweep {run.path} continues")
-    return {width: known[width] for width in widths}
+    return {width: by_width[width] for width in widths}

@@ -1,7 +1,7 @@
-"""Which size answers a budget. Works on a run's metrics; needs NumPy and pandas only.
+"""Choose the size that answers a budget, from the metrics of a run. NumPy and pandas only.
 
-Sizes are chosen on validation examples, and what a person is shown is measured on test examples:
-a figure that picked its own winner would flatter it.
+Sizes are chosen on validation examples and shown with figures of test examples: a figure that picks its own winner
+flatters it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 # Figures this close are equal: 0.8 - 0.1 is a hair above 0.7, and no two counts of examples differ by so little.
-ROUNDING = 1e-9  # of 1, or of the figure itself where it may be of any size
+ROUNDING = 1e-9  # of 1, or of the figure itself where that has any size
 # Columns of metrics.parquet: how an example's score differs from full size's on validation, and its standard error.
 AGAINST_FULL = ("validation_difference", "validation_difference_error")
 NEARLY_BEST = 0.1  # of the range from the smallest size to the best; the knee is looked for inside it
 BY_CHANCE = 0.05  # of the sizes that are as good as full size, so many look worse in a test at 95 %
-STEP = 0.1  # of the file; a smaller step is none worth telling
+STEP = 0.1  # of the file; a smaller step is not worth a sentence
 NEARBY = 2.0  # times the width, or its part
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What must hold; any mix. `at_least` and `lose_at_most` are in the metric's stored unit (fractions).
+    """Limits that a size must keep, in any mix; `at_least` and `lose_at_most` are in the metric's stored unit.
 
-    `max_ms` wants the columns of `timed`; a size whose time was not measured answers nothing.
+    `max_ms` needs the columns of `timed`; a size whose time was not measured does not keep it.
     """
 
     max_bytes: float | None = None
@@ -46,7 +46,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The width that answers a budget, or the closest there is."""
+    """The width that answers a budget, or the closest one."""
 
     width: int
     fits: bool
@@ -54,9 +54,9 @@ class Answer:
 
 
 def timed(metrics: pd.DataFrame, times: Mapping[int, tuple[float, float]]) -> pd.DataFrame:
-    """The table with the time of one prediction by width, `times`, as columns `ms` and `ms_spread`: NaN elsewhere."""
-    found = [times.get(int(width), (np.nan, np.nan)) for width in metrics["width"]]
-    return metrics.assign(ms=[ms for ms, _ in found], ms_spread=[spread for _, spread in found])
+    """Add the time of one prediction by width, `times`, as columns `ms` and `ms_spread`: NaN elsewhere."""
+    by_row = [times.get(int(width), (np.nan, np.nan)) for width in metrics["width"]]
+    return metrics.assign(ms=[ms for ms, _ in by_row], ms_spread=[spread for _, spread in by_row])
 
 
 def chosen_by(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
@@ -66,16 +66,31 @@ def chosen_by(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
 
 
 def answer(metrics: pd.DataFrame, metric: Metric, budget: Budget) -> Answer:
-    """The size that fits: the best within `max_bytes` and `max_ms`, the smallest that keeps the metric.
+    """Choose the size that fits: the best within `max_bytes` and `max_ms`, or the smallest that keeps the metric.
 
-    With both kinds, the smallest size within the limits that keeps the metric. Where nothing fits, `fits` is False and
-    the width is the closest: the fastest for a time, the smallest size for a size budget, the best size otherwise.
-    Raises UserError for a budget that is empty or not finite.
+    Parameters
+    ----------
+    metrics
+        A row a width, as `Run.metrics` gives it.
+    metric
+        The figure that sizes are chosen by.
+    budget
+        The limits; with both kinds, the answer is the smallest size within the limits that keeps the metric.
+
+    Returns
+    -------
+    The size; where none fits, `fits` is False and it is the closest: the fastest for a time, the smallest for a file
+    size, the best otherwise.
+
+    Raises
+    ------
+    UserError
+        For a budget that is empty or not finite.
     """
     limits = (budget.max_bytes, budget.max_ms, budget.at_least, budget.lose_at_most)
     asked = [v for v in limits if v is not None]
     if not asked or not all(isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in asked):
-        raise UserError("a budget wants at least one limit, and each a finite number")
+        raise UserError("a budget needs at least one limit, and each a finite number")
     worth, sizes = _worth(metrics, metric), metrics["bytes"].to_numpy(float)
     sign = 1.0 if metric.higher_is_better else -1.0
     small, good = np.ones(len(sizes), bool), np.ones(len(sizes), bool)
@@ -113,17 +128,17 @@ def frontier(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
     worth, sizes = _worth(metrics, metric), metrics["bytes"].to_numpy(float)
     order = np.lexsort((-worth, sizes))
     best_before = np.maximum.accumulate(np.concatenate([[-np.inf], worth[order]]))[:-1]
-    found = np.zeros(len(sizes), bool)
-    found[order] = worth[order] > best_before
-    return found
+    on_frontier = np.zeros(len(sizes), bool)
+    on_frontier[order] = worth[order] > best_before
+    return on_frontier
 
 
 def as_good_as_full(metrics: pd.DataFrame, metric: Metric) -> int:
-    """Row of the smallest size that still does what full size does, as far as the validation examples can tell.
+    """Row of the smallest size that the validation examples do not tell from full size.
 
-    The smallest from which on up no more than one size in twenty is told to be worse than full size by a paired test
-    on the same examples at 95 %, itself not being one of them: so many would be by chance. A table without the paired
-    difference falls back on the smallest whose figure lies inside the 95 % interval of full size's.
+    That is the smallest size that a paired test at 95 % does not find worse than full size, and above which the test
+    finds no more than one size in twenty worse, as many as chance alone would. In a table without paired differences
+    it is the smallest size whose figure lies inside the 95 % interval of full size's.
     """
     full, sizes = _full(metrics), metrics["bytes"].to_numpy(float)
     if not set(AGAINST_FULL) <= set(metrics):
@@ -133,8 +148,8 @@ def as_good_as_full(metrics: pd.DataFrame, metric: Metric) -> int:
     worse = ~(gain + Z95 * error >= 0)  # no number is no proof either
     worse[full] = False
     order = np.lexsort((gain, -sizes))  # largest first
-    told = np.cumsum(worse[order])
-    good = ~worse[order] & (told <= BY_CHANCE * np.arange(1, len(order) + 1))
+    count = np.cumsum(worse[order])
+    good = ~worse[order] & (count <= BY_CHANCE * np.arange(1, len(order) + 1))
     return int(order[np.flatnonzero(good)[-1]]) if good.any() else full
 
 
@@ -169,31 +184,31 @@ def better(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
 
 
 def neighbours(metrics: pd.DataFrame, metric: Metric, rows: Sequence[int]) -> list[tuple[int | None, int | None]]:
-    """`better` and `cheaper` of each of some rows, with the frontier looked for once."""
+    """`better` and `cheaper` of each of `rows`; the frontier is computed once."""
     best = np.flatnonzero(frontier(metrics, metric))
     sizes, worth = metrics["bytes"].to_numpy(float), _worth(metrics, metric)
     best = best[np.argsort(sizes[best], kind="stable")]  # the smallest first
-    found: list[tuple[int | None, int | None]] = []
+    steps: list[tuple[int | None, int | None]] = []
     for row in rows:
         up = best[(worth[best] > worth[row]) & (sizes[best] >= (1 + STEP) * sizes[row])]
         down = best[sizes[best] <= (1 - STEP) * sizes[row]]
-        found.append((int(up[0]) if len(up) else None, int(down[-1]) if len(down) else None))
-    return found
+        steps.append((int(up[0]) if len(up) else None, int(down[-1]) if len(down) else None))
+    return steps
 
 
 def faster(metrics: pd.DataFrame, metric: Metric, row: int) -> int | None:
-    """Row of the fastest size near `row` that costs nothing visible; None where there is none.
+    """Row of the fastest size near `row` that is no worse on validation and on test; None where there is none.
 
-    Near is up to twice or half the width. Faster is by more than either size's time spreads (columns `ms` and
-    `ms_spread`), and nothing is lost where neither the validation nor the test figure is worse.
+    Near is up to twice or half the width; faster is by more than the spread of either size's time (columns `ms` and
+    `ms_spread`).
     """
     widths, worth = metrics["width"].to_numpy(float), _worth(metrics, metric)
     times, spread = metrics["ms"].to_numpy(float), metrics["ms_spread"].to_numpy(float)
     shown = metrics[metric.name].to_numpy(float) * (1.0 if metric.higher_is_better else -1.0)
     near = (widths <= NEARBY * widths[row]) & (widths >= widths[row] / NEARBY)
     quick = times[row] - times > np.maximum(spread, spread[row])  # False for what is no number
-    found = np.flatnonzero(near & quick & (worth >= worth[row]) & (shown >= shown[row]))
-    return int(found[np.argmin(times[found])]) if len(found) else None
+    rows = np.flatnonzero(near & quick & (worth >= worth[row]) & (shown >= shown[row]))
+    return int(rows[np.argmin(times[rows])]) if len(rows) else None
 
 
 def _within_interval(metrics: pd.DataFrame, metric: Metric) -> int:
@@ -218,7 +233,7 @@ def _score_sign(metric: Metric) -> float:
 
 
 def _worth(metrics: pd.DataFrame, metric: Metric) -> np.ndarray:
-    """`chosen_by`, turned so that more is better; a figure that is no number is worth nothing."""
+    """`chosen_by`, with its sign set so that more is better; NaN becomes minus infinity."""
     values = chosen_by(metrics, metric) * (1.0 if metric.higher_is_better else -1.0)
     return np.where(np.isnan(values), -np.inf, values)
 

@@ -22,14 +22,16 @@ from core.elastic.scale import Scale
 from core.elastic.size_grid import path_widths
 from core.elastic.subnet import call, folded_state, with_tensors
 
-CHUNK_ROWS = 512  # a block: what every width reads again stays in the cache, and scores of all widths fit in memory
-MOST_HELD = 256 * 2**20  # bytes of small models' weights kept for the next block; a wide family's would fill the memory
+CHUNK_ROWS = 512  # inputs of a block stay in the cache for every width, and scores of all widths fit in memory
+MOST_HELD = (
+    256 * 2**20
+)  # bytes of small models' weights kept for the next block; those of a wide family would fill the memory
 NEAR_TIE = 1e-5  # relative gap of the two best scores under which the small model itself decides
 
 
 @dataclass
 class Scores:
-    """What a sweep knows of one part of the data after `rows` rows; plain arrays, so that it can be saved."""
+    """Predictions and losses on the first `rows` rows of one part of the data, as plain arrays that can be saved."""
 
     predictions: np.ndarray  # (n, widths) class, or (n, outputs, widths) numbers
     loss: np.ndarray  # (widths,) sum over rows, float64
@@ -38,7 +40,7 @@ class Scores:
 
 @dataclass
 class Evaluator:
-    """All widths of one set of weights. `advance` yields after each block of rows, so a sweep can stop and go on."""
+    """All widths of one set of weights; `advance` yields after each block of rows, where a sweep can stop."""
 
     family: Family
     scale: Scale
@@ -64,19 +66,19 @@ class Evaluator:
         """A pass for the widths of each band, and one for those that share the full weights."""
         layout, passes = self.family.layout, []
         sizes = [path_widths(layout, width) for width in self.widths]
-        for band, found in itertools.groupby(sizes, self.scale.band):
+        for band, group in itertools.groupby(sizes, self.scale.band):
             source = (band.layout, band.scale, band.weights) if band else (layout, self.scale, self.weights)
-            passes.append(Incremental(chain, *source, list(found)))
+            passes.append(Incremental(chain, *source, list(group)))
         return passes
 
     def start(self, n: int, outputs: int) -> Scores:
-        """Nothing known yet of `n` rows; `outputs` is the number of classes, or of numbers that are predicted."""
+        """Empty scores of `n` rows; `outputs` is the number of classes, or of numbers that are predicted."""
         dtype = np.uint8 if outputs <= 256 else np.int32
         shape = (n, len(self.widths)) if self.classes else (n, outputs, len(self.widths))
         return Scores(np.zeros(shape, dtype if self.classes else np.float32), np.zeros(len(self.widths)))
 
     def advance(self, scores: Scores, x: np.ndarray, y: np.ndarray) -> Iterator[Scores]:
-        """The rest of the rows, block by block, in place. x: (n, ...) raw, y: (n,) classes or (n, outputs) numbers."""
+        """Score the remaining rows in place. x: (n, ...) raw values, y: (n,) classes or (n, outputs) numbers."""
         with torch.inference_mode():
             while scores.rows < len(x):
                 rows = slice(scores.rows, min(len(x), scores.rows + CHUNK_ROWS))
@@ -96,7 +98,7 @@ class Evaluator:
                 yield scores
 
     def model(self, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The small model at one width as a function: (batch, ...) to (batch, classes)."""
+        """The small model at `width` as a function: (batch, ...) to (batch, classes)."""
         widths = path_widths(self.family.layout, width)
         if width not in self._states:
             state = folded_state(self.family, self.scale, self.weights, widths, self.statistics.get(width))
@@ -113,10 +115,10 @@ class Evaluator:
         return torch.stack([self.model(width)(x).T for width in self.widths])
 
     def _in_one_pass(self, chain: Chain, x: torch.Tensor) -> torch.Tensor:
-        """The same, from nearly one pass for each set of weights."""
+        """Scores of every width from nearly one pass for each set of weights: (widths, classes, batch)."""
         entered = chain.enter(x, self.weights).T
-        found = [run(entered) for run in self._passes]
-        return torch.cat(found) if len(found) > 1 else found[0]
+        outputs = [run(entered) for run in self._passes]
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
     def _error(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean squared error over the outputs: (widths, outputs, batch) and (outputs, batch) to (widths, batch)."""
@@ -126,7 +128,7 @@ class Evaluator:
         return error.square_().mean(1)
 
     def _decide_ties(self, logits: torch.Tensor, predictions: torch.Tensor, x: torch.Tensor) -> None:
-        """Where rounding could tip the scales, ask the small model, so that both paths predict the same."""
+        """Let the small model decide where rounding could, so that both paths predict the same class."""
         best = logits.amax(1)
         runner_up = logits.scatter(1, predictions[:, None], -torch.inf).amax(1)
         close = runner_up >= best - NEAR_TIE * best.abs().clamp(min=1.0)  # (widths, batch)

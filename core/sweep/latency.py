@@ -1,4 +1,4 @@
-"""Time of one prediction on this machine: median and spread, not a promise for another."""
+"""Time of one prediction on this machine: median and spread."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def measure_run(run: Run, family: Family, *, progress: bool, stopped: Callable[[
 
 
 def machine_name() -> str:
-    """Processor and number of cores, as people call them."""
+    """Name of the processor and number of cores, on one line."""
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", errors="replace") as file:
@@ -64,9 +64,25 @@ def machine_name() -> str:
 def measure(
     run: Run, family: Family, widths: list[int], *, progress: bool, stopped: Callable[[], bool] = lambda: False
 ) -> list[dict[str, Any]]:
-    """Rows of latency.parquet for this machine, but for its name. Raises Interrupted once `stopped` says so.
+    """Measure rows of latency.parquet for this machine, without its name.
 
     Widths take turns, so that a busy moment does not fall on one of them alone.
+
+    Parameters
+    ----------
+    run, family
+        The run and its family.
+    widths
+        Points of the sweep.
+    progress
+        Whether to show a progress bar.
+    stopped
+        Whether to stop after the current round.
+
+    Raises
+    ------
+    Interrupted
+        Once `stopped` is true.
     """
     import torch
     from tqdm import tqdm

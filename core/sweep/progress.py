@@ -1,4 +1,4 @@
-"""What an interrupted sweep knows already."""
+"""Checkpoint of an interrupted sweep."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ SAVE_SECONDS = 5.0  # at most so much work is lost to a kill
 
 
 class Partial:
-    """The scores so far, in one file that belongs to one set of weights, data and widths."""
+    """Scores so far, in one file that belongs to one set of weights, data and widths."""
 
     def __init__(self, path: Path, note: Mapping[str, Any]) -> None:
         self.path, self.key = path, json.dumps(note, sort_keys=True)
         self._kept: dict[str, Scores] = {}
         self._saved_at = time.monotonic()
-        self._found = self._read()
+        self._saved = self._read()
 
     def restore(self, name: str, empty: Scores) -> Scores:
-        """What was known of a part of the data, else `empty`."""
-        rows = int(self._found.get(f"{name}.rows", np.zeros(1))[0])
+        """Return the saved scores of a part of the data; `empty` where there are none."""
+        rows = int(self._saved.get(f"{name}.rows", np.zeros(1))[0])
         if rows:
-            empty.predictions[:rows] = self._found[f"{name}.predictions"]
-            empty.loss[:] = self._found[f"{name}.loss"]
+            empty.predictions[:rows] = self._saved[f"{name}.predictions"]
+            empty.loss[:] = self._saved[f"{name}.loss"]
             empty.rows = rows
         self._kept[name] = empty
         return empty
 
     def keep(self, name: str, scores: Scores, *, at_once: bool = False) -> None:
-        """Save now and then, or at once."""
+        """Save all scores, every `SAVE_SECONDS` or with `at_once`. Raises RunError."""
         self._kept[name] = scores
         if time.monotonic() - self._saved_at < SAVE_SECONDS and not at_once:
             return
         from safetensors.numpy import save
 
         tensors = {}
-        for part, known in self._kept.items():
-            tensors[f"{part}.rows"] = np.array([known.rows], np.int64)
-            tensors[f"{part}.predictions"] = known.predictions[: known.rows]
-            tensors[f"{part}.loss"] = known.loss
+        for part, state in self._kept.items():
+            tensors[f"{part}.rows"] = np.array([state.rows], np.int64)
+            tensors[f"{part}.predictions"] = state.predictions[: state.rows]
+            tensors[f"{part}.loss"] = state.loss
         files.write_bytes(self.path, save(tensors, {"key": self.key, "sha256": fingerprint(tensors)}), parents=False)
         self._saved_at = time.monotonic()
 
@@ -61,7 +61,7 @@ class Partial:
         try:
             with safe_open(self.path, framework="numpy") as file:
                 note = file.metadata() or {}
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except Exception:  # a partial sweep is only a saving of time: what can't be read is done again
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except Exception:  # it only saves time: a part that can't be read is computed again
             return {}
-        return found if note.get("key") == self.key and note.get("sha256") == fingerprint(found) else {}
+        return arrays if note.get("key") == self.key and note.get("sha256") == fingerprint(arrays) else {}

@@ -1,4 +1,4 @@
-"""A run's figures as text for a terminal. Needs pandas, not torch."""
+"""Figures of a run in plain words: tables and sentences for the terminal and the app. pandas, no torch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from core.utils.formatting import kilobytes, milliseconds, printable
 if TYPE_CHECKING:
     import pandas as pd
 
-NEAR_LIMIT = 0.95  # of a limit; what comes closer just fits
+NEAR_LIMIT = 0.95  # of a limit; a size that comes closer just fits
 
 
 def size_table(run: Run, metrics: pd.DataFrame) -> str:
-    """Sizes near powers of two: units, parameters, file, and the metric on test, its interval, and on validation.
+    """Text table of sizes near powers of two: parameters, file, the metric on test with its interval, on validation.
 
     A task's further metrics follow, on test.
     """
@@ -52,7 +52,7 @@ def size_table(run: Run, metrics: pd.DataFrame) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """The size that answers a budget, and how to say so."""
+    """The size that answers a budget, and the sentence about it."""
 
     answer: Answer
     verdict: str  # "fits", "just fits" or "does not fit"
@@ -68,13 +68,29 @@ def reply(
     lose_at_most: float | None = None,
     max_ms: float | None = None,
 ) -> Reply:
-    """Answer a budget in plain words. `at_least` and `lose_at_most` are in the metric's stored unit.
+    """Answer a budget in plain words.
 
-    Where lower is better, `at_least` is the most. `max_ms` wants the columns of `core.sweep.budget.timed`.
-    Sizes are chosen on validation examples and judged on test examples; where the two disagree, it is said.
-    "Just fits" is a file or a time within 5 % of the limit, a test interval that reaches below what was asked, or a
-    loss that is larger than asked on the test examples.
-    Raises UserError for a budget that can't be meant.
+    Sizes are chosen on validation examples and judged on test examples; where the two disagree, the sentence tells.
+    "Just fits" is a file or a time within 5 % of the limit, a test interval that reaches below the target, or a loss
+    above the limit on the test examples.
+
+    Parameters
+    ----------
+    run, metrics
+        The run, and its metrics or those rows of them that are offered.
+    max_kb
+        Largest file, in kB of 1,000 bytes.
+    at_least
+        The metric in its stored unit; where lower is better, the most.
+    lose_at_most
+        Allowed loss against full size, in the metric's stored unit.
+    max_ms
+        Longest time of a prediction; needs the columns of `core.sweep.budget.timed`.
+
+    Raises
+    ------
+    UserError
+        For a budget that no size could be meant by.
     """
     metric = _check(run, metrics)
     for what, limit, unit in (("size", max_kb, "kB"), ("time", max_ms, "ms")):
@@ -91,9 +107,9 @@ def reply(
     if at_least is not None and not math.isfinite(at_least):
         raise UserError(f"the {metric.label.lower()} asked for is {at_least:g}; give a finite number")
     max_bytes = None if max_kb is None else max_kb * 1e3
-    wanted_of = Budget(max_bytes=max_bytes, max_ms=max_ms, at_least=at_least, lose_at_most=lose_at_most)
-    found = answer(metrics, metric, wanted_of)
-    row, full = metrics.iloc[found.row], metrics.iloc[-1]
+    budget = Budget(max_bytes=max_bytes, max_ms=max_ms, at_least=at_least, lose_at_most=lose_at_most)
+    chosen = answer(metrics, metric, budget)
+    row, full = metrics.iloc[chosen.row], metrics.iloc[-1]
     wishes = []
     if at_least is not None:
         wishes.append(f"keeps {_wish(metric)} {_exactly(metric, at_least)}")
@@ -103,7 +119,7 @@ def reply(
         wishes.append(f"stays under {max_kb / 1e3:,.12g} MB" if max_kb >= 1e3 else f"stays under {max_kb:,.12g} kB")
     if max_ms is not None:
         wishes.append(f"takes at most {max_ms:,.12g} ms a prediction")
-    wanted = " and ".join(wishes)
+    limits = " and ".join(wishes)
     tight = max_bytes is not None and row["bytes"] > NEAR_LIMIT * max_bytes
     tight = tight or (max_ms is not None and row["ms"] > NEAR_LIMIT * max_ms)
     if lose_at_most is not None:
@@ -111,29 +127,29 @@ def reply(
     if at_least is not None:
         worst = row[f"{metric.name}_low" if metric.higher_is_better else f"{metric.name}_high"]
         tight = tight or not metric.at_least(worst, at_least)
-    if not found.fits:
-        lead, verdict = f"No size here {wanted}. The closest is", "does not fit"
+    if not chosen.fits:
+        lead, verdict = f"No size here {limits}. The closest is", "does not fit"
     else:
         smallest = at_least is not None or lose_at_most is not None
-        lead = f"{'Smallest' if smallest else 'Best'} model that {wanted}:"
+        lead = f"{'Smallest' if smallest else 'Best'} model that {limits}:"
         verdict = "just fits" if tight else "fits"
     sentence = f"{lead} {describe(row, full, metric, run.task.example)}."
     if max_ms is not None:
         sentence += f" One prediction takes {milliseconds(row['ms'])}."
-    if found.fits and at_least is not None and not metric.at_least(row[metric.name], at_least):
-        chosen = metric.format(row[f"validation_{metric.name}"])
+    if chosen.fits and at_least is not None and not metric.at_least(row[metric.name], at_least):
+        shown = metric.format(row[f"validation_{metric.name}"])
         kind, misses = f"{run.task.example}s", "falls short of" if metric.higher_is_better else "is above"
         sentence += (
-            f" It was chosen on {int(row['validation_n']):,} validation {kind}, where it has {chosen}; on the test "
+            f" It was chosen on {int(row['validation_n']):,} validation {kind}, where it has {shown}; on the test "
             f"{kind} it {misses} {_exactly(metric, at_least)}."
         )
-    if found.fits and lose_at_most is not None and _lost(metric, row, full) > lose_at_most + ROUNDING:
+    if chosen.fits and lose_at_most is not None and _lost(metric, row, full) > lose_at_most + ROUNDING:
         kind = f"{run.task.example}s"
         sentence += (
             f" It was chosen on {int(row['validation_n']):,} validation {kind}, where it loses no more than that; on "
             f"the test {kind} it loses more."
         )
-    return Reply(answer=found, verdict=verdict, sentence=sentence)
+    return Reply(answer=chosen, verdict=verdict, sentence=sentence)
 
 
 def steps(metrics: pd.DataFrame, metric: Metric) -> list[list[str]]:
@@ -154,7 +170,7 @@ def steps(metrics: pd.DataFrame, metric: Metric) -> list[list[str]]:
 def _steps(
     metric: Metric, here: Mapping[Hashable, Any], ways: Sequence[tuple[str, Mapping[Hashable, Any]]]
 ) -> list[str]:
-    found = []
+    sentences = []
     for way, there in ways:
         change = metric.format_difference(there[metric.name], here[metric.name])
         size = f"{kilobytes(abs(there['bytes'] - here['bytes']))} {'more' if way == 'up' else 'less'}"
@@ -163,12 +179,12 @@ def _steps(
         else:
             amount, up = change.rsplit(" ", 1)[0], there[metric.name] > here[metric.name]
             gain = f"{amount} {'better' if up == metric.higher_is_better else 'worse'} on test"
-        found.append(f"One step {way}: {_units(int(there['width']))}, {gain}, for {size}.")
-    return found
+        sentences.append(f"One step {way}: {_units(int(there['width']))}, {gain}, for {size}.")
+    return sentences
 
 
 def loss(metric: Metric, amount: float) -> str:
-    """How much may be lost, never rounded: `1 point`, `0.5 dB`; named where it has no unit: `0.02 of typical error`."""
+    """An allowed loss, never rounded: `1 point`, `0.5 dB`; named where it has no unit: `0.02 of typical error`."""
     figure = f"{amount * metric.scale:.12g}"
     if not metric.difference_unit:
         return f"{figure} of {metric.label.lower()}"
@@ -177,7 +193,7 @@ def loss(metric: Metric, amount: float) -> str:
 
 
 def _lost(metric: Metric, row: pd.Series, full: pd.Series) -> float:
-    """By how much a row is worse than full size on the test examples, in the metric's stored unit."""
+    """Difference to full size on the test examples, in the metric's stored unit; more is worse."""
     return float(full[metric.name] - row[metric.name]) * (1 if metric.higher_is_better else -1)
 
 
@@ -186,23 +202,23 @@ def _units(width: int) -> str:
 
 
 def _check(run: Run, metrics: pd.DataFrame) -> Metric:
-    """The run's metric, once its columns are known to be there. Raises RunError."""
+    """The run's metric. Raises RunError where the table lacks its columns."""
     metric = run.task.metric
     judged = (metric.name, f"validation_{metric.name}")
-    wanted = ["n", "validation_n", *(f"{name}{end}" for name in judged for end in ("", "_low", "_high"))]
-    missing = [name for name in wanted if name not in metrics]
+    needed = ["n", "validation_n", *(f"{name}{end}" for name in judged for end in ("", "_low", "_high"))]
+    missing = [name for name in needed if name not in metrics]
     if missing:
         raise RunError(f"{METRICS} lacks {', '.join(missing)}; make it again with: python -m core sweep {run.path}")
     return metric
 
 
 def _wish(metric: Metric) -> str:
-    """`at least`; a figure without a unit is named, for alone it says nothing."""
+    """`at least`, with the name of a figure that has no unit."""
     return metric.limit if metric.unit else f"a {metric.label.lower()} of {metric.limit}"
 
 
 def _exactly(metric: Metric, target: float) -> str:
-    """A figure that was asked for: never rounded to one that was not."""
+    """A target as it was given, never rounded to another figure."""
     shown = metric.format(target)
     return (
         shown
@@ -212,7 +228,7 @@ def _exactly(metric: Metric, target: float) -> str:
 
 
 def describe(row: pd.Series, full: pd.Series, metric: Metric, example: str = "example") -> str:
-    """A size and its price: `24 units, 19,000 parameters, 78 kB; 97.1 % (95 % interval ...), 1.1 points below ...`."""
+    """A size and its figures: `24 units, 19,000 parameters, 78 kB; 97.1 % (95 % interval ...), 1.1 points ...`."""
     width = int(row["width"])
     difference = metric.format_difference(row[metric.name], full[metric.name])
     interval = metric.format_interval(row[f"{metric.name}_low"], row[f"{metric.name}_high"])

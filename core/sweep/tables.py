@@ -1,4 +1,4 @@
-"""The two tables of a sweep, from what every width predicted: see `core.sweep.sweep` for their columns."""
+"""Build the two tables of a sweep from the predictions of every width; `core.sweep.sweep` lists their columns."""
 
 from __future__ import annotations
 
@@ -19,17 +19,31 @@ if TYPE_CHECKING:
     from core.sweep.evaluator import Evaluator, Scores
 
 
-def metrics_table(run: Run, data: Dataset, found: dict[str, Scores], evaluator: Evaluator) -> pd.DataFrame:
-    """A row for each of the evaluator's widths; `found` is what they predicted of the validation and the test part."""
+def metrics_table(run: Run, data: Dataset, scores: dict[str, Scores], evaluator: Evaluator) -> pd.DataFrame:
+    """Build metrics.parquet.
+
+    Parameters
+    ----------
+    run, data
+        The run and its data.
+    scores
+        Predictions and losses on the `validation` and the `test` part, at the evaluator's widths.
+    evaluator
+        The widths and their chain, by which multiply-accumulates are counted.
+
+    Returns
+    -------
+    A row for each of the evaluator's widths.
+    """
     import pandas as pd
 
     widths = list(evaluator.widths)
     named = [path_widths(run.layout, width) for width in widths]
     judged: dict[str, Any] = {}
     for name, prefix in (("test", ""), ("validation", "validation_")):
-        part, scores = data.part(name), found[name]
-        each = run.task.score(scores.predictions, part.y)  # (n, widths)
-        judged |= {f"{prefix}n": part.n, f"{prefix}loss": scores.loss / part.n}
+        part, scored = data.part(name), scores[name]
+        each = run.task.score(scored.predictions, part.y)  # (n, widths)
+        judged |= {f"{prefix}n": part.n, f"{prefix}loss": scored.loss / part.n}
         variance = run.task.variance(part.y)
         for metric in run.task.metrics:
             values = np.array([metric.measure(each[:, k], variance) for k in range(len(widths))])
@@ -67,13 +81,13 @@ def _by_class(right: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
     """Share of right answers by class: (n, widths) flags to (widths, classes); NaN where a class has no example."""
     members = np.bincount(y, minlength=classes).astype(float)
     order = np.argsort(y, kind="stable")
-    found = np.zeros((classes, right.shape[1]))
+    counts = np.zeros((classes, right.shape[1]))
     present = np.flatnonzero(members)
     # sums of runs of rows once the rows are sorted by class
     starts = np.concatenate([[0], np.cumsum(members[present])[:-1]]).astype(int)
-    found[present] = np.add.reduceat(right[order].astype(np.int64), starts, axis=0)
+    counts[present] = np.add.reduceat(right[order].astype(np.int64), starts, axis=0)
     with np.errstate(invalid="ignore"):
-        shares: np.ndarray = (found / members[:, None]).T
+        shares: np.ndarray = (counts / members[:, None]).T
     return shares
 
 
@@ -88,23 +102,30 @@ def _macs(family: Family, data: Dataset, named: list[dict[str, int]], evaluator:
     return [fixed + evaluator.chain.macs(family.layout, widths) for widths in named]
 
 
-def predictions_table(task: Task, test: Split, found: dict[int, np.ndarray]) -> pd.DataFrame:
-    """Example, what it is (`label`) and what each width says (`w<width>`); see `core.sweep.sweep`.
+def predictions_table(task: Task, test: Split, by_width: dict[int, np.ndarray]) -> pd.DataFrame:
+    """Build predictions.parquet: `example`, its target (`label`) and the prediction of each width (`w<width>`).
 
-    `found` holds (n,) classes or (n, outputs) numbers by width.
+    Parameters
+    ----------
+    task
+        The run's task.
+    test
+        The test part.
+    by_width
+        Predictions: (n,) classes or (n, outputs) numbers.
     """
     import pandas as pd
 
-    widths = sorted(found)
+    widths = sorted(by_width)
     if not task.classes:
-        kept = {"label": test.y, **{f"w{width}": found[width] for width in widths}}
-        if task.bounded:  # as they are shown, in a quarter of the space
+        kept = {"label": test.y, **{f"w{width}": by_width[width] for width in widths}}
+        if task.bounded:  # rounded as they are shown, in a quarter of the space
             kept = {name: np.round(255 * np.clip(value, 0, 1)).astype(np.uint8) for name, value in kept.items()}
         split = {f"{name}.{k}": value[:, k] for name, value in kept.items() for k in range(value.shape[1])}
         return pd.DataFrame({"example": np.arange(test.n, dtype=np.int32), **split})
-    by_size = [found[width] for width in widths]
+    by_size = [by_width[width] for width in widths]
     # likely-alike rows together, which makes the file far smaller
     order = np.lexsort((*by_size[:: max(1, len(widths) // 8)], by_size[-1], test.y))
-    columns = {f"w{width}": found[width][order] for width in widths}
+    columns = {f"w{width}": by_width[width][order] for width in widths}
     label = test.y[order].astype(by_size[0].dtype)
     return pd.DataFrame({"example": order.astype(np.int32), "label": label, **columns})

@@ -1,4 +1,4 @@
-"""Stopping on request, at a moment when nothing is half done."""
+"""Stop requests (Ctrl-C, SIGTERM) that are answered between two steps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training or sweep that was stopped on request; its state is on disk."""
+    """A training or sweep stopped on request, with its state on disk."""
 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C (or a polite kill) was asked for, so that a step is never cut in half; a second one insists."""
+    """Yield a function that tells whether Ctrl-C or SIGTERM came; a second one raises KeyboardInterrupt at once."""
     asked = threading.Event()
 
     def note(number: int, frame: Any) -> None:

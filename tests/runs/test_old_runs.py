@@ -52,6 +52,9 @@ def test_a_run_of_before_opens_and_shows_its_figures(name: str) -> None:
     metrics = run.metrics()
     assert metrics["width"].iloc[-1] == max(run.layout.full.values())
     assert len(run.scores(int(metrics["width"].iloc[0]))) == run.record.data["test_n"]
+    counts = run.class_counts()
+    assert (counts is None) == (not run.task.classes)
+    assert counts is None or (len(counts), counts.sum()) == (len(run.record.labels), run.record.data["test_n"])
     assert name in run_line(run)
     assert len(size_table(run, metrics).splitlines()) > 3
     assert reply(run, metrics, lose_at_most=1.0).sentence

@@ -120,6 +120,7 @@ def test_a_class_without_a_test_example_is_not_a_number(tmp_path):
     by_class = np.stack(sweep(run, latency=False, progress=False)["per_class_accuracy"])
     assert np.isnan(by_class[:, 1]).all()
     assert np.isfinite(by_class[:, [0, 2]]).all()
+    assert run.class_counts().tolist() == [6, 0, 6], "and its count tells why"
 
 
 def test_more_classes_than_a_byte_holds(tmp_path):
