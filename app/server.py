@@ -28,9 +28,9 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit puts this folder on the path, not the project's
     sys.path.insert(0, str(HERE.parent))
 
-from app.store import access  # noqa: E402
-from app.web import Doors, Hosts  # noqa: E402
-from app.web.hosts import VARIABLE  # noqa: E402
+from app.web import access  # noqa: E402
+from app.web.doors import Doors  # noqa: E402
+from app.web.hosts import VARIABLE, Hosts  # noqa: E402
 from core.errors import UserError  # noqa: E402
 
 # The pages in the router's order, so that no two threads wait for each other's import; then the modules that Streamlit

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from app import url_state
-from app.store import access, cache
+from app.store import cache
 from app.store.summary import BROKEN, READY, STARTED, Summary, line, mark
+from app.web import access
 from app.words import safe, short
 from core.errors import UserError
 from core.runs import archive, notes

@@ -10,8 +10,9 @@ from app import url_state
 from app.my_runs import actions, upload
 from app.my_runs import archive as my_runs_archive
 from app.my_runs import table as my_runs_table
-from app.store import access, cache
+from app.store import cache
 from app.store.summary import UNREAD, Summary
+from app.web import access
 from app.widgets import notices
 from app.words import safe, short
 from core.errors import RunError

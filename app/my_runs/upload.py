@@ -13,8 +13,9 @@ from typing import IO, Any
 import streamlit as st
 
 from app.my_runs import actions
-from app.store import cache, uploads
+from app.store import cache
 from app.store.summary import Summary, line, of_run
+from app.web import uploads
 from app.words import safe, short
 from core.errors import RunError, UserError
 from core.runs.archive import free_name

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.components.take_file import PATH
-from app.store import access, uploads
+from app.web import access, uploads
 from app.web.headers import security_headers
 from app.web.hosts import VARIABLE, Address, Hosts, parse_host, parse_origin
 from core.errors import UserError

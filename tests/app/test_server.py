@@ -14,9 +14,10 @@ import streamlit as st
 import app.store.cache
 from app import server
 from app.pick import answer as pick_answer
-from app.store import access, file_sizes
+from app.store import file_sizes
 from app.store.cache import VARIABLE
-from app.web import Doors
+from app.web import access
+from app.web.doors import Doors
 from tests.helpers.app import ROOT, copy_run
 
 FIRST_PAGE = """

@@ -15,8 +15,9 @@ from app import words
 from app.charts import images as charts_images
 from app.components.draw_pad import draw_pad
 from app.pick.try_it import parsing
-from app.store import access, cache
+from app.store import cache
 from app.store.examples import Stored, is_cloud, stored
+from app.web import access
 from app.widgets import number_field
 from app.widgets.read_number import write_number
 from core.errors import UserError

@@ -15,9 +15,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from app.store import access, uploads
-from app.web import Doors, Hosts, security_headers
-from app.web.headers import policy
+from app.web import access, uploads
+from app.web.doors import Doors
+from app.web.headers import policy, security_headers
+from app.web.hosts import Hosts
 from core.errors import UserError
 from tests.helpers.asgi import HOME, ask, knock
 

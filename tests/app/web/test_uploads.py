@@ -11,7 +11,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from app.my_runs import upload
-from app.store import uploads
+from app.web import uploads
 from core.errors import UserError
 from tests.helpers.app import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.my_runs import actions
-from app.store import access
+from app.web import access
 from core.errors import UserError
 from core.runs.archive import archive
 from core.runs.store import RunStore
