@@ -2,7 +2,8 @@
 
 dataset.py         Dataset and its parts; input_format.py: the format of one example
 arrays.py          from_arrays: a person's own arrays or table as a data set
-values.py          numbers and labels of any library, checked and named by column and row
+values.py          numbers and labels of any library, checked; refusals name column and row
+checks.py          warnings about data that mislead
 sources/           data sets by name, one file each
 """
 

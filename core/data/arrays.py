@@ -214,8 +214,8 @@ def _codes(y: Any, n: int, whose: str, at_least: int = 2) -> tuple[np.ndarray, l
     if not at_least <= len(distinct) <= MOST_CLASSES:
         hint = "; for a quantity choose task='regression'" if len(distinct) > MOST_CLASSES else ""
         raise UserError(f"{whose}y holds {len(distinct):,} different labels; give {at_least} to {MOST_CLASSES}{hint}")
-    whole = given.dtype.kind == "f" and all(float(value).is_integer() for value in distinct)
-    labels = [int(value) if whole else value for value in distinct.tolist()]
+    integral = given.dtype.kind == "f" and all(float(value).is_integer() for value in distinct)
+    labels = [int(value) if integral else value for value in distinct.tolist()]
     order = natural_order(labels)
     return np.argsort(order)[codes].astype(np.int64), [labels[k] for k in order]
 
@@ -237,7 +237,7 @@ def _names(given: Sequence[str] | None, own: list[str], has_classes: bool) -> tu
 
 
 def _check_index(x: Any, y: Any) -> None:
-    """Refuse a table and labels of one index in two orders: rows are paired by place, not by index."""
+    """Refuse a table and labels of one index in two orders: rows are paired by position, not by index."""
     if not hasattr(x, "iloc") or not hasattr(y, "iloc") or len(x) != len(y) or x.index.equals(y.index):
         return
     if x.index.is_unique and not len(x.index.symmetric_difference(y.index)):

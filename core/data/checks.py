@@ -49,11 +49,11 @@ def _few_rows(data: Dataset) -> Iterator[str]:
     """Classes whose figures rest on few test rows, or that can't be learned."""
     counts = {part: np.bincount(data.part(part).y, minlength=data.classes) for part in ("train", "test")}
     mend = "add examples, or merge or drop classes"
-    for part, so in (("train", "it can't be learned"), ("test", "no figure says anything of it")):
+    for part, result in (("train", "it can't be learned"), ("test", "no figure says anything of it")):
         none = np.flatnonzero(counts[part] == 0).tolist()
         if none:
             named = _listed([_quoted(data.labels[code]) for code in none])
-            yield f"no {'training' if part == 'train' else part} row is of class {named}, so {so}; {mend}"
+            yield f"no {'training' if part == 'train' else part} row is of class {named}, so {result}; {mend}"
     few = np.flatnonzero((counts["test"] > 0) & (counts["test"] < FEW_TEST_ROWS)).tolist()
     if few:
         named = _listed([f"{_quoted(data.labels[code])} {counts['test'][code]}" for code in few])
@@ -179,7 +179,7 @@ def _telling_columns(data: Dataset) -> Iterator[str]:
         sorted_column, sorted_y = column[order], y[order]
         if _is_copy(sorted_column, sorted_y):
             copies.append(k)
-        elif _is_id(column, sorted_column) and _told(sorted_y) > TELLS:
+        elif _is_id(column, sorted_column) and _predicted_share(sorted_y) > TELLS:
             ids.append(k)
     if copies:
         yield (
@@ -211,7 +211,7 @@ def _is_id(column: np.ndarray, in_order: np.ndarray) -> bool:
     return bool((steps > 0).all() or (steps < 0).all() or np.array_equal(column, np.round(column)))
 
 
-def _told(y: np.ndarray) -> float:
+def _predicted_share(y: np.ndarray) -> float:
     """Share of the labels, or of the numbers' variance, that the next row in this order tells beyond chance."""
     if y.ndim == 1:
         share = np.bincount(y) / len(y)

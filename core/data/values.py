@@ -192,7 +192,7 @@ def _object_numbers(values: np.ndarray, what: str, columns: Sequence[str]) -> np
     if wrong:
         at = next(k for k, value in enumerate(flat) if type(value) in wrong)
         shape = (*values.shape, 1) if values.ndim == 1 and columns else values.shape
-        raise UserError(f"{what} holds {_told(flat[at])} in {_cell(at, shape, columns)}; give numbers")
+        raise UserError(f"{what} holds {_described(flat[at])} in {_cell(at, shape, columns)}; give numbers")
     with np.errstate(over="ignore"):
         plain = [math.nan if type(value) in absent else _float(value) for value in flat]
         return np.array(plain, np.float64).astype(np.float32).reshape(values.shape)
@@ -216,10 +216,10 @@ def _labels_of_one_kind(values: list[Any], what: str) -> np.ndarray:
         first.setdefault(kind, row)
     if "" in first:
         row = first[""]
-        raise UserError(f"{what} holds {_told(values[row])} in row {row}; give labels as texts or whole numbers")
+        raise UserError(f"{what} holds {_described(values[row])} in row {row}; give labels as texts or whole numbers")
     if len(first) > 1:
-        told = " and ".join(f"{_told(values[row])} in row {row}" for row in list(first.values())[:2])
-        raise UserError(f"{what} holds labels of two kinds, {told}; use only numbers or only texts")
+        both = " and ".join(f"{_described(values[row])} in row {row}" for row in list(first.values())[:2])
+        raise UserError(f"{what} holds labels of two kinds, {both}; use only numbers or only texts")
     if not {"text", "bytes"} & set(first):
         return np.array(values)
     longest = max(map(len, values))
@@ -244,7 +244,7 @@ def _missing(what: str, row: int) -> UserError:
     return UserError(f"{what} holds labels that are missing or not finite, the first in row {row}; drop such examples")
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """A value for a refusal: `the text '5,1', a decimal comma`."""
     if isinstance(value, (str, bytes)):
         comma = isinstance(value, str) and DECIMAL_COMMA.fullmatch(value) is not None
@@ -256,10 +256,10 @@ def _told(value: Any) -> str:
 
 def _cell(position: int, shape: Sequence[int], columns: Sequence[str]) -> str:
     """Where a value lies in an array of that shape: `row 4, column 'age'`."""
-    row, place = divmod(position, max(1, math.prod(shape[1:])))
+    row, value = divmod(position, max(1, math.prod(shape[1:])))
     if len(shape) < 2:
         return f"row {row}"
-    return f"row {row}, column {str(columns[place])!r}" if place < len(columns) else f"row {row}, value {place}"
+    return f"row {row}, column {str(columns[value])!r}" if value < len(columns) else f"row {row}, value {value}"
 
 
 def _shortened(error: Exception) -> str:

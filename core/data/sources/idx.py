@@ -1,4 +1,4 @@
-"""MNIST's own file format, IDX, gzipped or not (format: Y. LeCun's page of the MNIST data set)."""
+"""MNIST's file format IDX, gzipped or not (specified on Y. LeCun's page of the MNIST data set)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEMS = {
 
 
 def read_idx(path: Path | str, *, max_bytes: int = 2**30) -> np.ndarray:
-    """The array in an IDX file. Gzip is known by its content, not by the file's name.
+    """Read the array of an IDX file; gzip is detected by the file's content, not by its name.
 
     Raises UserError for a file that is missing, no IDX file, cut short, too long or larger than `max_bytes`.
     """
@@ -50,7 +50,7 @@ def read_idx(path: Path | str, *, max_bytes: int = 2**30) -> np.ndarray:
 
 
 def _parse(file: BufferedReader | gzip.GzipFile, path: Path, most: int, max_bytes: int) -> np.ndarray:
-    """The array in an open file that can't hold more than `most` bytes."""
+    """Read the array of an open file that can't hold more than `most` bytes. Raises UserError."""
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= 8:
         raise UserError(
@@ -62,28 +62,39 @@ def _parse(file: BufferedReader | gzip.GzipFile, path: Path, most: int, max_byte
     if len(sizes) < 4 * ndim:
         raise UserError(f"{path} is cut short inside its header of {4 + 4 * ndim} bytes; download it again")
     shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
-    wanted = math.prod(shape) * dtype.itemsize
-    if wanted > max_bytes:
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > max_bytes:
         raise UserError(
-            f"{path} says that it holds {shape}, {wanted:,} bytes, more than the limit of {max_bytes:,}; "
+            f"the header of {path} promises {shape}, {needed:,} bytes, more than the limit of {max_bytes:,}; "
             "is it an IDX file?"
         )
-    if wanted > most:  # before any memory is set aside
-        raise UserError(f"{path} is cut short: {shape} wants {wanted:,} bytes, it can't hold them; download it again")
-    data, got = np.empty(wanted, np.uint8), 0
-    while got < wanted and (step := file.readinto(data[got : got + BLOCK].data)):
+    if needed > most:  # before any memory is set aside
+        raise UserError(f"{path} is cut short: {shape} needs {needed:,} bytes, it can't hold them; download it again")
+    data, got = np.empty(needed, np.uint8), 0
+    while got < needed and (step := file.readinto(data[got : got + BLOCK].data)):
         got += step
-    # One byte more tells a longer file and lets gzip check its sum; a gzip bomb goes no further.
-    if got < wanted or file.read(1):
-        came = f"{got:,}" if got < wanted else "more"
-        raise UserError(f"{path} wants {wanted:,} bytes for {shape}, got {came}; download it again")
+    # one byte more reveals a longer file and lets gzip check its sum; a gzip bomb gets no further
+    if got < needed or file.read(1):
+        came = f"{got:,}" if got < needed else "more"
+        raise UserError(f"{path} needs {needed:,} bytes for {shape}, got {came}; download it again")
     return data.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], source: str = "") -> Dataset:
-    """The four files of MNIST's layout; 1/12 of the training images become the validation part.
+    """Load the four files of MNIST's layout; 1/12 of the training images become the validation part.
 
-    Raises UserError where the folder or a file is missing or images and labels don't match.
+    Parameters
+    ----------
+    folder
+        The folder of the four files.
+    name, source
+        Name of the data set, and one sentence on its origin.
+    labels
+        Names of the classes.
+
+    ------
+    UserError
+        Where the folder or a file is missing, or images and labels differ in number.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -94,12 +105,12 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
         x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
         if x.ndim != 3 or y.ndim != 1 or len(x) != len(y):
             raise UserError(
-                f"the {part} files of {folder} hold images {x.shape} and labels {y.shape}; want (n, height, width) "
+                f"the {part} files of {folder} hold images {x.shape} and labels {y.shape}; give (n, height, width) "
                 "and (n,); download both again"
             )
         if x.dtype != np.uint8 or y.dtype != np.uint8:
             raise UserError(
-                f"the {part} files of {folder} hold {x.dtype} images and {y.dtype} labels; want bytes from 0 to 255"
+                f"the {part} files of {folder} hold {x.dtype} images and {y.dtype} labels; give bytes from 0 to 255"
             )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(arrays["train_x"]))
     held = max(1, round(len(order) * VALIDATION_SHARE))
@@ -127,6 +138,7 @@ def load_idx_folder(folder: Path | str, name: str, labels: tuple[str, ...], sour
 
 
 def _path(folder: Path, stem: str, name: str) -> Path:
+    """Find one of the four files under its usual spellings. Raises UserError."""
     for spelled in (stem, stem.replace("-idx", ".idx")):
         for suffix in ("", ".gz"):
             if (folder / f"{spelled}{suffix}").is_file():

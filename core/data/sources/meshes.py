@@ -26,7 +26,7 @@ class Mesh:
 
 
 def read_off(path: Path | str, *, max_bytes: int = MOST_BYTES) -> Mesh:
-    """The mesh in an OFF file; a face of more corners becomes a fan of triangles, one of fewer is left out.
+    """Read the mesh of an OFF file; a face of more corners becomes a fan of triangles, one of fewer is left out.
 
     The counts may follow the header on its own line, glued to it as in some of ModelNet's files (`OFF490 518 0`).
     Normals and colours are passed over, and so is what comes after the last face.
@@ -48,7 +48,7 @@ def read_off(path: Path | str, *, max_bytes: int = MOST_BYTES) -> Mesh:
     vertices, faces = int(counts[0]), int(counts[1])
     if len(body) - 1 < vertices + faces:
         raise UserError(
-            f"{path} is cut short: {vertices:,} vertices and {faces:,} faces want as many lines, it has "
+            f"{path} is cut short: {vertices:,} vertices and {faces:,} faces need as many lines, it has "
             f"{len(body) - 1:,}; copy it again"
         )
     points = _numbers(body[1 : 1 + vertices], 3, path, "a vertex")
@@ -58,7 +58,7 @@ def read_off(path: Path | str, *, max_bytes: int = MOST_BYTES) -> Mesh:
 
 
 def sample_surface(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndarray:
-    """`points` places on the surface, (points, 3) float64, uniform by area.
+    """Sample `points` points of the surface, (points, 3) float64, uniform by area.
 
     Raises UserError where the mesh has no surface.
     """
@@ -78,20 +78,20 @@ def sample_surface(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndar
 
 
 def unit_sphere(points: np.ndarray) -> np.ndarray:
-    """Points (n, 3) moved and scaled alike, so that their mean is 0 and the farthest is at distance 1."""
+    """Move and scale points (n, 3) together, so that their mean is 0 and the farthest is at distance 1."""
     centred = points - points.mean(axis=0)
     centred = centred / (np.abs(centred).max() or 1.0)  # first, so that no square is too small or too large
     return np.asarray(centred / (np.linalg.norm(centred, axis=1).max() or 1.0))
 
 
 def _lines(path: Path, max_bytes: int) -> list[str]:
-    """The lines of a text file that hold more than a comment."""
+    """Read the lines of a text file that hold more than a comment. Raises UserError."""
     try:
-        known = path.stat()
-        if not stat.S_ISREG(known.st_mode):  # a pipe would be waited on for ever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
             raise UserError(f"{path} is no regular file; give an OFF file")
-        if known.st_size > max_bytes:
-            raise UserError(f"{path} has {known.st_size:,} bytes, more than the limit of {max_bytes:,}; simplify it")
+        if status.st_size > max_bytes:
+            raise UserError(f"{path} has {status.st_size:,} bytes, more than the limit of {max_bytes:,}; simplify it")
         with open(path, "rb") as file:
             data = file.read(max_bytes).removeprefix(b"\xef\xbb\xbf")
     except (OSError, ValueError) as error:
@@ -105,7 +105,7 @@ def _lines(path: Path, max_bytes: int) -> list[str]:
 
 
 def _numbers(lines: list[str], columns: int, path: Path, what: str) -> np.ndarray:
-    """The leading numbers of each line, (lines, columns) float64."""
+    """Read the leading numbers of each line, (lines, columns) float64. Raises UserError."""
     if not lines:
         return np.empty((0, columns))
     try:
@@ -116,19 +116,19 @@ def _numbers(lines: list[str], columns: int, path: Path, what: str) -> np.ndarra
 
 
 def _triangles(lines: list[str], vertices: int, path: Path) -> np.ndarray:
-    """Faces `k i1 ... ik` as triangles (i1, i2, i3), (i1, i3, i4), ...: exact where a face is convex."""
+    """Convert faces `k i1 ... ik` to triangles (i1, i2, i3), (i1, i3, i4), ...: exact where a face is convex."""
     by_corners: dict[int, list[str]] = {}
     for line in lines:
         corners = line.split(None, 1)[0]
         if not corners.isdecimal() or len(corners) > 9 or int(corners) > MOST_CORNERS:
             raise UserError(
-                f"{path} has a face of {corners[:20]!r} corners; want a number up to {MOST_CORNERS:,}; save it again"
+                f"{path} has a face of {corners[:20]!r} corners; give a number up to {MOST_CORNERS:,}; save it again"
             )
         by_corners.setdefault(int(corners), []).append(line)
     fans = [np.empty((0, 3), np.int64)]
     for k, group in by_corners.items():
         faces = _numbers(group, 1 + k, path, "a face")[:, 1:]
-        # asked so that what is no number fails too
+        # written so that NaN fails too
         if not ((faces >= 0) & (faces < vertices) & (faces == np.floor(faces))).all():
             raise UserError(f"{path} has a face with a corner that is none of its {vertices:,} vertices; save it again")
         second = np.arange(1, k - 1)

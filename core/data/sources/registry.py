@@ -54,7 +54,7 @@ def load(name: str, *, data_dir: Path | str | None = None) -> Dataset:
     Parameters
     ----------
     name
-        A key of `SOURCES`, with its own text in the place of `<...>`: `digits`, `openml:iris`.
+        A key of `SOURCES`, with a text for its `<...>`: `digits`, `openml:iris`.
     data_dir
         Folder of the files of `mnist`, `fashion-mnist` and `modelnet`; where `solids` are written and tables of
         OpenML are kept.
@@ -84,8 +84,8 @@ def loadable(name: str) -> bool:
 
 
 def _lookup(name: str) -> tuple[Source | None, list[str]]:
-    """The source that `name` names, and the text that stands in the place of its key's `<...>`."""
-    if name in SOURCES:
+    """Find the source of a name, and the text that replaces the `<...>` of its key."""
+    if name in SOURCES and "<" not in name:
         return SOURCES[name], []
     for key, source in SOURCES.items():
         start = key.partition("<")[0]

@@ -1,4 +1,4 @@
-"""Ten classes of parametric solids as OFF files in ModelNet's layout, for where ModelNet itself can't be fetched.
+"""Ten classes of parametric solids as OFF files in ModelNet's layout, a stand-in where ModelNet can't be fetched.
 
 Each solid has proportions of its own, tapers and leans a little, is turned about the z axis and has a rough surface.
 Neighbouring classes are meant to be confused at times: a blunt cone with a cylinder, a prism of six sides too, a
@@ -74,7 +74,7 @@ def write_solids(folder: Path | str, *, train: int = 80, test: int = 40, seed: i
 
 
 def solid(label: str, rng: Rng) -> Mesh:
-    """A random solid of class `label`: closed, its faces anticlockwise from outside, its longest side about 1."""
+    """Draw a random solid of class `label`: closed, its faces anticlockwise from outside, its longest side about 1."""
     if label not in CLASSES:
         raise UserError(f"solid {label!r} is not known; choose one of {', '.join(CLASSES)}")
     mesh = refined(CLASSES[label](rng))
@@ -89,14 +89,14 @@ def solid(label: str, rng: Rng) -> Mesh:
 
 
 def off_text(mesh: Mesh) -> str:
-    """A mesh as the text of an OFF file, five decimals a coordinate."""
+    """Format a mesh as the text of an OFF file, five decimals a coordinate."""
     points = "".join(f"{x:.5f} {y:.5f} {z:.5f}\n" for x, y, z in mesh.vertices.tolist())
     faces = "".join(f"3 {a} {b} {c}\n" for a, b, c in mesh.triangles.tolist())
     return f"OFF\n{len(mesh.vertices)} {len(mesh.triangles)} 0\n{points}{faces}"
 
 
 def revolved(profile: list[tuple[float, float]], sides: int) -> Mesh:
-    """The solid that a profile of (radius, height), from the axis up and back to it, makes as it turns about z."""
+    """Revolve a profile of (radius, height), which starts and ends on the axis, about z."""
     rings = _rings(profile[1:-1], sides)
     side = np.arange(sides)
     after, top = (side + 1) % sides, (len(profile) - 3) * sides
@@ -108,7 +108,7 @@ def revolved(profile: list[tuple[float, float]], sides: int) -> Mesh:
 
 
 def torus(radius: float, thickness: float, around: int, sides: int) -> Mesh:
-    """A ring about z of the given radius, from its middle, and thickness, also a radius."""
+    """A ring about z; `radius` is that of its centre line, `thickness` that of its cross-section."""
     angle = 2 * math.pi * np.arange(around) / around
     profile = [(radius + thickness * math.cos(a), thickness * math.sin(a)) for a in angle.tolist()]
     walls = [_wall(k * sides, (k + 1) % around * sides, sides) for k in range(around)]
@@ -123,26 +123,26 @@ def box(size: tuple[float, float, float], middle: tuple[float, float, float] = (
 
 
 def joined(*meshes: Mesh) -> Mesh:
-    """Several solids as one mesh; each stays closed, and they may reach into one another."""
+    """Join solids into one mesh; each stays closed, and they may intersect."""
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     triangles = [mesh.triangles + start for mesh, start in zip(meshes, starts, strict=True)]
     return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(triangles))
 
 
 def refined(mesh: Mesh) -> Mesh:
-    """Every triangle as four, by the middles of its edges, so that a flat face too can taper and be rough."""
+    """Split every triangle into four at the middles of its edges, so that flat faces can taper and be rough."""
     n, t = len(mesh.vertices), mesh.triangles
     edges = np.sort(np.stack([t, np.roll(t, -1, axis=1)], axis=-1), axis=-1).reshape(-1, 2)
-    ends, place = np.unique(edges, axis=0, return_inverse=True)
+    ends, row = np.unique(edges, axis=0, return_inverse=True)
     a, b, c = t.T
-    ab, bc, ca = n + place.reshape(-1, 3).T
+    ab, bc, ca = n + row.reshape(-1, 3).T
     parts = ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))
     triangles = np.concatenate([np.stack(part, axis=1) for part in parts])
     return Mesh(np.concatenate([mesh.vertices, mesh.vertices[ends].mean(axis=1)]), triangles)
 
 
 def _rings(profile: list[tuple[float, float]], sides: int) -> np.ndarray:
-    """Each (radius, height) as `sides` vertices around z, (len(profile) * sides, 3)."""
+    """Place `sides` vertices around z for each (radius, height), (len(profile) * sides, 3)."""
     angle = 2 * math.pi * (np.arange(sides) + 0.5) / sides
     turn = np.stack([np.cos(angle), np.sin(angle), np.ones(sides)], axis=1)
     return np.concatenate([turn * (radius, radius, height) for radius, height in profile])

@@ -52,7 +52,7 @@ def test_every_prefix_is_refused(tmp_path, array, zipped, data):
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_longer_file_is_refused(tmp_path, zipped):
     path = write(tmp_path, idx_bytes(np.zeros(3, np.uint8)) + b"x", zipped)
-    with pytest.raises(UserError, match=r"wants 3 bytes for \(3,\), got more"):
+    with pytest.raises(UserError, match=r"needs 3 bytes for \(3,\), got more"):
         read_idx(path)
 
 

@@ -62,3 +62,11 @@ def test_every_name_has_a_description():
     assert all(source.meaning for source in SOURCES.values())
     assert all(loadable(name) for name in (*SOURCES, "openml:iris", "modelnet:somewhere"))
     assert not any(map(loadable, ("cifar", "openml", "digits:3", "photo:cat")))
+    with pytest.raises(UserError, match="'openml:<name or id>' names no table"):
+        load("openml:<name or id>")
+
+
+@pytest.mark.parametrize("name", [name for name, source in SOURCES.items() if not source.reads_folder])
+def test_a_folder_that_would_be_ignored_is_refused(name, tmp_path):
+    with pytest.raises(UserError, match=r"is read from no folder, got .*; leave --data-dir out, or choose --data fash"):
+        load(name, data_dir=tmp_path)
