@@ -178,7 +178,7 @@ class Layout:
         for name, value in state.items():
             for dim, axis in enumerate(self._tensor(name, value).axes):
                 if axis and any(s.width in checked for s in axis):
-                    value = _take(value, self._reordered(axis, checked), dim)
+                    value = _take(value, self.reordered(axis, checked), dim)
             permuted[name] = value
         return permuted
 
@@ -210,7 +210,8 @@ class Layout:
             self._index_cache[key] = index
         return index
 
-    def _reordered(self, axis: Axis, orders: Mapping[str, np.ndarray]) -> np.ndarray:
+    def reordered(self, axis: Axis, orders: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Index that reorders the entries of an axis as `orders` reorder the features of its widths."""
         parts, start = [], 0
         for s in axis:
             size = s.size(self.full)

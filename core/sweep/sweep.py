@@ -126,7 +126,7 @@ def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
                 f"widths are {asked!r}; choose at least one, all of them whole numbers from {low} to {high}"
             )
         return chosen
-    limit = ALL_WIDTHS_OF_A_CHAIN if find_chain(family.sibling(), family.layout) else WIDTHS_OF_OTHERS
+    limit = ALL_WIDTHS_OF_A_CHAIN if find_chain(family.new_sibling(), family.layout) else WIDTHS_OF_OTHERS
     if run.task.bounded:
         limit = WIDTHS_OF_PICTURES
     if high - low < limit:

@@ -108,7 +108,7 @@ def train(
     where = device_of(device)
     example = torch.from_numpy(np.ascontiguousarray(dataset.train.x[:2])).float()
     check_family(family, example)
-    chain = find_chain(family.sibling(), family.layout) is not None
+    chain = find_chain(family.new_sibling(), family.layout) is not None
     chosen = chosen.for_rows(dataset.train.n, chain=chain, layout=family.layout)
     warm = warm_start(family, dataset, start, order, seed)
     plan = _plan(family, dataset, chosen, seed, where, warm)

@@ -74,7 +74,7 @@ def middle(layout: Layout) -> dict[str, int]:
 def forgetting_one_dimension_is_noticed(family: Family, x: torch.Tensor) -> None:
     """A layout that says of any one dimension of a matrix that no width owns it fails the check."""
     layout, state = family.layout, family.build().state_dict(keep_vars=True)
-    probe = Probe(family.build, layout, (x,), seed=0)
+    probe = Probe(family._factory, layout, layout.full, (x,), seed=0)
     assert probe.error(layout) <= TOLERANCE
     for name, tensor in layout.tensors.items():
         for dim, axis in enumerate(tensor.axes):

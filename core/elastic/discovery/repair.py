@@ -23,8 +23,8 @@ from core.elastic.layout import Axis, Layout
 from core.elastic.width import Width
 from core.errors import LayoutError, UserError
 
-TRIES = 400  # readings of each kind; one costs a few forward passes of the small model
-SECONDS = 12.0  # for the whole search: an error must not keep a person waiting
+TRIES = 200  # readings of each kind; one costs a few forward passes of the small model
+SECONDS = 15.0  # for the whole search, shared by the kinds: an error must not keep a person waiting
 SEGMENTS_TRIED = 4  # orders of a concatenation of more parts are not tried: 24 are enough
 BLOCKS_TRIED = 128
 RULES_SHOWN = 4  # in an error
@@ -135,14 +135,13 @@ def _passing(probe: Probe, inferred: Layout, declared: Rules, defaults: Rules) -
     places = open_axes(inferred)
     kinds: tuple[Iterable[Rules], ...] = (
         ((rule,) for rule in _candidates(places, (0, 1, 2), dims=True)),
-        _concatenations(places),
-        _alike(places),
+        itertools.chain(_concatenations(places), _alike(places)),
         itertools.combinations(_candidates(places, (1,), dims=False), 2),
-        itertools.combinations(_candidates(places, (1,), dims=False), 3),
         _alike_but_one(places),
+        itertools.combinations(_candidates(places, (1,), dims=False), 3),
     )
-    tried, end = {_axes(apply_rules(inferred, declared, defaults))}, time.monotonic() + SECONDS
-    for candidates in kinds:
+    tried, start = {_axes(apply_rules(inferred, declared, defaults))}, time.monotonic()
+    for number, candidates in enumerate(kinds, 1):
         tries = 0
         for rules in candidates:
             layout = apply_rules(inferred, (*declared, *rules), defaults)
@@ -151,7 +150,7 @@ def _passing(probe: Probe, inferred: Layout, declared: Rules, defaults: Rules) -
                 tries += 1
                 if probe.error(layout) <= TOLERANCE:
                     yield rules
-            if tries >= TRIES or time.monotonic() > end:
+            if tries >= TRIES or time.monotonic() - start > SECONDS * number / len(kinds):
                 break
 
 

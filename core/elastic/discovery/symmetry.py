@@ -19,7 +19,7 @@ import numpy as np
 from core.elastic.discovery.factory import Factory, first_line, map_tensors
 from core.elastic.discovery.infer import check_shapes
 from core.elastic.discovery.random_state import Draw, own_numbers, random_numbers
-from core.elastic.layout import Layout
+from core.elastic.layout import Axis, Layout
 from core.errors import LayoutError, UserError
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Probe:
         inputs = map_tensors(self._prepared, lambda x: x.clone())
         try:
             with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
-                torch.manual_seed(self.seed if seed is None else seed)
+                torch.default_generator.manual_seed(self.seed if seed is None else seed)
                 return [x.clone() for x in float_tensors(self._module(*inputs))]
         finally:
             for attributes, before, buffers in kept:
@@ -192,14 +192,20 @@ class Probe:
 
     def _reorder(self, layout: Layout, orders: Orders) -> bool:
         """Reorder the weights in place; False where two names of one tensor are read in different ways."""
+        import torch
+
         names: dict[int, str] = {}
         for name, value in self._module.state_dict(keep_vars=True).items():
             first = names.setdefault(id(value), name)
             if layout.tensors[first].axes != layout.tensors[name].axes:
                 return False
+        indices: dict[Axis, torch.Tensor] = {}
         for name, value in self._tensors.values():
-            if layout.tensors[name].widths() & orders.keys():
-                value.data.copy_(layout.permute({name: value.detach()}, orders)[name])
+            for dim, axis in enumerate(layout.tensors[name].axes):
+                if axis and any(segment.width in orders for segment in axis):
+                    if axis not in indices:
+                        indices[axis] = torch.from_numpy(layout.reordered(axis, orders))
+                    value.data.copy_(value.detach().index_select(dim, indices[axis]))
         return True
 
     def _shows_disorder(self) -> bool:
