@@ -35,9 +35,15 @@ def checked_seed(given: Any) -> int:
 
 
 def check_family(family: Family, example: torch.Tensor) -> None:
-    """Check that the model runs on the data and that its features are unordered. Raises UserError or LayoutError."""
+    """Check that the model runs on the data, its features are unordered and a slice of it can be trained.
+
+    Raises UserError or LayoutError.
+    """
+    from core.elastic.discovery.training_forward import check_training_forward
+
     try:
         family.check(example)
+        check_training_forward(family, example)
     except UserError:
         raise
     except Exception as error:  # the model's own, from anywhere in its factory or its forward

@@ -65,15 +65,15 @@ def checked_rules(
     layout = apply_rules(inferred, declared, defaults)
     small, failure = _small_probe(factory, inferred, inputs, seed)
     error = small.error(layout) if small else 0.0
-    passes = error <= TOLERANCE
-    full = Probe(factory, inferred, inferred.full, inputs, seed) if passes or failure or small is None else None
     if failure:
+        Probe(factory, inferred, inferred.full, inputs, seed)  # raises where the inputs themselves don't fit
         raise failure
-    if passes and full is not None:
+    full = Probe(factory, inferred, inferred.full, inputs, seed, beside=bool(small)) if error <= TOLERANCE else None
+    if full:
         error = max(error, full.error(layout))
         if error <= TOLERANCE:
             return error, ()
-    first = small if small is not None and not passes else full
+    first = full or small  # the one that fails
     assert first is not None
     if first.differs_by_itself():
         raise LayoutError(
@@ -83,7 +83,7 @@ def checked_rules(
     for rules in _passing(first, inferred, declared, defaults):
         reading = apply_rules(inferred, (*declared, *rules), defaults)
         if full is None:
-            full = Probe(factory, inferred, inferred.full, inputs, seed)
+            full = Probe(factory, inferred, inferred.full, inputs, seed, beside=True)
         repaired = max(probe.error(reading) for probe in (small, full) if probe)
         if repaired <= TOLERANCE:
             if _overrules(rules, inferred, declared):

@@ -52,6 +52,9 @@ class Probe:
         Of the weights and the permutations.
     swaps
         Pairs of neighbours that change places one after the other.
+    beside
+        Whether a smaller probe has passed already: then this output need not be shown to depend on the order, and all
+        widths are reordered at once.
 
     Raises
     ------
@@ -63,13 +66,14 @@ class Probe:
 
     def __init__(
         self, factory: Factory, layout: Layout, widths: Mapping[str, int], inputs: tuple[Any, ...], seed: int,
-        swaps: int = 1,
+        swaps: int = 1, beside: bool = False,
     ) -> None:  # fmt: skip
         import torch
 
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._factory, self._widths, self._inputs, self.seed = factory, widths, inputs, seed
-        self._full_layout, self._layout = layout, layout.at(widths)
+        self._full_layout, self._layout, self._beside = layout, layout.at(widths), beside
+        self._moved: tuple[Layout, list[Orders]] = self._layout, []  # by the last call of `error`
         self._build()
         units = {name: layout.widths[name].unit for name in widths}
         self._generators = {
@@ -86,26 +90,28 @@ class Probe:
         reordered in groups such that of any two there is a group with only one; with all at once, two widths of the
         same size could hide each other's wrong order.
         """
-        layout, worst, moved = layout.at(self._widths), 0.0, []
+        self._reorder(self._moved[0], _inverse(self._moved[1]))
+        layout, worst = layout.at(self._widths), 0.0
+        moved: list[Orders] = []
+        self._moved = layout, moved
         names = list(self._generators)
-        for bit in range(len(names).bit_length()):
-            group = [name for k, name in enumerate(names, 1) if k >> bit & 1]
-            for k in range(max(len(self._generators[name]) for name in group)):
+        bits = range(1 if self._beside else len(names).bit_length())
+        for bit in bits:
+            group = [name for k, name in enumerate(names, 1) if self._beside or k >> bit & 1]
+            for k in range(max((len(self._generators[name]) for name in group), default=0)):
                 orders = {name: self._generators[name][k % len(self._generators[name])] for name in group}
                 if not self._reorder(layout, orders):
-                    worst = math.inf
-                else:
-                    moved.append(orders)  # on top of the ones before: all of them leave a right layout's output
-                    worst = max(worst, _difference(self._before, self._run()))
+                    return math.inf
+                moved.append(orders)  # on top of the ones before: all of them leave a right layout's output
+                worst = max(worst, _difference(self._before, self._run()))
                 if worst > TOLERANCE:
-                    break
-            if worst > TOLERANCE:
-                break
-        self._reorder(layout, _inverse(moved))
+                    return worst
         return worst
 
     def differs_by_itself(self) -> bool:
         """Whether the output differs from call to call with nothing changed."""
+        self._reorder(self._moved[0], _inverse(self._moved[1]))
+        self._moved[1].clear()
         return _difference(self._before, self._run(self.seed + 1)) > TOLERANCE
 
     def _build(self) -> None:
@@ -129,7 +135,9 @@ class Probe:
                 for draw in (*(random_numbers,) * DRAWS, own_numbers):
                     self._draw(draw, dtype)
                     self._before = self._run()
-                    if not any(bool(x.isnan().any()) for x in self._before) and self._shows_disorder():
+                    if not any(bool(x.isnan().any()) for x in self._before) and (
+                        self._beside or self._shows_disorder()
+                    ):
                         return
                 break
             except Exception as error:  # whatever the user's forward raises; torch's own errors share no base
