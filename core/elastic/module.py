@@ -53,7 +53,7 @@ class Elastic(nn.Module):
         super().__init__()
         self.family, self.layout = family, family.layout
         self.full = family.build()
-        chain = find_chain(family.sibling(), self.layout)
+        chain = find_chain(family.new_sibling(), self.layout)
         self._scale = Scale(alpha, chain.scaled_weights()) if chain else Scale()
         self._estimated = buffers(self.full)
         self._penalties: list[torch.Tensor] = []  # of the last forward

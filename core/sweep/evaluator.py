@@ -55,7 +55,7 @@ class Evaluator:
     def __post_init__(self) -> None:
         self.weights = {name: torch.as_tensor(value) for name, value in self.weights.items()}
         self.scale = with_tensors(self.scale)
-        self.chain = None if self.plain else find_chain(self.family.sibling(), self.family.layout)
+        self.chain = None if self.plain else find_chain(self.family.new_sibling(), self.family.layout)
         if any(b <= a for a, b in zip(self.widths, self.widths[1:], strict=False)):
             raise ValueError("widths must ascend")
         self._states: dict[int, dict[str, torch.Tensor]] = {}

@@ -60,7 +60,7 @@ class ElasticMLP(Elastic):
     @staticmethod
     def suits(family: Family) -> bool:
         """Whether the family's models are fully-connected chains in which everything is trained."""
-        module = family.sibling()
+        module = family.new_sibling()
         return all(p.requires_grad for p in module.parameters()) and find_chain(module, family.layout) is not None
 
     def _make_bands(self, alpha: float) -> list[Elastic]:
