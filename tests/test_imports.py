@@ -45,10 +45,10 @@ ORDER = {
     """,
     "app": """
         main server
-        web pick compare my_runs help
+        pick compare my_runs help
         widgets
         store
-        charts
+        charts web
         components url_state
         words
     """,
