@@ -1,32 +1,44 @@
-"""All widths by one number: the points of a sweep, and ranges of them. Needs no torch."""
+"""All widths as one number: the points of a sweep, and ranges of them. Needs no torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
-from core.elastic.layout import Layout, Width
+from core.elastic.layout import Layout
+from core.elastic.width import Width
 
 Range = tuple[int, int]  # lowest and highest point, both included
-ALONE = 4  # of fewer features each is so much of a network that no two sizes have much in common
-FINER_ALONE, FINER_BELOW = 8, 32  # the same where bands run side by side; from where on halvings are fine enough
+ALONE = 4  # below it, one feature is so much of a network that no two sizes have much in common
+FINER_ALONE, FINER_BELOW = 8, 32  # the same for stacked bands; from 32 on halvings are fine enough
 
 
 def widths_at(widths: Mapping[str, Width], point: int) -> dict[str, int]:
-    """All named widths at one point of a sweep: the widest is `point`, the others keep their share of it."""
-    if len(widths) == 1:  # as most often, and each step of a training asks for a dozen
+    """All named widths at one point of a sweep: the largest is `point`, the others keep their share of it, rounded up.
+
+    Each is rounded up to one of its sizes.
+    """
+    if len(widths) == 1:  # as most often, and each step of a training needs a dozen
         ((name, w),) = widths.items()
-        return {name: max(w.lower, min(w.full, point))}
+        return {name: w.at_least(point)}
     largest = max(w.full for w in widths.values())
-    return {name: max(w.lower, min(w.full, -(-point * w.full // largest))) for name, w in widths.items()}
+    return {name: w.at_least(-(-point * w.full // largest)) for name, w in widths.items()}
+
+
+def points(layout: Layout) -> Sequence[int]:
+    """The points of a sweep, ascending: the sizes of the largest width."""
+    return _largest(layout.widths).sizes
 
 
 def range_of(widths: Mapping[str, Width]) -> Range:
-    """Smallest and largest point of a sweep; every point between is one too."""
-    largest = max(widths.values(), key=lambda w: w.full)
+    """Smallest and largest point of a sweep."""
+    largest = _largest(widths)
     return largest.lower, largest.full
+
+
+def _largest(widths: Mapping[str, Width]) -> Width:
+    return max(widths.values(), key=lambda w: w.full)
 
 
 def path_widths(layout: Layout, width: int) -> dict[str, int]:
@@ -48,33 +60,37 @@ def halvings(
     that begins below 32 is two of about equal ratio (23 to 31, 16 to 22), and one below 8 is its points. `single`: all
     of them are one range, 1 to 31.
     """
-    found = _halvings(*range_of(widths), below, finer)
-    return ((found[-1][0], found[0][1]),) if single and found else found
+    largest = _largest(widths)
+    ranges = _halvings(largest.lower, largest.full, below, finer)
+    if largest.step > 1 or largest.values:
+        inside = (largest.within(*ends) for ends in ranges)
+        ranges = tuple((width.lower, width.full) for width in inside if width is not None)
+    return ((ranges[-1][0], ranges[0][1]),) if single and ranges else ranges
 
 
 def are_alike(layout: Layout, below: float) -> bool:
     """Whether the points under that share of full size differ little: parameters grow less than the size's root.
 
-    So it is where most of a model is touched by no width, such as a transformer whose residual stream stays.
+    This holds where no width touches most of a model, as in a transformer whose residual stream stays.
     """
-    found = halvings(layout.widths, below, single=True)
-    if not found:
+    ranges = halvings(layout.widths, below, single=True)
+    if not ranges:
         return False
-    ((low, top),) = found
+    ((low, top),) = ranges
     smallest, largest = (layout.params(path_widths(layout, point)) for point in (low, top))
     return low < top and largest / max(1, smallest) < math.sqrt(top / low)
 
 
-@lru_cache  # asked in every step of a training
+@lru_cache  # needed in every step of a training
 def _halvings(low: int, full: int, below: float, finer: bool) -> tuple[Range, ...]:
-    found: list[Range] = []
+    ranges: list[Range] = []
     k = math.ceil(-math.log2(below)) if below > 0 else full.bit_length()
     while (top := -(-full // 2**k) - 1) >= max(low, ALONE):
-        found.append((max(low, ALONE, -(-full // 2 ** (k + 1))), top))
+        ranges.append((max(low, ALONE, -(-full // 2 ** (k + 1))), top))
         k += 1
-    most = ALONE - 1 if found else min(top, ALONE - 1)
-    found += [(point, point) for point in range(most, low - 1, -1)]
-    return tuple(part for one in found for part in (_parted(*one) if finer else (one,)))
+    most = ALONE - 1 if ranges else min(top, ALONE - 1)
+    ranges += [(point, point) for point in range(most, low - 1, -1)]
+    return tuple(part for ends in ranges for part in (_parted(*ends) if finer else (ends,)))
 
 
 def _parted(low: int, top: int) -> tuple[Range, ...]:
@@ -86,7 +102,10 @@ def _parted(low: int, top: int) -> tuple[Range, ...]:
 
 
 def narrowest(tops: Sequence[Mapping[str, int]], widths: Mapping[str, int]) -> int | None:
-    """Which of some bands, given by their widest and from wide to narrow, has the weights at `widths`; None: none."""
+    """Index of the narrowest band that holds `widths`; None where none does.
+
+    Bands are given by their widest sizes, from wide to narrow.
+    """
     holding = (k for k in reversed(range(len(tops))) if all(widths[name] <= most for name, most in tops[k].items()))
     return next(holding, None)
 
@@ -94,5 +113,5 @@ def narrowest(tops: Sequence[Mapping[str, int]], widths: Mapping[str, int]) -> i
 def narrowed(layout: Layout, low: int, top: int) -> Layout:
     """The layout of the same family with the point `top` as its full size and `low` as its lower bound."""
     least, most = path_widths(layout, low), path_widths(layout, top)
-    widths = {name: Width(most[name], least[name]) for name in layout.widths}
-    return Layout(widths, {name: replace(t, shape=t.shape_at(most)) for name, t in layout.tensors.items()})
+    widths = {name: width.within(least[name], most[name]) or width for name, width in layout.widths.items()}
+    return Layout(widths, layout.at(most).tensors)

@@ -63,7 +63,18 @@ class Width:
         """The smallest size from `size` on; the full one where there is none."""
         if size >= self.full:
             return self.full
+        if self.step == 1 and not self.values:  # as most often, many times in each step of a training
+            return max(self.lower, size)
         return self.sizes[bisect.bisect_left(self.sizes, size)]
+
+    def within(self, low: int, top: int) -> Width | None:
+        """The width with only its sizes from `low` to `top`; None where there are none."""
+        sizes = [self.at_least(low), self.sizes[bisect.bisect_right(self.sizes, top) - 1]]
+        if not low <= sizes[0] <= sizes[1] <= top:
+            return None
+        if self.values:
+            return Width(values=tuple(size for size in self.values if low <= size <= top))
+        return Width(sizes[1], sizes[0], self.step)
 
     def __str__(self) -> str:
         """The sizes in words: `512 to 4096 in steps of 128`."""

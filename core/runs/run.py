@@ -14,7 +14,7 @@ import numpy as np
 
 from core.elastic.layout import Layout
 from core.elastic.scale import Scale
-from core.elastic.size_grid import path_range, path_widths
+from core.elastic.size_grid import path_range, path_widths, points
 from core.errors import RunError, UserError
 from core.runs import polished, tables, tensors
 from core.runs.file_names import FILES, METRICS, RECORD, UNFINISHED, WEIGHTS
@@ -247,8 +247,9 @@ class Run:
         if len(self.layout.widths) == 1:
             return self.layout.check_widths({next(iter(self.layout.widths)): width})
         low, high = path_range(self.layout)
-        if isinstance(width, bool) or not isinstance(width, int) or not low <= width <= high:
-            raise UserError(f"width is {width!r}; choose a whole number from {low} to {high}")
+        if isinstance(width, bool) or not isinstance(width, int) or width not in points(self.layout):
+            grid = "" if len(points(self.layout)) == high - low + 1 else " that the sizes of the largest width hold"
+            raise UserError(f"width is {width!r}; choose a whole number from {low} to {high}{grid}")
         return path_widths(self.layout, width)
 
     @_reading

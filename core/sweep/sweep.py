@@ -14,6 +14,7 @@ as bytes of 0 to 255.
 
 from __future__ import annotations
 
+import bisect
 import operator
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.elastic.family import Family
-from core.elastic.size_grid import path_range
+from core.elastic.size_grid import path_range, points
 from core.errors import UserError
 from core.models.rebuild import family_of
 from core.runs.file_names import PARTIAL
@@ -115,20 +116,20 @@ def sweep(
 def _widths(run: Run, family: Family, asked: Sequence[int] | None) -> list[int]:
     from core.elastic.discovery.chain import find_chain
 
-    low, high = path_range(run.layout)
+    sizes = points(run.layout)
+    low, high = sizes[0], sizes[-1]
     if asked is not None:
         try:
             chosen = sorted({operator.index(width) for width in asked if not isinstance(width, bool)})
         except TypeError:
             chosen = []
-        if not chosen or chosen[0] < low or chosen[-1] > high:
-            raise UserError(
-                f"widths are {asked!r}; choose at least one, all of them whole numbers from {low} to {high}"
-            )
+        if not chosen or not all(width in sizes for width in chosen):
+            largest = max(run.layout.widths.values(), key=lambda w: w.full)
+            raise UserError(f"widths are {asked!r}; choose at least one, all of them whole numbers {largest:from}")
         return chosen
     limit = ALL_WIDTHS_OF_A_CHAIN if find_chain(family.new_sibling(), family.layout) else WIDTHS_OF_OTHERS
     if run.task.bounded:
         limit = WIDTHS_OF_PICTURES
-    if high - low < limit:
-        return list(range(low, high + 1))
-    return sorted({round(w) for w in np.geomspace(low, high, limit)})
+    if len(sizes) <= limit:
+        return list(sizes)
+    return sorted({sizes[bisect.bisect_left(sizes, round(w))] for w in np.geomspace(low, high, limit)})

@@ -186,7 +186,7 @@ def watch(model: Elastic, data: Dataset) -> dict[str, float]:
     y, task = data.validation.y[:WATCHED_ROWS], task_named(data.task)
     variance, figures = task.variance(y), {}
     shares = (1, 4, 16)
-    cutoffs = [{name: max(w.lower, w.full // share) for name, w in model.layout.widths.items()} for share in shares]
+    cutoffs = [{name: w.at_least(w.full // share) for name, w in model.layout.widths.items()} for share in shares]
     with torch.no_grad():
         outputs = model(x, Cuts(tuple(cutoffs), whole_batch=True))
     for share, output in zip(shares, outputs, strict=True):

@@ -35,6 +35,6 @@ class Paper(Recipe):
         cutoff = {}
         for name, width in widths.items():
             cut, position = (rng.random(), rng.random()) if self.each_layer else shared
-            span = width.full - width.lower + 1
-            cutoff[name] = width.lower + min(span - 1, int(position * span)) if cut < self.p else width.full
+            sizes = width.sizes
+            cutoff[name] = sizes[int(position * len(sizes))] if cut < self.p else width.full
         return Cuts((cutoff,), whole_batch=True)

@@ -29,7 +29,7 @@ class Sandwich(Recipe):
     def draw(self, rng: np.random.Generator, widths: Mapping[str, Width], step: int = 0) -> Cuts:
         """Draw full width, `between` random cutoffs from wide to narrow, and the lower bound."""
         shares = np.sort(rng.random(self.between))[::-1]
-        middle = [{name: w.lower + int(u * (w.full - w.lower + 1)) for name, w in widths.items()} for u in shares]
+        middle = [{name: w.sizes[int(u * len(w.sizes))] for name, w in widths.items()} for u in shares]
         full = {name: w.full for name, w in widths.items()}
         lower = {name: w.lower for name, w in widths.items()}
         return Cuts((full, *middle, lower), whole_batch=True, teacher=0 if self.distil else None)

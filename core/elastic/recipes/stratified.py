@@ -121,7 +121,7 @@ class Stratified(Recipe):
             positions[0] = 0.0
         if full < FULL_SHARE:
             positions[-1] = 1.0
-        return [{n: _between(least[n], w.full, u) for n, w in widths.items()} for u in reversed(positions)]
+        return [{n: w.at_least(_between(least[n], w.full, u)) for n, w in widths.items()} for u in reversed(positions)]
 
     def _draw_bands(
         self, rng: np.random.Generator, widths: Mapping[str, Width], bands: Sequence[Range]
