@@ -241,3 +241,26 @@ def test_the_later_of_two_declarations_holds():
     family = Family(transformer, heads=4).declare("*", blocks=4, dim=0).declare("2.qkv.*", blocks=3)
     assert axes(family, "0.qkv.bias") == ((Segment("heads", 3),) * 4,)
     assert axes(family, "2.qkv.bias") == ((Segment("heads", 4),) * 3,)
+
+
+class Projected(nn.Module):
+    """A projection only where sizes differ, as every residual net has it: at h=11 a tensor is missing."""
+
+    def __init__(self, h: int, at: int = 11) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(11, h), nn.Linear(h, 3)
+        self.beside = nn.Identity() if h == at else nn.Linear(11, h, bias=False)
+
+
+def test_a_tensor_that_one_size_lacks_is_noticed():
+    with pytest.raises(LayoutError, match=r"'beside\.weight' is not there at h=11; a width may only resize"):
+        _ = Family(Projected, h=16).layout
+
+
+def test_names_and_shapes_are_compared_whenever_a_module_is_built():
+    """Whatever the size: five coincides with nothing, so that only building it shows the missing tensor."""
+    family = Family(lambda h: Projected(h, at=5), h=16)
+    assert family.sibling(h=6) is not None
+    for build in (family.sibling, family.new_sibling, family.build):
+        with pytest.raises(LayoutError, match=r"'beside\.weight' is not there at h=5"):
+            build(h=5)
