@@ -6,7 +6,6 @@ import copy
 import functools
 import os
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -113,12 +112,6 @@ class Run:
             return self._stamp
         states = ((name, files.state_of(self.path / name)) for name in FILES)
         return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states if state is not None)
-
-    @cached_property
-    @_reading
-    def weights_bytes(self) -> int:
-        """Size of the weights' file in bytes."""
-        return (self.path / WEIGHTS).stat().st_size
 
     @_reading
     def metrics(self) -> pd.DataFrame:

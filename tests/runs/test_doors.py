@@ -188,7 +188,7 @@ READS = {
     "targets": Run.targets,
     "scores": lambda run: run.scores(3),
     "polished weights": lambda run: run.polished_weights(3),
-    "size": lambda run: run.weights_bytes,
+    "class counts": Run.class_counts,
 }
 
 
