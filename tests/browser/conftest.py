@@ -117,7 +117,7 @@ def desk(shared_window: Visitor, request: pytest.FixtureRequest) -> Iterator[Vis
 def picture(request: pytest.FixtureRequest, visitor: Visitor, number: int) -> None:
     """Keep what was on the screen when a test failed, and print it in words for where a picture can't be seen."""
     if request.node.stash.get(FAILED, True):
-        print(visitor.told())
+        print(visitor.as_text())
         name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.split("browser/")[-1])
         SCREENSHOTS.mkdir(exist_ok=True)
         visitor.page.screenshot(path=SCREENSHOTS / f"{name}-{number}.png", full_page=True)

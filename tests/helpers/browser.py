@@ -210,8 +210,8 @@ class Visitor:
             self.settle()
             yield width
 
-    def significant(self) -> str:
-        """What is on the screen in words: for whoever reads of a failed test and has no picture."""
+    def as_text(self) -> str:
+        """Describe the screen in words, for the report of a failed test without a picture."""
         state = self.page.locator(".stApp").first.get_attribute("data-test-script-state", timeout=1_000)
         said = self.page.locator("body").aria_snapshot(timeout=5_000)
         return f"{self.page.url}\nserver: {state}, sent: {self.sent}, errors: {self.errors}\n{said}"
