@@ -146,14 +146,14 @@ def test_what_is_pressed_is_what_the_button_says(visit: Open) -> None:
     button = visitor.page.get_by_role("button", name=f"Download {WIDTH + 1} units")
     with visitor.page.expect_download() as waiting:  # sooner than the server hears of the pick
         button.click()
-    assert waiting.value.suggested_filename == f"{RUN}-w{WIDTH + 1}.zip"
+    assert waiting.value.suggested_filename == f"{RUN}-w{WIDTH + 1}.onnx"
     done = visitor.page.get_by_text("Handed over:")
-    expect(done).to_contain_text(f"{RUN}-w{WIDTH + 1}.zip")
+    expect(done).to_contain_text(f"{RUN}-w{WIDTH + 1}.onnx")
     visitor.expect_link(width=str(WIDTH + 1))
     assert visitor.sent == before + 1, "of the pick, once the hand went on; the file takes no message"
     visitor.slider.press("ArrowRight")
     expect(visitor.page.get_by_role("button", name=f"Download {WIDTH + 2} units")).to_be_visible()
-    expect(done).to_contain_text(f"{RUN}-w{WIDTH + 1}.zip")  # and still says what was handed over
+    expect(done).to_contain_text(f"{RUN}-w{WIDTH + 1}.onnx")  # and still says what was handed over
 
 
 def test_a_server_that_is_gone_is_said(visit: Open) -> None:

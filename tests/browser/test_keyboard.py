@@ -77,13 +77,13 @@ WANTED = {  # how the names of controls begin, behind their icons
     "pick": (
         "Model; Got it; Let me choose; Recommended; Smallest that does the job; Full size; Size; Show every "
         "size; Details for experts; Label by label, mix-ups; Label by label; Try an example; Take a test example; Test "
-        "example; Everything in one zip; Download 4 units; What is inside; The chart as a table; Where these figures "
-        "come from; Is another run better"
+        "example; ONNX; Download 4 units; What is inside; The chart as a table; How it was measured; "
+        "Is another run better"
     ),
     "answer": "Keep at least a certain accuracy; Least accuracy, in %; Size; Download",
     "compare": (
         "Runs; the same file size; File of at most, in kB; Show every size; Take digits-stratified; The chart as a "
-        "table; Label by label; Do they say the same; Which run should I take; Report; Figures"
+        "table; Label by label; Do they agree; Best run at any size; Report; Figures"
     ),
     "runs": (
         "Search; Order; Chosen run; Pick a size of it; Download the whole run; Title; Tags; Note; Save; Rename; New "

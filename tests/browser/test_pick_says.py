@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.pick.download import INSIDE
-from app.store.cache import timed
+from app.store.latency import timed
 from core.runs.run import Run
 from core.sweep.budget import as_good_as_full, recommended
 from core.sweep.report import reply
@@ -40,7 +40,7 @@ def test_an_answer_has_a_badge_a_price_and_the_next_steps(desk: Visitor, store: 
     metrics = timed(run)
     limits = (float(f"{size / 1e3 * more:.6g}") for more in (0.5, 1.001, 1.5, 100) for size in metrics["bytes"])
     limit = next(kb for kb in limits if reply(run, metrics, max_kb=kb).verdict == verdict)
-    desk.page.goto(f"{desk.url}/?run=digits-paper&ask=under&limit={limit:g}")
+    desk.page.goto(f"{desk.url}/?run=digits-paper&ask=under&limit={limit:g}&format=safetensors")
     desk.expect_link(ask="under", limit=f"{limit:g}")
     badge, page = desk.page.locator(".stMarkdownBadge"), desk.page
     expect(badge).to_contain_text(re.compile(f"{BADGES[verdict]}$"))

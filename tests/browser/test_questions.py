@@ -160,3 +160,36 @@ def test_a_shared_link_opens_the_same_for_another_person(desk: Visitor, visit: O
     assert "limit=12.5" in desk.page.url, "what one does is not seen by the other"
     expect(desk.page.get_by_role("radio", name="Stay under a file size")).to_be_checked()
     assert not other.errors
+
+
+def test_a_figure_is_read_as_it_is_typed_or_refused(desk: Visitor) -> None:
+    ask(desk, "Stay under a file size")
+    field = desk.page.get_by_role("textbox", name="Largest file, in kB", exact=True)
+    for typed, value in (("20,5", "20.5"), ("0,03 MB", "30"), ("1 000 kB", "1000")):
+        answer(desk, "Largest file, in kB", typed)
+        desk.expect_link(limit=value)
+        expect(field).to_have_value(value)
+    answer(desk, "Largest file, in kB", "1,234")
+    expect(desk.page.get_by_text("may be 1234 or 1.234")).to_be_visible()
+    expect(field).to_have_value("1000")
+    desk.expect_link(limit="1000")
+
+
+def test_the_budget_is_held_against_the_format_that_is_chosen(desk: Visitor) -> None:
+    ask(desk, "Stay under a file size")
+    answer(desk, "Largest file, in kB", "30")
+    desk.expect_link(limit="30")
+    before = desk.width
+    desk.page.get_by_role("radiogroup", name="File").get_by_text("Everything in one zip").click()
+    desk.expect_link(format="bundle")
+    expect(desk.page.get_by_text("Everything in one zip:")).to_be_visible()
+    assert desk.width < before, "a zip holds the weights twice"
+    desk.page.get_by_role("radiogroup", name="File").get_by_text("ONNX", exact=True).click()
+    expect(desk.page).not_to_have_url(re.compile("format="))
+
+
+def test_the_page_opens_at_its_own_address(visit: Open) -> None:
+    visitor = visit("/pick?run=digits-paper&width=9&speed=7")
+    visitor.expect_link(run="digits-paper", width="9")
+    expect(visitor.page.get_by_text("has parts that mean nothing on this page: speed (ignored)")).to_be_visible()
+    assert not visitor.errors
