@@ -151,7 +151,7 @@ def _sizes(path: Path, stamp: tuple[Any, ...], max_bytes: float | None) -> list[
                 doubt = UNSURE * sizes[width] if FORMATS[name].roughly else 0
                 fits, limit = sizes[width] <= max_bytes, f"{max_bytes / 1e3:,.12g} kB"
                 near = abs(sizes[width] - max_bytes) < doubt
-                text += f", close to {limit}" if near else f", fits in {limit}" if fits else f", too big for {limit}"
+                text += f", close to {limit}" if near else f", fits in {limit}" if fits else f", larger than {limit}"
             lines.append(line("small", f"{text}.", f"{FORMATS[name].label}:"))
         found.append(lines)
     return found
