@@ -21,7 +21,7 @@ from tests.helpers.store import edit
 
 TESTS = Path(__file__).resolve().parents[1]
 SAMPLES = TESTS.parent / "sample_checkpoints"
-UNFINISHED = TESTS / "fixtures" / "unfinished"
+UNFINISHED = TESTS.parent / "sample_checkpoints" / ".fixtures"  # binary files lie there alone
 NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir())
 SAME = 1e-3  # of the largest score; another processor rounds otherwise
 
@@ -34,7 +34,7 @@ def test_the_sample_runs_are_those_of_before() -> None:
     sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     changed = sorted(name for name in sums.keys() | pinned.keys() if sums.get(name) != pinned.get(name))
     assert not changed, (
-        "before sample runs are trained anew, copy the old ones to tests/fixtures and let this file read those; "
+        "before sample runs are trained anew, copy the old ones to sample_checkpoints/.fixtures and let this file read those; "
         f"changed are {changed}"
     )
 
