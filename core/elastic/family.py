@@ -30,7 +30,7 @@ class Family:
     build
         An ordinary factory, called with every width by name: `build(hidden=256)` returns an `nn.Module`.
     **full_widths
-        The full size of each width, or a `Width(full, lower)`.
+        The full size of each width, or a `Width(full, lower)`, in steps or a list of sizes where the factory needs it.
 
     Raises
     ------

@@ -44,7 +44,7 @@ def checked_rules(
     inferred
         The layout from shapes alone.
     declared, defaults
-        The user's rules, and those that are known already; the user's prevail.
+        The user's rules, and those of PyTorch's modules and earlier repairs; the user's prevail.
     inputs
         Positional arguments of the forward.
     seed
@@ -87,7 +87,7 @@ def checked_rules(
         repaired = max(probe.error(reading) for probe in (small, full) if probe)
         if repaired <= TOLERANCE:
             if _overrules(rules, inferred, declared):
-                raise LayoutError(_how_to_declare(inferred, rules, error, "declared"))
+                raise LayoutError(_how_to_declare(inferred, rules, error))
             return repaired, rules
     raise LayoutError(_unrepaired(inferred, error))
 
@@ -238,14 +238,14 @@ def _overrules(rules: Rules, inferred: Layout, declared: Rules) -> bool:
     return any(rule.apply(*place) is not None for place in places for rule in rules)
 
 
-def _how_to_declare(inferred: Layout, rules: Rules, error: float, against: str) -> str:
+def _how_to_declare(inferred: Layout, rules: Rules, error: float) -> str:
     """The error for a layout that other rules would mend, with the calls that declare them."""
     name, dim, axis = next(p for rule in rules for p in open_axes(inferred) if rule.apply(*p) is not None)
     several = f" and {len(rules) - 1} more" if len(rules) > 1 else ""
     shown = "".join(map(str, rules[:RULES_SHOWN])) + ("..." if len(rules) > RULES_SHOWN else "")
     return (
         f"{_changed(error)}: dimension {dim} of {name!r} ({describe(axis)}){several} has another order than "
-        f"{against}; declare it: Family(...){shown}"
+        f"declared; declare it: Family(...){shown}"
     )
 
 

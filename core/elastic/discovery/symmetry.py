@@ -8,7 +8,6 @@ Imports torch only when it runs.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ import numpy as np
 
 from core.elastic.discovery.factory import Factory, first_line, map_tensors
 from core.elastic.discovery.infer import check_shapes
+from core.elastic.discovery.outputs import float_tensors, largest_change
 from core.elastic.discovery.random_state import Draw, own_numbers, random_numbers
 from core.elastic.layout import Axis, Layout
 from core.errors import LayoutError, UserError
@@ -103,7 +103,7 @@ class Probe:
                 if not self._reorder(layout, orders):
                     return math.inf
                 moved.append(orders)  # on top of the ones before: all of them leave a right layout's output
-                worst = max(worst, _difference(self._before, self._run()))
+                worst = max(worst, largest_change(self._before, self._run()))
                 if worst > TOLERANCE:
                     return worst
         return worst
@@ -112,7 +112,7 @@ class Probe:
         """Whether the output differs from call to call with nothing changed."""
         self._reorder(self._moved[0], _inverse(self._moved[1]))
         self._moved[1].clear()
-        return _difference(self._before, self._run(self.seed + 1)) > TOLERANCE
+        return largest_change(self._before, self._run(self.seed + 1)) > TOLERANCE
 
     def _build(self) -> None:
         import torch
@@ -228,30 +228,10 @@ class Probe:
                     order = order if bool((order.diff() < 0).any()) else order.roll(1)
                     value.data.copy_(value.detach().index_select(dim, order))
                     moved.append((value, dim, order.argsort()))
-        shows = _difference(self._before, self._run()) > TOLERANCE
+        shows = largest_change(self._before, self._run()) > TOLERANCE
         for value, dim, order in reversed(moved):
             value.data.copy_(value.detach().index_select(dim, order))
         return shows
-
-
-def float_tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Every floating-point tensor in a nest of tuples, lists, mappings and data classes of output."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        if value.is_complex():
-            yield torch.view_as_real(value.resolve_conj())
-        elif value.is_floating_point():
-            yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from float_tensors(part)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from float_tensors(part)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for entry in dataclasses.fields(value):
-            yield from float_tensors(getattr(value, entry.name))
 
 
 def _generators(groups: int, unit: int, swaps: int, generator: torch.Generator) -> Iterator[np.ndarray]:
@@ -290,20 +270,3 @@ def _prepared(x: torch.Tensor, dtype: torch.dtype, generator: torch.Generator) -
     if x.numel() and bool((x == x.flatten()[0]).all()):
         return torch.rand(x.shape, generator=generator, dtype=dtype, device="cpu")
     return x.to(dtype)
-
-
-def _difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
-    """Largest change of any entry, relative to how much its tensor's entries differ among themselves."""
-    if [x.shape for x in before] != [x.shape for x in after]:
-        return math.inf
-    worst = 0.0
-    for a, b in zip(before, after, strict=True):
-        changed = a != b  # an infinity that stays (a masked score) is no change
-        if not bool(changed.any()):
-            continue
-        finite = a[a.isfinite()]
-        spread = float(finite.std()) if finite.numel() > 1 else 0.0
-        scale = spread or (float(finite.abs().max()) if finite.numel() else 0.0) or 1.0
-        change = float((a[changed] - b[changed]).abs().max()) / scale
-        worst = max(worst, change if math.isfinite(change) else math.inf)
-    return worst

@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from core.elastic.batch_norm import buffers, set_mode
 from core.elastic.discovery.factory import first_line
-from core.elastic.discovery.symmetry import float_tensors
+from core.elastic.discovery.outputs import float_tensors
 from core.errors import UserError
 
 if TYPE_CHECKING:
