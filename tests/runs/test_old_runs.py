@@ -22,7 +22,7 @@ from tests.helpers.store import edit
 TESTS = Path(__file__).resolve().parents[1]
 SAMPLES = TESTS.parent / "sample_checkpoints"
 UNFINISHED = TESTS.parent / "sample_checkpoints" / ".fixtures"  # binary files lie there alone
-NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir())
+NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir() and path != UNFINISHED)
 SAME = 1e-3  # of the largest score; another processor rounds otherwise
 
 
@@ -34,8 +34,8 @@ def test_the_sample_runs_are_those_of_before() -> None:
     sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     changed = sorted(name for name in sums.keys() | pinned.keys() if sums.get(name) != pinned.get(name))
     assert not changed, (
-        "before sample runs are trained anew, copy the old ones to sample_checkpoints/.fixtures and let this file read those; "
-        f"changed are {changed}"
+        "before sample runs are trained anew, copy the old ones to sample_checkpoints/.fixtures and let this file "
+        f"read those; changed are {changed}"
     )
 
 
