@@ -217,7 +217,7 @@ def _about(run: Run, metrics: pd.DataFrame) -> None:
     if (counts := cache.label_counts(run)) is not None and len(counts):
         low, high = int(counts.min()), int(counts.max())
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        lines.append(f"Test examples of each label: {each}; What changes, above, has them label by label.")
+        lines.append(f"Test examples of each label: {each}.")
     lines.append(polished.how_to(run, metrics))
     with st.expander("How it was measured", icon=":material/science:"):
         st.markdown(words.joined("\n".join(f"- {line}" for line in lines)))

@@ -100,10 +100,14 @@ def label_counts(run: Run) -> np.ndarray | None:
     """Return the number of test examples of each label, (labels,); None where that is not known."""
     if not run.task.classes:
         return None
+    count = len(run.record.labels)
     try:
-        return np.bincount(targets(run), minlength=len(run.record.labels))
-    except (RunError, TypeError, ValueError):
+        stored = targets(run)
+    except RunError:
         return None
+    if stored.dtype.kind not in "iu" or (len(stored) and not 0 <= stored.min() <= stored.max() < count):
+        return None
+    return np.bincount(stored, minlength=count)
 
 
 def data_warnings(run: Run) -> list[str]:
