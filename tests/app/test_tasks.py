@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -158,7 +158,6 @@ def shift(run: Path, width: int) -> None:
 
 
 @given(st.sampled_from([ACCURACY, RMSE, PSNR]), st.floats(1e-9, 0.999))
-@settings(deadline=None)
 def test_a_field_starts_on_the_worse_side_of_the_figure(metric: Metric, value: float) -> None:
     field = number_field.metric_field(metric, value)
     assert field.low <= field.start <= field.high
@@ -171,7 +170,6 @@ def test_a_field_starts_on_the_worse_side_of_the_figure(metric: Metric, value: f
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300), st.sampled_from([0, 1]))
-@settings(deadline=None)
 def test_who_is_better_does_not_depend_on_who_is_named_first(pairs: list[tuple[bool, bool]], numbers: int) -> None:
     a, b = (np.array(side) for side in zip(*pairs, strict=True))
     task = REGRESSION if numbers else CLASSIFICATION

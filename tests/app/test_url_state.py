@@ -6,14 +6,15 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from app import url_state
 from tests.helpers.app import copy_run, figure, go, open_page, slider, texts, well
 from tests.helpers.app import link as link_of
+from tests.helpers.properties import tries
 
-FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = tries(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.sampled_from(
     ["0", "-1", "1", "7", "128", "129", "007", "1.5", "0.0001", "100.1", "1e3", "1e999", "nan", "-inf", "0x10", "1_000"]
 ) | st.sampled_from(["٣", "²", "9" * 30, "99.99999"])
@@ -25,6 +26,7 @@ def some(**known: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
     return st.fixed_dictionaries({}, optional=known)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     query=some(
@@ -49,6 +51,7 @@ def test_any_link_to_pick_shows_a_page(digits: Path, query: dict[str, str]) -> N
     assert "The link" not in texts(at), "it is said once"
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     query=some(
@@ -142,7 +145,6 @@ def test_a_broken_part_of_a_link_is_said(digits: Path, query: dict[str, str], sa
 
 
 @given(st.text(max_size=12) | NUMBERS, st.integers(0, 50), st.integers(0, 50))
-@settings(deadline=None)
 def test_numbers_in_links_are_in_range_or_nothing(text: str, low: int, more: int) -> None:
     whole, number = url_state.whole(text, low, low + more), url_state.number(text, low, low + more)
     assert whole is None or (low <= whole <= low + more and int(text) == whole)

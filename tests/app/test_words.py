@@ -7,7 +7,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app import words
@@ -25,7 +25,6 @@ HOSTILE = st.text(
 
 
 @given(HOSTILE)
-@settings(deadline=None)
 def test_safe_text_says_the_same_and_formats_nothing(text: str) -> None:
     shown = words.safe(text)
     assert re.sub(r"\\(.)", r"\1", shown).replace(words.JOINER, "").replace(words.GLUE, " ") == printable(text)
@@ -36,7 +35,6 @@ def test_safe_text_says_the_same_and_formats_nothing(text: str) -> None:
 
 
 @given(HOSTILE)
-@settings(deadline=None)
 def test_safe_text_holds_nothing_that_is_linked_or_replaced_later(text: str) -> None:
     plain = re.sub(r"\\(.)", r"\1", words.safe(text))
     assert not re.search(r"://|www\.|@\w|:streamlit:", plain, re.IGNORECASE)
@@ -51,7 +49,6 @@ def test_a_number_and_its_unit_are_not_parted(unit: str) -> None:
 
 
 @given(HOSTILE, st.integers(8, 60))
-@settings(deadline=None)
 def test_short_names_keep_both_ends(text: str, longest: int) -> None:
     line, short = printable(text), words.short(text, longest)
     assert len(short) <= longest
@@ -59,7 +56,6 @@ def test_short_names_keep_both_ends(text: str, longest: int) -> None:
 
 
 @given(st.floats(1, 1e9), st.floats(1e-6, 1))
-@settings(deadline=None)
 def test_a_share_is_never_rounded_to_nothing(full: float, part: float) -> None:
     assert re.fullmatch(r"[\d.e+-]+ %", words.share(part * full, full))
     assert not words.share(part * full, full).startswith("0 ")
@@ -106,7 +102,6 @@ def test_settings_and_purpose_take_any_record() -> None:
 
 
 @given(st.dictionaries(st.integers(1, 300), st.floats(0.001, 1000), max_size=5), st.integers(1, 300))
-@settings(deadline=None)
 def test_time_is_that_of_the_nearest_measured_size(times: dict[int, float], width: int) -> None:
     shown = words.nearest_time(times, width)
     assert (shown == "") == (not times)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.elastic.family import Family
@@ -21,6 +21,7 @@ from core.sweep.evaluator import evaluate
 from core.train.optimizer import make_optimizer, set_rate
 from core.train.step import train_step
 from tests.helpers.family import Attention, Residual, batch_normed, conv, mlp
+from tests.helpers.properties import tries
 
 VECTORS = torch.randn(12, 5)
 FAMILIES = {
@@ -127,7 +128,7 @@ def test_frozen_parameters_are_the_full_models_in_every_band(name):
         assert torch.equal(small[frozen], partly.layout.slice_tensor(frozen, start, cutoff))
 
 
-@settings(max_examples=20, deadline=None)
+@tries(20)
 @given(st.integers(2, 40), st.floats(0.01, 0.5), st.floats(0, 1), st.integers(0, 1000))
 def test_the_fast_sweep_is_the_plain_one(full, below, alpha, seed):
     family = Family(lambda h: mlp([5, h, h, 3]), h=full)

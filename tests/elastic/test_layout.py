@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
@@ -14,6 +14,7 @@ from core.elastic.family import Family
 from core.elastic.layout import DTYPES, Layout, Segment, Tensor, Width
 from core.errors import LayoutError, UserError
 from tests.helpers.family import Concat, Residual, Tied, batch_normed, conv, mlp, normed, randomise
+from tests.helpers.properties import tries
 
 FAMILIES = {
     "mlp": Family(lambda hidden: mlp([5, hidden, hidden, 3]), hidden=8),
@@ -185,7 +186,7 @@ names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=
 entries = st.tuples(st.sampled_from(list(DTYPES)), st.lists(st.integers(0, 40), max_size=3))
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(st.dictionaries(names, entries, min_size=1, max_size=12))
 def test_the_size_of_any_file_is_known(tensors):
     layout = Layout(

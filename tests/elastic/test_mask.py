@@ -5,7 +5,7 @@ Structural Dropout (arXiv 2205.06906, section 3) zeroes the features of a hidden
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from core.elastic.family import Family
 from core.elastic.scale import Scale
 from tests.helpers.family import ACTIVATIONS, Attention, Concat, Gated, Recurrent, Residual, Tied, conv, mlp
+from tests.helpers.properties import tries
 
 X = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -37,7 +38,7 @@ def networks(draw):
     return hidden, cutoffs, ACTIVATIONS[draw(st.sampled_from(list(ACTIVATIONS)))], draw(st.booleans())
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(networks(), st.floats(0, 1))
 def test_an_mlp_of_any_depth_width_and_activation(network, alpha):
     """With the recipe's scale too: kept features times (full / c) ** alpha, on their way into the next layer."""

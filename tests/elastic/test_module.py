@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -24,6 +24,7 @@ from tests.helpers.family import (
     mlp,
     normed,
 )  # fmt: skip
+from tests.helpers.properties import tries
 
 
 class Penalised(nn.Module):
@@ -109,7 +110,7 @@ def test_gradients_are_those_of_the_slices_added_up(family, x):
         torch.testing.assert_close(fast[name], p.grad, rtol=1e-3, atol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@tries(25)
 @given(
     st.lists(st.tuples(st.integers(1, 8), st.integers(2, 6)), min_size=1, max_size=5), st.booleans(), st.floats(0, 1)
 )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.elastic.family import Family
@@ -13,6 +13,7 @@ from core.elastic.layout import Width
 from core.elastic.scale import Scale
 from core.errors import RunError
 from tests.helpers.family import Concat, mlp
+from tests.helpers.properties import tries
 
 FAMILY = Family(lambda h1, h2: mlp([5, h1, h2, 3]), h1=8, h2=Width(6, lower=2))
 LAYOUT = FAMILY.layout
@@ -27,7 +28,7 @@ def test_factors_are_the_papers_at_alpha_one():
     assert Scale().factors(LAYOUT, {"h1": 2, "h2": 3}) == {}
 
 
-@settings(max_examples=30, deadline=None)
+@tries(30)
 @given(st.integers(1, 8), st.integers(2, 6), st.floats(0, 2))
 def test_folding_is_multiplying_the_features_on_their_way_in(h1, h2, alpha):
     full = FAMILY.build().double()
@@ -85,7 +86,7 @@ def test_a_weight_that_several_widths_feed_has_no_one_factor():
         Scale.from_json({"alpha": 1.0, "weights": ["out.weight"]}, concat.layout)
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from([*WEIGHTS, "alpha", "weights"]),

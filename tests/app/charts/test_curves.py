@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.charts import curves as charts_curves
@@ -19,6 +19,7 @@ from app.charts.axes import log_ticks, view
 from core.tasks.classification import ACCURACY
 from core.tasks.statistics import wilson_interval
 from tests.helpers.app import SAMPLES, metrics_of
+from tests.helpers.properties import tries
 
 SAMPLE_RUNS = ("digits-paper", "digits-stratified", "fashion-paper", "fashion-stratified")
 
@@ -46,7 +47,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 
 @given(tables(), st.data())
-@settings(deadline=None, max_examples=60)
+@tries(60)
 def test_every_curve_is_valid_and_has_a_place_for_each_size(table: pd.DataFrame, data: st.DataObject) -> None:
     quick = tuple(data.draw(st.lists(st.sampled_from(table["width"].tolist()), max_size=3)))
     limits = charts_curves.Limits(
@@ -73,7 +74,7 @@ def test_every_curve_is_valid_and_has_a_place_for_each_size(table: pd.DataFrame,
 
 
 @given(tables(), st.data())
-@settings(deadline=None, max_examples=60)
+@tries(60)
 def test_no_size_is_left_out_without_a_mark(table: pd.DataFrame, data: st.DataObject) -> None:
     figure = charts_curves.size_curve(table, ACCURACY, charts_curves.Limits(), dark=False)
     low, high = figure["layout"]["yaxis"]["range"]
@@ -117,7 +118,7 @@ def test_where_less_is_better_the_bad_end_is_above() -> None:
 
 
 @given(st.lists(tables(), min_size=1, max_size=4), st.sampled_from(["bytes", "width"]), st.booleans(), st.data())
-@settings(deadline=None, max_examples=30)
+@tries(30)
 def test_every_comparison_is_valid(runs: list[pd.DataFrame], against: str, dark: bool, data: st.DataObject) -> None:
     picked = [data.draw(st.none() | st.sampled_from(table["width"].tolist())) for table in runs]
     names = [(f"run {k}", table) for k, table in enumerate(runs)]
@@ -135,7 +136,6 @@ def test_every_comparison_is_valid(runs: list[pd.DataFrame], against: str, dark:
 
 
 @given(st.text(max_size=120))
-@settings(deadline=None)
 def test_names_are_text_to_plotly(name: str) -> None:
     shown = charts_curves.plain(name)
     assert not set("<>{$") & set(shown)
@@ -144,7 +144,6 @@ def test_names_are_text_to_plotly(name: str) -> None:
 
 
 @given(st.floats(0.01, 1e9), st.floats(1.05, 1e6))
-@settings(deadline=None)
 def test_ticks_lie_on_the_axis_with_room_for_their_labels(low: float, ratio: float) -> None:
     values, labels = log_ticks(low, low * ratio)
     assert values == sorted(set(values))

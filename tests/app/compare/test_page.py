@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.runs.run import Run
@@ -26,9 +26,10 @@ from tests.helpers.app import (
     texts,
     well,
 )
+from tests.helpers.properties import tries
 
 PAIR = ("digits-paper", "digits-stratified")
-SHARED = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = tries(12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def rows_at(store: Path, at: str, value: float) -> list[pd.Series | None]:

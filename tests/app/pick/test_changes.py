@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -24,6 +24,7 @@ from app.store.predictions import Answers
 from core.runs.run import Run
 from core.tasks.classification import CLASSIFICATION
 from tests.helpers.app import edit_record, open_page, texts, unfolded, well
+from tests.helpers.properties import tries
 
 Place = Callable[..., Path]
 LABELS = ("zero", "<b>one", "two", "", "four")
@@ -45,7 +46,7 @@ def pairs(draw: st.DrawFn) -> Pair:
 
 
 @given(pairs())
-@settings(deadline=None, max_examples=40)
+@tries(40)
 def test_labels_add_up_to_the_whole(found: Pair) -> None:
     part = compute.by_label(found)
     assert int(part.n.sum()) == len(found.here.targets)
@@ -87,7 +88,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(n: int, lost: float, g
 
 
 @given(pairs())
-@settings(deadline=None, max_examples=40)
+@tries(40)
 def test_mix_ups_are_the_confusions_of_both_sizes(found: Pair) -> None:
     count = len(LABELS)
     here, full = (np.zeros((count, count), int) for _ in range(2))

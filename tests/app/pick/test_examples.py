@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load, load_file, save_file
@@ -25,6 +25,7 @@ from core.tasks.classification import CLASSIFICATION
 from core.tasks.regression import REGRESSION
 from tests.helpers.app import edit_record, handed_over, live_parts, metrics_of, open_page, slider, texts, well
 from tests.helpers.app_runs import PICTURE
+from tests.helpers.properties import tries
 
 Place = Callable[..., Path]
 
@@ -144,7 +145,6 @@ def test_sizes_of_batch_statistics_can_all_be_taken(place: Place) -> None:
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 8))
-@settings(deadline=None)
 def test_examples_of_every_label_come_before_a_second_of_one(y: list[int], count: int) -> None:
     labels = np.array(y)
     rows = images.spread(CLASSIFICATION, labels, count)
@@ -155,7 +155,7 @@ def test_examples_of_every_label_come_before_a_second_of_one(y: list[int], count
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(1, 40))
-@settings(deadline=None, max_examples=40)
+@tries(40)
 def test_a_picture_survives_its_address(height: int, width: int, colours: int, longest: int) -> None:
     values = np.random.default_rng(height * width).random((height, width, colours))
     found = pixels(images.data_uri(values, longest))
@@ -185,7 +185,7 @@ def test_a_record_that_tells_no_picture(kinds: Callable[[str], Path], said: obje
 
 
 @given(st.text(max_size=80))
-@settings(deadline=None, max_examples=50)
+@tries(50)
 def test_labels_are_text_wherever_they_stand(label: str) -> None:
     answers = images.said(CLASSIFICATION, (label, "b"), np.array([0, 1, 0]), np.array([0, 0, 1]))
     assert [answer.right for answer in answers] == [True, False, False]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from app.store.downloads import HANDED_OVER
@@ -41,6 +41,7 @@ from tests.helpers.app import (
     unfolded,
     well,
 )
+from tests.helpers.properties import tries
 
 
 def latency_of(run: Path) -> pd.Series:
@@ -50,7 +51,7 @@ def latency_of(run: Path) -> pd.Series:
     return frame.set_index("width")["median_ms"]
 
 
-SHARED = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = tries(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SHARED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -86,7 +86,6 @@ def test_an_empty_pad_is_no_drawing() -> None:
     st.integers(1, 90), st.integers(1, 90), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.0, 1.0]),
     st.floats(1, 28),
 )  # fmt: skip
-@settings(deadline=None)
 def test_ink_lands_whole_and_in_its_usual_size(
     height: int, width: int, top: int, left: int, ground: float, longest: float
 ) -> None:
@@ -102,7 +101,6 @@ def test_ink_lands_whole_and_in_its_usual_size(
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10JFIF"]))
-@settings(deadline=None)
 def test_files_that_are_no_pictures_are_refused_in_a_sentence(raw: bytes, start: bytes) -> None:
     with pytest.raises(UserError, match=r"^this file is no PNG or JPEG"):
         parsing.opened(start + raw)

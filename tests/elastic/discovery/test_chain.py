@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -14,6 +14,7 @@ from core.elastic.discovery.chain import Chain, find_chain
 from core.elastic.family import Family
 from core.models.mlp.net import mlp as raw_mlp
 from tests.helpers.family import ACTIVATIONS, Concat, Residual, Tied, conv, mlp, normed
+from tests.helpers.properties import tries
 
 X = torch.randn(4, 5)
 
@@ -65,7 +66,7 @@ def test_a_chain_is_found_and_runs_as_the_module_does(build):
         assert torch.equal(X, before)
 
 
-@settings(max_examples=25, deadline=None)
+@tries(25)
 @given(
     st.lists(st.integers(2, 7), min_size=1, max_size=3),
     st.lists(st.sampled_from(list(ACTIVATIONS)), min_size=4, max_size=4),

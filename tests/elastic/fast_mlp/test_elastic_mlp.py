@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -21,6 +21,7 @@ from core.tasks.losses import loss_function
 from core.train.optimizer import make_optimizer
 from core.train.step import step_loss, train_step
 from tests.helpers.family import ACTIVATIONS, conv, mlp
+from tests.helpers.properties import tries
 
 BANDED = Family(lambda a, b: mlp([5, a, b, 3]), a=12, b=Width(6, lower=2))
 BANDS = ((3, 5), (1, 2))
@@ -72,7 +73,7 @@ def cases(draw):
     return family, bands, cuts, draw(st.floats(0, 1)), draw(st.booleans()), draw(st.integers(0, 1000))
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(cases())
 def test_outputs_and_gradients_are_the_plain_paths(case):
     family, bands, cuts, alpha, training, seed = case

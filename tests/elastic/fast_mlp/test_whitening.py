@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -14,6 +14,7 @@ from core.elastic.fast_mlp.whitening import FLOOR, WhitenedLayer, Whitening
 from core.elastic.recipes.base import Cuts
 from core.elastic.size_grid import path_widths
 from tests.helpers.family import mlp
+from tests.helpers.properties import tries
 
 
 def inputs(n: int, features: int, seed: int, kind: str = "plain") -> torch.Tensor:
@@ -28,7 +29,7 @@ def inputs(n: int, features: int, seed: int, kind: str = "plain") -> torch.Tenso
     return rows
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(
     st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000), st.booleans(),
     st.sampled_from(["plain", "constant", "still columns"]),

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -21,6 +21,7 @@ from core.elastic.recipes.sandwich import Sandwich
 from core.elastic.recipes.stratified import EDGE_SHARE, FULL_SHARE, Stratified
 from core.elastic.size_grid import are_alike, halvings, path_widths, range_of, widths_at
 from core.errors import UserError
+from tests.helpers.properties import tries
 
 ONE = {"hidden": Width(12, lower=3)}
 TWO = {"h1": Width(12, lower=3), "h2": Width(20)}
@@ -34,7 +35,7 @@ def draws(chosen: Recipe, widths: dict[str, Width], n: int, *, bands: bool = Fal
     return [chosen.draw(rng, widths, 2 * k + bands) for k in range(n)]
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(st.sampled_from(list(RECIPES)), families, st.integers(0, 2**32), st.integers(0, 5))
 def test_every_cutoff_is_in_range_and_a_seed_decides_it(name, widths, seed, step):
     chosen = recipe(name)
@@ -99,7 +100,7 @@ def test_stratified_is_the_formula(strata):
         assert [c[name] for c in cuts.cutoffs] == [max(width.lower, size) for size in formula[::-1]]
 
 
-@settings(max_examples=50, deadline=None)
+@tries(50)
 @given(families, st.integers(1, 9), st.floats(0, 0.5), st.integers(0, 2**32))
 def test_stratified_goes_from_wide_to_narrow(widths, strata, own_below, seed):
     chosen = Stratified(strata=strata, own_below=own_below)
@@ -163,7 +164,7 @@ def test_finer_bands_are_half_a_halving_and_seven_sizes_alone(full, below, range
     assert list(halvings({"h": Width(full)}, below, finer=True)) == ranges
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(families, st.floats(0, 0.5), st.booleans())
 def test_bands_lie_side_by_side_from_the_lower_bound_up(widths, below, finer):
     low, full = range_of(widths)
@@ -182,7 +183,7 @@ def stream(hidden: int, fixed: int) -> nn.Module:
     return nn.Sequential(nn.Linear(4, fixed), nn.Linear(fixed, hidden), nn.ReLU(), nn.Linear(hidden, 3))
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(st.integers(1, 12), st.integers(2, 200), st.floats(0, 0.5))
 def test_sizes_are_alike_where_most_parameters_are_touched_by_no_width(fixed, full, below):
     layout = Family(partial(stream, fixed=fixed), hidden=full).layout
@@ -259,7 +260,7 @@ def test_in_turn_a_step_is_of_shared_weights_or_of_bands():
     assert all(len(cuts.cutoffs) == 2 for bands in (False, True) for cuts in draws(alone, wide, 5, bands=bands))
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(st.integers(1, 200_000), st.sampled_from([None, 1, 40]), st.sampled_from([None, 1, 64, 10**6]))
 def test_what_is_left_open_is_decided_by_the_size_of_the_data(n, epochs, batch_size):
     asked = Stratified(epochs=epochs, batch_size=batch_size)
