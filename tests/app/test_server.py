@@ -35,6 +35,7 @@ print("torch" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_first_page_imports_no_package_that_was_not_read_ahead(store: Path) -> None:
     copy_run(store)
     answer = subprocess.run([sys.executable, "-c", FIRST_PAGE], cwd=ROOT, capture_output=True, text=True)

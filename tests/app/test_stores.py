@@ -91,6 +91,7 @@ METRICS_DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", METRICS_DAMAGE)
 def test_damaged_figures_say_how_to_measure_them(store: Path, damage: str) -> None:
     run = copy_run(store)
@@ -139,6 +140,7 @@ def test_a_run_of_an_own_factory_gives_its_numbers_alone(store: Path) -> None:
     assert "-m core sweep" not in "".join(code.value for code in at.code), "a command that could not work"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [slice(-1, None), slice(3, 9, 5), slice(0, None, 17)])
 def test_runs_with_few_measured_sizes(digits: Path, keep: slice) -> None:
     edit_metrics(digits / "digits-stratified", lambda f: f.sort_values("width").iloc[keep])
@@ -167,6 +169,7 @@ def test_labels_and_sources_are_text(store: Path) -> None:
     assert "…" in texts(at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_what_nobody_foresaw_is_a_sentence_too(
     digits: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, page: str
@@ -185,6 +188,7 @@ def test_what_nobody_foresaw_is_a_sentence_too(
     well(at.run())
 
 
+@pytest.mark.slow
 def test_a_store_that_changes_while_it_is_open_is_noticed(digits: Path) -> None:
     at = well(open_page(run="digits-stratified", width="5"))
     before = readout(at)["value"]

@@ -37,6 +37,7 @@ def everything(at: AppTest) -> str:
     return "\n".join([texts(at), *said, *tables, *labels, *charts, *map(str, sliders(at))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 def test_no_page_speaks_of_another_metric(place: Place, kind: str) -> None:
     place(kind)
@@ -113,6 +114,7 @@ def test_a_limit_of_one_measure_is_no_limit_of_another(place: Place) -> None:
     assert field(at, "pick-limit-keep") == 95
 
 
+@pytest.mark.slow
 def test_runs_of_different_tasks_are_not_compared(place: Place) -> None:
     place("picture")
     place("numbers")

@@ -69,6 +69,7 @@ def test_any_link_to_compare_shows_a_page(digits: Path, query: dict[str, str]) -
     well(at.run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [
@@ -92,6 +93,7 @@ def test_what_is_on_the_screen_comes_back_from_its_link(digits: Path, query: dic
     assert link_of(first).endswith("?" + urlencode(link)), "the link to copy is the same"
 
 
+@pytest.mark.slow
 def test_a_comparison_comes_back_from_its_link(digits: Path) -> None:
     copy_run(digits, "digits-paper", "third")
     first = well(open_page("compare", runs="third,digits-stratified", at="metric", value="88.5", axis="whole"))
@@ -100,6 +102,7 @@ def test_a_comparison_comes_back_from_its_link(digits: Path) -> None:
     assert again.multiselect(key="compare-runs").value == ["third", "digits-stratified"]
 
 
+@pytest.mark.slow
 def test_what_is_done_by_hand_wins_over_the_link_it_came_by(digits: Path) -> None:
     at = open_page(run="digits-paper", width="20")
     at = well(at.selectbox(key="pick-run").set_value("digits-stratified").run())
@@ -123,6 +126,7 @@ def test_back_brings_back_what_was_there(digits: Path) -> None:
     assert "ask" not in at.query_params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "said"),
     [

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.store.cache import VARIABLE
 from tests.helpers.app import ROOT, copy_run, edit_record, field, figure, go, open_page, slider, texts, well
 
 
+@pytest.mark.slow
 def test_two_visitors_do_not_see_each_others_choice(digits: Path) -> None:
     one, other = open_page(run="digits-paper", width="9"), open_page(run="digits-stratified", width="77")
     one = well(one.radio(key="pick-ask").set_value("under").run())
@@ -25,6 +28,7 @@ def test_two_visitors_do_not_see_each_others_choice(digits: Path) -> None:
     assert (third.radio(key="pick-ask").value, third.selectbox(key="pick-run").value) == ("choose", "digits-stratified")
 
 
+@pytest.mark.slow
 def test_what_is_shared_is_not_changed_by_showing_it(digits: Path) -> None:
     first = figure(well(open_page(run="digits-paper", width="9")))
     for query in ({"ask": "under", "limit": "5"}, {"axis": "whole"}, {"width": "128"}):
@@ -44,12 +48,14 @@ at = well(go(at, "compare"))
 heavy = {"torch", "onnx", "onnxruntime", "sklearn"} & set(sys.modules)
 print("heavy:", sorted(heavy))
 from app.store.downloads import build
+import pytest
 from core.runs.run import Run
 assert len(build(Run(sys.argv[1]), 9, "safetensors").data) > 0
 print("after a download of weights:", sorted({"torch", "onnx"} & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_torch_is_not_imported_until_a_download_needs_it(digits: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOOK, str(digits / "digits-stratified")],

@@ -50,6 +50,7 @@ def test_train_sweeps_and_show_prints_the_same_table(work, core):
         assert f"{100 * row['accuracy']:.1f} %" in line
 
 
+@pytest.mark.slow
 def test_sweep_knows_what_it_knows(work, core, monkeypatch):
     before = (work / "runs/digits/metrics.parquet").stat().st_mtime_ns
     answer = core("sweep", work / "runs/digits", "--quiet")
@@ -164,6 +165,7 @@ def test_a_kill_by_ctrl_c_leaves_130_and_one_line(tmp_path):
     assert (tmp_path / "digits.unfinished/checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "core", "list", ROOT / "sample_checkpoints"],

@@ -59,6 +59,7 @@ def test_clouds(core, tmp_path):
     assert "modelnet is not on this machine" in core("sweep", out).err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "width"), [("convnet", {"channels": 2}), ("vit", {"heads": 2, "hidden": 2})])
 def test_pictures_by_other_models(core, tmp_path, model, width):
     more = ("--model-set", "heads=2", "--model-set", "dim=8") if model == "vit" else ("--model-set", "stages=2")

@@ -37,6 +37,7 @@ def is_pickle(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_path_of_this_machine(own_run, run_of, format):
     traces = [str(ROOT), str(Path.home()), str(own_run.run.path.parent), sys.prefix, "site-packages", "conftest"]

@@ -52,6 +52,7 @@ def scores(run: Run, width: int, format: str, x: np.ndarray) -> np.ndarray:
         return model(torch.from_numpy(x)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["safetensors", "onnx", "pt2"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_format_gives_the_model_and_its_recorded_predictions(run_of, measure, name, format):

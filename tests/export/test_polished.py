@@ -89,6 +89,7 @@ def test_widths_that_were_not_polished(run):
         export(run, 7, polished=True)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(run, tmp_path, capsys):
     copy = shutil.copytree(run.path, tmp_path / "digits")
     assert main(["polish", str(copy), "--width", "3", "--epochs", "1", "--quiet"]) == 0

@@ -251,6 +251,7 @@ def test_four_threads_at_once(run_of, monkeypatch):
     assert len(graph._graphs) == 1
 
 
+@pytest.mark.slow
 def test_threads_wait_for_one_graph(run_of, monkeypatch):
     made, empty_graph = [], graph._empty_graph
     monkeypatch.setattr(graph, "_empty_graph", lambda *given: made.append(1) or empty_graph(*given))
@@ -260,6 +261,7 @@ def test_threads_wait_for_one_graph(run_of, monkeypatch):
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_kept_graphs_hold_no_weights(run_of):
     graph._graphs.clear()
     export(run_of("digits"), 24, "onnx")

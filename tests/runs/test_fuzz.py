@@ -43,6 +43,7 @@ def one_line(error: Exception) -> None:
     assert len(str(error).splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 @EASY
 @given(data=st.data())
@@ -61,6 +62,7 @@ def test_flipped_bytes(whole, tmp_path, name, data):
         assert name != "model.safetensors" or Run(path).weights()  # a weight that changed is noticed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 @EASY
 @given(data=st.data())
@@ -112,6 +114,7 @@ def changed(plain, spot, how):
 DROP = object()
 
 
+@pytest.mark.slow
 @LITTLE
 @given(data=st.data())
 def test_run_json_of_wrong_types(whole, tmp_path, data):
@@ -162,6 +165,7 @@ def test_every_entry_of_run_json_of_every_wrong_type(whole):
     assert refused > 1000
 
 
+@pytest.mark.slow
 @LITTLE
 @given(
     header=st.binary(max_size=60) | st.text(max_size=60).map(str.encode), length=st.none() | st.integers(0, 2**64 - 1)

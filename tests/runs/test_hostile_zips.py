@@ -207,6 +207,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in [folder, *folder.rglob("*")]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOSTILE)
 def test_refused_with_one_sentence_and_nothing_written(files, store, put, tmp_path, how) -> None:
     make, reason = HOSTILE[how]

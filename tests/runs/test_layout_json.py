@@ -132,6 +132,7 @@ def damaged(draw):
     return data
 
 
+@pytest.mark.slow
 @tries(400)
 @given(damaged())
 def test_damaged_data_are_refused_or_make_a_layout_that_works(data):

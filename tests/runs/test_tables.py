@@ -20,6 +20,7 @@ NUMBERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.data(), st.lists(st.sampled_from(sorted(NUMBERS)), min_size=1, max_size=5), st.integers(0, 20))
 def test_the_same_numbers_as_by_way_of_a_frame(data: st.DataObject, kinds: list[str], rows: int) -> None:
     columns = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core import Run, train
 from tests.helpers.killing import lives
 from tests.helpers.training import LONG, RECIPES, left_in, small_data, small_family, told, weights_of
 
 
+@pytest.mark.slow
 def test_ten_deaths_change_nothing(tmp_path):
     whole = train(
         small_family(dropout=True), small_data(), out=tmp_path / "whole" / "run", recipe=LONG, progress=False
@@ -20,6 +23,7 @@ def test_ten_deaths_change_nothing(tmp_path):
     assert left_in(run.path) == left_in(whole.path)
 
 
+@pytest.mark.slow
 def test_an_old_run_stays_until_the_new_one_is_whole(tmp_path):
     out = tmp_path / "killed" / "run"
     settings = {"recipe": RECIPES["stratified"], "progress": False}

@@ -36,7 +36,7 @@ def two_layers(inputs: int, outputs: int, *more: nn.Module) -> Family:
 
 def test_outputs_that_are_not_the_labels(tmp_path):
     for outputs in (1, 2, 4):
-        refused(UserError, rf"shape \(2, {outputs}\).*3 labels want .*\(2, 3\)", tmp_path / "a", two_layers(6, outputs))
+        refused(UserError, rf"shape \(2, {outputs}\).*3 labels need .*\(2, 3\)", tmp_path / "a", two_layers(6, outputs))
     refused(UserError, r"shape \(2, 3, 1\)", tmp_path / "a", two_layers(6, 3, nn.Unflatten(1, (3, 1))))
 
 

@@ -46,6 +46,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 @given(tables(), st.data())
 @tries(60)
 def test_every_curve_is_valid_and_has_a_place_for_each_size(table: pd.DataFrame, data: st.DataObject) -> None:
@@ -135,6 +136,7 @@ def test_every_comparison_is_valid(runs: list[pd.DataFrame], against: str, dark:
     assert all(low < star["y"][0] < high for star in stars)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=120))
 def test_names_are_text_to_plotly(name: str) -> None:
     shown = charts_curves.plain(name)

@@ -49,6 +49,7 @@ def rows_at(store: Path, at: str, value: float) -> list[pd.Series | None]:
     return found
 
 
+@pytest.mark.slow
 @SHARED
 @given(data=st.data())
 def test_figures_side_by_side(digits: Path, data: st.DataObject) -> None:
@@ -95,6 +96,7 @@ def test_it_opens_with_the_run_in_hand_and_the_best_other_on_the_same_data(digit
     assert at.multiselect(key="compare-runs").value == ["digits-paper", "digits-stratified"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_up_to_four_runs(digits: Path, count: int) -> None:
     for k in range(3):
@@ -118,6 +120,7 @@ def test_one_run_alone_is_not_compared(digits: Path) -> None:
     assert "Choose at least two" in texts(at)
 
 
+@pytest.mark.slow
 def test_different_test_examples_are_said(digits: Path) -> None:
     edit_record(digits / "digits-paper", lambda record: record["data"].update(test_fingerprint="0" * 64))
     assert "tested on different examples" in texts(well(open_page("compare", runs=",".join(PAIR))))
@@ -151,6 +154,7 @@ def test_a_run_without_figures_does_not_take_the_others_down(digits: Path) -> No
     assert "core sweep" in texts(at)
 
 
+@pytest.mark.slow
 def test_a_table_says_what_the_chart_says(digits: Path) -> None:
     table = well(open_page("compare", runs=",".join(PAIR))).dataframe[1].value
     for name in PAIR:

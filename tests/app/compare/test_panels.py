@@ -100,6 +100,7 @@ def test_the_farthest_of_many_labels_is_not_taken_for_sure(digits: Path) -> None
     assert "more than chance" in found.sentence
 
 
+@pytest.mark.slow
 def test_who_says_the_same(digits: Path) -> None:
     at = opened("agreement")
     labels, a = said(digits, PAIR[0])
@@ -119,6 +120,7 @@ def test_who_says_the_same(digits: Path) -> None:
     assert "Of the other" not in texts(at)
 
 
+@pytest.mark.slow
 def test_runs_on_other_examples_are_not_said_to_agree(digits: Path) -> None:
     edit_record(digits / PAIR[0], lambda record: record["data"].update(test_fingerprint="0" * 64))
     at = opened("agreement,labels")
@@ -130,6 +132,7 @@ def test_runs_on_other_examples_are_not_said_to_agree(digits: Path) -> None:
     assert "They differ most on" not in texts(opened("labels"))
 
 
+@pytest.mark.slow
 def test_numbers_and_pictures_have_parts_of_their_own(place: Callable[..., Path]) -> None:
     for kind, example in (("numbers", "example"), ("picture", "pixel")):
         place(kind)
@@ -209,6 +212,7 @@ def test_the_best_never_gets_worse_with_size(digits: Path) -> None:
         assert best_of(digits, row["bytes"])["validation_accuracy"] == row["validation_accuracy"]
 
 
+@pytest.mark.slow
 def test_a_link_opens_what_was_open(digits: Path) -> None:
     first = opened("labels,agreement,all", budget="6.5")
     again = well(open_page("compare", **{k: str(v) for k, v in first.query_params.items()}))

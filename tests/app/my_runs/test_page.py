@@ -281,6 +281,7 @@ def test_texts_of_anybodys_format_nothing_and_break_nothing(digits: Path) -> Non
     assert not at.error
 
 
+@pytest.mark.slow
 def test_two_visitors_choose_for_themselves_and_see_what_changed(digits: Path) -> None:
     mine, theirs = choose(open_page("runs"), "digits-paper"), choose(open_page("runs"), "digits-stratified")
     assert well(mine.run()).selectbox(key="my-run").value == "digits-paper"

@@ -147,6 +147,7 @@ def cards(at: AppTest) -> str:
     return re.sub("<[^>]*>", " ", [e.proto.body for e in at.get("html") if "shown many" in e.proto.body][-1])
 
 
+@pytest.mark.slow
 def test_what_is_closed_is_not_computed(digits: Path) -> None:
     at = well(open_page(run="digits-stratified", width="6"))
     run = Run(digits / "digits-stratified")
@@ -208,6 +209,7 @@ def test_examples_flip_both_ways_and_by_label(digits: Path) -> None:
     assert "✗ wrong" not in cards(at)
 
 
+@pytest.mark.slow
 def test_numbers_that_change_most_come_first(place: Place) -> None:
     run = Run(place("numbers"))
     at = opened("numbers", 2)

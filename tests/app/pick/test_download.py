@@ -42,6 +42,7 @@ def told(answer: Response) -> dict[str, str]:
     return {name: text.replace(GLUE, " ").replace(JOINER, "") for name, text in found.items()}
 
 
+@pytest.mark.slow
 def test_the_file_is_that_of_the_size_on_the_page(digits: Path) -> None:
     at = weights(run="digits-stratified", width="21")
     answer = ask_for_file(button(at)["address"])
@@ -154,6 +155,7 @@ def test_the_route_lies_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None
         assert server.files().path == path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "bundle", "pt2"])
 def test_a_program_is_run_again_on_stored_examples(digits: Path, format: str) -> None:
     run = Run(digits / "digits-stratified")
@@ -203,6 +205,7 @@ def test_damaged_weights_are_not_handed_over(digits: Path) -> None:
     assert "model.safetensors" in json.loads(bytes(answer.body))["problem"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_says_what_it_is_and_how_it_is_used(digits: Path, format: str) -> None:
     at = well(open_page(run="digits-paper", width="9"))

@@ -126,6 +126,7 @@ def test_what_can_not_be_shown_is_left_out(place: Place, damage: str) -> None:
         assert slider(at)
 
 
+@pytest.mark.slow
 def test_sizes_of_batch_statistics_can_all_be_taken(place: Place) -> None:
     run = Run(place("batch-norm"))
     measured = metrics_of(run.path)["width"].tolist()

@@ -54,6 +54,7 @@ def latency_of(run: Path) -> pd.Series:
 SHARED = tries(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @SHARED
 @given(data=st.data())
 def test_the_page_says_what_the_table_says(digits: Path, data: st.DataObject) -> None:
@@ -79,6 +80,7 @@ def test_the_page_says_what_the_table_says(digits: Path, data: st.DataObject) ->
     assert (at.query_params["run"], at.query_params["width"]) == (run, str(width))
 
 
+@pytest.mark.slow
 @SHARED
 @given(kb=st.floats(0.1, 200), run=st.sampled_from(["digits-paper", "digits-stratified"]))
 def test_a_size_limit_is_kept_or_said_to_be_impossible(digits: Path, kb: float, run: str) -> None:
@@ -98,6 +100,7 @@ def test_a_size_limit_is_kept_or_said_to_be_impossible(digits: Path, kb: float, 
     assert (shape is None) == (len(inside) == len(metrics)), "what is out of the budget is shaded"
 
 
+@pytest.mark.slow
 @SHARED
 @given(percent=st.floats(0.1, 100), run=st.sampled_from(["digits-paper", "digits-stratified"]))
 def test_the_smallest_size_that_keeps_the_metric(digits: Path, percent: float, run: str) -> None:
@@ -113,6 +116,7 @@ def test_the_smallest_size_that_keeps_the_metric(digits: Path, percent: float, r
     assert f"limit={percent:.12g}" in "&".join(f"{k}={v}" for k, v in at.query_params.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", ["Stay under a file size", "Keep at least a certain accuracy"])
 def test_a_question_starts_with_an_answer_that_fits(digits: Path, ask: str) -> None:
     at = open_page(run="digits-stratified")
@@ -140,6 +144,7 @@ def test_the_two_buttons_and_the_question_take_turns(digits: Path) -> None:
     assert "The test examples" in texts(at)
 
 
+@pytest.mark.slow
 @SHARED
 @given(points=st.floats(0, 100).map(lambda p: round(p, 9)), run=st.sampled_from(["digits-paper", "digits-stratified"]))
 def test_the_smallest_size_that_loses_little(digits: Path, points: float, run: str) -> None:
@@ -252,6 +257,7 @@ def test_details_for_experts_are_off_at_first_and_kept_for_the_visit(digits: Pat
     assert at.toggle(key="pick-expert").value
 
 
+@pytest.mark.slow
 def test_a_limit_stays_when_another_network_is_chosen(digits: Path) -> None:
     at = open_page(run="digits-stratified")
     at = at.radio(key="pick-ask").set_value("under").run()
@@ -262,6 +268,7 @@ def test_a_limit_stays_when_another_network_is_chosen(digits: Path) -> None:
     assert shown_metrics(digits / "digits-paper").set_index("width").loc[slider(at)["width"], "bytes"] <= 33_500
 
 
+@pytest.mark.slow
 def test_choices_outlive_a_look_at_the_other_page(digits: Path) -> None:
     at = open_page(run="digits-paper", width="77")
     at = at.toggle(key="pick-whole").set_value(True).run() if at.toggle else at

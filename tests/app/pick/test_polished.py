@@ -82,6 +82,7 @@ def test_a_mark_and_a_row_of_its_own(run: Run) -> None:
     assert table["Units"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 def test_nothing_where_there_is_none(run: Run) -> None:
     for query in ({"run": "digits-paper", "width": str(WIDTH)}, {"run": "alone", "width": "17"}):
         at = well(open_page(**query))
@@ -93,6 +94,7 @@ def test_nothing_where_there_is_none(run: Run) -> None:
     assert "python -m core polish" in texts(at), "how one is made is said all the same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [WIDTH, REFITTED])
 def test_either_of_the_two_can_be_taken(run: Run, width: int) -> None:
     at = well(open_page(run="alone", width=str(width)))
@@ -127,6 +129,7 @@ def test_whether_the_examples_can_tell(run: Run) -> None:
     assert polished.gain(Run(run.path), {**after.to_dict(), "width": REFITTED}).endswith("what it was")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "of another run", "one number"])
 def test_a_damaged_file_takes_nothing_else_down(run: Run, damage: str) -> None:
     path = run.path / POLISHED

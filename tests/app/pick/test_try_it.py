@@ -183,6 +183,7 @@ def said(at: AppTest) -> list[tuple[str, str]]:
     return [(text.rsplit(":", 1)[0], text.rsplit(":", 1)[1]) for text in bars]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grey", "points"])
 def test_both_sizes_say_of_a_test_example_what_was_measured(place: Place, kind: str) -> None:
     run = Run(place(kind))

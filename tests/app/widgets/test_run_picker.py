@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def test_names_to_choose_from_are_few_and_hold_the_chosen_one(numbers: list[int]
     assert len(runs) > MOST_NAMES or set(names) == {run.id for run in runs}
 
 
+@pytest.mark.slow
 def test_compare_lists_the_newest_runs_and_those_that_are_chosen(digits: Path) -> None:
     sample, count = digits / "digits-paper", MOST_NAMES + 5
     for k in range(count):

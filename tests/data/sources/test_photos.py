@@ -108,6 +108,7 @@ def test_interpolation_is_exact_on_a_slope_and_better_than_the_nearest_pixel(que
     assert psnr(bilinear(queries.test.x, 5), queries.test.y) > psnr(nearest, queries.test.y) + 0.1
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_queries(queries):
     again, other = super_resolution(train=600, validation=300), super_resolution(train=600, validation=300, seed=1)
     assert again.train.fingerprint == queries.train.fingerprint
