@@ -23,16 +23,6 @@ from core.export.formats import FORMATS, file_name, size_before
 from core.runs.run import Run
 from core.utils.formatting import kilobytes
 
-SNIPPETS = {
-    "bundle": ("python", "from load import predict   # or: from load_onnx import predict\n\nprint(predict(inputs))"),
-    "safetensors": ("python", 'from safetensors.torch import load_file\n\nmodel.load_state_dict(load_file("{name}"))'),
-    "onnx": (
-        "python",
-        'import onnxruntime\n\nsession = onnxruntime.InferenceSession("{name}")\n'
-        'outputs = session.run(None, {{"input": inputs}})[0]   # float32, raw values',
-    ),
-    "pt2": ("python", 'import torch\n\nmodel = torch.export.load("{name}").module()\noutputs = model(inputs)'),
-}
 UNSURE = 0.05  # of a size that is estimated
 INSIDE = {  # of the zip
     "model.onnx": "the model for almost any language and device",
@@ -93,8 +83,9 @@ def inside(run: Run, width: int) -> None:
             st.markdown("\n".join(f"- `{name}`: {what}" for name, what in INSIDE.items()))
         else:
             st.markdown(FORMATS[chosen].meaning)
-        language, text = SNIPPETS[chosen]
-        st.code(text.format(name=file_name(taken, run.widths_at(width), chosen)), language=language, wrap_lines=True)
+        if usage := FORMATS[chosen].usage:
+            name = file_name(taken, run.widths_at(width), chosen)
+            st.code(usage.format(name=name), language="python", wrap_lines=True)
         st.caption(f"Inputs: {safe(run.record.input.meaning)}, as they are; the model brings its own normalisation.")
 
 

@@ -41,6 +41,8 @@ class Format:
         Function from the bytes and the number of a model's tensors to the file's bytes, before it is made.
     roughly
         Words before that size where it is not exact.
+    usage
+        Python lines that load the file, with `{name}` for its name; shown beside the download.
     """
 
     name: str
@@ -52,3 +54,4 @@ class Format:
     verify: Callable[[Run, int, bytes], Verified]
     size: Callable[[int, int], float]
     roughly: str = ""
+    usage: str = ""

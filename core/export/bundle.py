@@ -220,4 +220,5 @@ FORMAT = Format(
     verify=verify,
     size=lambda weights, tensors: 1.88 * weights + 4e3,  # weights twice, which hardly shrink, and texts
     roughly="at most about",
+    usage="from load import predict   # or: from load_onnx import predict\n\nprint(predict(inputs))",
 )

@@ -150,4 +150,6 @@ FORMAT = Format(
     verify=verify,
     size=lambda weights, tensors: weights + 50 * tensors,
     roughly="about",
+    usage='import onnxruntime\n\nsession = onnxruntime.InferenceSession("{name}")\n'
+    'outputs = session.run(None, {{"input": inputs}})[0]   # float32, raw values',
 )

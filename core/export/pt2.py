@@ -65,4 +65,5 @@ FORMAT = Format(
     verify=verify,
     size=lambda weights, tensors: weights + 1_700 * tensors,  # each tensor's use is written as JSON
     roughly="about",
+    usage='import torch\n\nmodel = torch.export.load("{name}").module()\noutputs = model(inputs)',
 )

@@ -34,4 +34,5 @@ FORMAT = Format(
     make=safetensors_bytes,
     verify=verify,
     size=lambda weights, tensors: weights,
+    usage='from safetensors.torch import load_file\n\nmodel.load_state_dict(load_file("{name}"))',
 )
