@@ -25,6 +25,7 @@ ORDER = {
         cli
         finetune export
         sweep train
+        precision
         models
         runs
         data

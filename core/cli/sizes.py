@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.cli.shared import RunFolder, open_run
 from core.errors import UserError
 from core.utils.formatting import printable
+
+if TYPE_CHECKING:
+    from core.runs.run import Run
 
 
 def show(
@@ -61,6 +64,7 @@ def export(
     out: Annotated[str, typer.Option(metavar="PATH", help="File to write, or a folder to write it into.")],
     format: Annotated[str, typer.Option(help="bundle, safetensors, onnx or pt2.")] = "bundle",
     polished: Annotated[bool, typer.Option("--polished", help="The polished or refitted model of this width.")] = False,
+    bits: Annotated[int | None, typer.Option(help="Bits of a weight: 16, 8, 4, 3 or 2.")] = None,
 ) -> None:
     """Write one width of a run as a file, checked against the run's own model.
 
@@ -70,12 +74,13 @@ def export(
     Examples:
       python -m core export runs/digits --width 16 --out small.zip
       python -m core export runs/digits --width 16 --format onnx --out small.onnx
+      python -m core export runs/digits --width 48 --bits 3 --format onnx --out small.onnx
     """
     from core.export.formats import export as export_width
     from core.utils import files
 
     opened = open_run(run)
-    exported = export_width(opened, width, format, polished=polished)
+    exported = export_width(opened, width, format, polished=polished, bits=bits)
     target = file_to_write(out, exported.name)
     if target is None:  # a device or a pipe is written to, never replaced
         with open(out, "wb") as device:
@@ -83,6 +88,20 @@ def export(
         return
     files.write_bytes(target, exported.data)
     typer.echo(f"{printable(str(target))}  {len(exported.data):,} bytes  sha256 {exported.sha256}")
+    if bits is not None:
+        typer.echo(_measured(opened, width, bits, polished))
+
+
+def _measured(run: Run, width: int, bits: int, polished: bool) -> str:
+    """Measure the model of a file with rounded weights, in one sentence."""
+    from core.precision.quantized import evaluate_precision
+
+    test = evaluate_precision(run.with_polished(width) if polished else run, width, bits)["test"]
+    metric = run.task.metric
+    interval = metric.format_interval(test.low, test.high)
+    return (
+        f"{metric.label} {metric.format(test.value)} ({interval}) on {test.n:,} test examples, measured at {bits} bits"
+    )
 
 
 def file_to_write(out: str, name: str) -> Path | None:

@@ -4,6 +4,7 @@ formats.py       export, verify_export, and FORMATS: the table of formats
 base.py          Format: what a format consists of
 weights.py       the weights of one size; program.py: that size as a program in memory
 safetensors.py, onnx.py (with onnx_builder.py, without torch), pt2.py, bundle.py (with model_card.py): the formats
+precise.py       safetensors and ONNX with rounded weights
 verify.py        comparisons of a finished file with the run
 """
 

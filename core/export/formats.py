@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import RunError, UserError
-from core.export import bundle, onnx, pt2, safetensors
+from core.export import bundle, onnx, precise, pt2, safetensors
 from core.export.base import Format, Verified, Widths
 from core.export.weights import is_polished, on_the_sweep
 from core.utils.formatting import printable
 
 if TYPE_CHECKING:
+    from core.data.dataset import Dataset
     from core.elastic.family import Family
     from core.runs.run import Run
 
@@ -35,7 +36,14 @@ class Exported:
 
 
 def export(
-    run: Run, width: int | Widths, format: str = "safetensors", *, family: Family | None = None, polished: bool = False
+    run: Run,
+    width: int | Widths,
+    format: str = "safetensors",
+    *,
+    family: Family | None = None,
+    polished: bool = False,
+    bits: int | None = None,
+    data: Dataset | tuple[Any, Any] | None = None,
 ) -> Exported:
     """Export the model at `width`; a file that holds a program is first run and compared with the model in memory.
 
@@ -51,6 +59,10 @@ def export(
         The run's family, needed for a factory of one's own; never for safetensors.
     polished
         Whether to take the polished model of that width in place of the slice.
+    bits
+        Bits of a weight, 16, 8, 4, 3 or 2, for safetensors and onnx; float32 without.
+    data
+        The run's data, needed only with `bits` and for data of one's own: weights are rounded on training examples.
 
     Raises
     ------
@@ -63,8 +75,11 @@ def export(
     widths = run.layout.check_widths(width) if isinstance(width, Mapping) else run.widths_at(width)
     if polished:
         run = run.with_polished(on_the_sweep(run, widths))
-    data = kind.make(run, widths, family or run.family)
-    return Exported(name=file_name(run, widths, format), data=data, sha256=hashlib.sha256(data).hexdigest())
+    if bits is None:
+        made = kind.make(run, widths, family or run.family)
+    else:
+        made = precise.precise_bytes(run, widths, format, bits, family, data)
+    return Exported(name=file_name(run, widths, format, bits), data=made, sha256=hashlib.sha256(made).hexdigest())
 
 
 def verify_export(run: Run, width: int, format: str, data: bytes) -> Verified:
@@ -114,9 +129,10 @@ def size_before(run: Run, widths: Widths, format: str) -> tuple[int, str]:
     return round(kind.size(run.layout.file_bytes(widths), len(run.layout.tensors))), kind.roughly
 
 
-def file_name(run: Run, widths: Widths, format: str) -> str:
-    """Return the name of the file, such as `digits-w16.onnx`."""
+def file_name(run: Run, widths: Widths, format: str, bits: int | None = None) -> str:
+    """Return the name of the file, such as `digits-w16.onnx`, or `digits-w16-4bit.onnx` with rounded weights."""
     sizes = sorted(set(widths.values()))
     label = str(sizes[0]) if len(sizes) == 1 else "x".join(str(size) for size in widths.values())
     suffix = "-polished" if is_polished(run, widths) else ""
+    suffix += "" if bits is None else f"-{bits}bit"
     return f"{run.id}-w{label}{suffix}{FORMATS[format].suffix}"

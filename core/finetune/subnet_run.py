@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import UserError
 from core.models.rebuild import family_of
 from core.runs.run import Run
-from core.sweep.run_data import data_of
+from core.runs.run_data import data_of
 from core.utils.fingerprint import fingerprint
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ layout_json.py   the layout in it, entry by entry
 tensors.py       weights, statistics and examples
 tables.py        metrics, predictions and times
 polished.py      widths that were trained on by themselves
+run_data.py      the data that a run was trained on, checked to be its own
 notes.py         title, tags and a note by people
 file_names.py    names of the files
 """

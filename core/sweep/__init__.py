@@ -1,7 +1,6 @@
 """The sweep: every width of a run validated once, and what follows from its figures.
 
 sweep.py          validate the widths of a run and time them
-run_data.py       the data of a run, checked to be its own
 evaluator.py      predictions and losses of all widths (torch)
 bn_statistics.py  batch-normalisation statistics at each width
 validation.py     score the widths that are missing, write the tables

@@ -28,8 +28,8 @@ from core.errors import UserError
 from core.models.rebuild import family_of
 from core.runs.file_names import PARTIAL
 from core.runs.run import Run
+from core.runs.run_data import data_of
 from core.sweep.latency import measure_run
-from core.sweep.run_data import data_of
 from core.sweep.validation import validate, validated
 from core.utils import files
 from core.utils.signals import stop_requests
