@@ -53,6 +53,17 @@ def onnx_bytes(run: Run, widths: Widths, family: Family | None = None) -> bytes:
     return data
 
 
+def float_onnx(run: Run, widths: Widths, family: Family | None = None) -> bytes:
+    """Make an ONNX program that holds each weight as an array of its own: torch's optimiser would merge norms in.
+
+    Raises UserError where torch can't export the model.
+    """
+    if family is None and run.family is None and (plain := measured_onnx(run, widths)) is not None:
+        return plain
+    data: bytes = _export_graph(small_module(run, widths, family), run, optimize=False).SerializeToString()
+    return data
+
+
 def verify(run: Run, width: int, data: bytes) -> Verified:
     """Run the file on the stored examples. Raises RunError where a prediction differs from the stored one."""
     return Verified(examples=verify_program(run, width, "ONNX", lambda x: run_onnx(data, x)))
@@ -99,7 +110,7 @@ def _empty_graph(run: Run, family: Family | None) -> bytes | None:
     return data
 
 
-def _export_graph(module: nn.Module, run: Run) -> onnx.ModelProto:
+def _export_graph(module: nn.Module, run: Run, *, optimize: bool = True) -> onnx.ModelProto:
     """Export a module with torch, without the exporter's notes on this machine's source files."""
     import torch
 
@@ -112,6 +123,7 @@ def _export_graph(module: nn.Module, run: Run) -> onnx.ModelProto:
             output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
+            optimize=optimize,
         )
     if program is None:
         raise UserError("this version of torch gave no ONNX program; install the versions of requirements.txt")

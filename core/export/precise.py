@@ -8,7 +8,7 @@ import numpy as np
 
 from core.errors import RunError, UserError
 from core.export.base import Widths
-from core.export.onnx import onnx_bytes
+from core.export.onnx import float_onnx
 from core.export.program import agrees, example_inputs, run_module, run_onnx
 from core.precision.onnx_weights import with_stored_weights
 from core.precision.quantized import Quantized, quantized
@@ -57,7 +57,7 @@ def precise_bytes(
     model = quantized(run, widths, bits, family=family, data=data)
     if format == "safetensors":
         return _weights(run, model)
-    made = with_stored_weights(onnx_bytes(run, widths, family or run.family), model.stored)
+    made = with_stored_weights(float_onnx(run, widths, family or run.family), model.stored)
     x = example_inputs(run)
     if not agrees(run_onnx(made, x), run_module(model.module, x)):
         raise RunError(

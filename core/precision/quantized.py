@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,8 @@ def quantized(
     from core.precision.calibration import round_module
 
     kind = scheme(bits)
-    family, dataset = family_of(run, family), dataset_of(run, data)
+    family = family_of(copy.copy(run), family)  # a run that keeps its family is exported by torch, and slower
+    dataset = dataset_of(run, data)
     with torch.random.fork_rng(devices=[]):  # building draws initial weights, which are then replaced
         if run.polished_width is not None and run.widths_at(run.polished_width) == dict(widths):
             module = family.build(**widths).eval()
@@ -97,7 +99,10 @@ def quantized(
 
 
 def dataset_of(run: Run, data: Dataset | tuple[Any, Any] | None = None) -> Dataset:
-    """Return the run's data, checked in all three parts. Raises UserError where they can't be loaded, or differ."""
+    """Return the run's data, checked in all three parts, and keep them with the run.
+
+    Raises UserError where they can't be loaded, or differ.
+    """
     try:
         dataset = data_of(run, data)
     except UserError as error:
@@ -107,6 +112,7 @@ def dataset_of(run: Run, data: Dataset | tuple[Any, Any] | None = None) -> Datas
         ) from None
     if dataset.fingerprint != run.record.data.get("fingerprint"):
         raise UserError(f"the training part is not what run {run.id} was trained on; give the data it was trained on")
+    run.dataset = dataset
     return dataset
 
 

@@ -40,7 +40,7 @@ def write_weights(stored: Mapping[str, Stored], plain: Mapping[str, np.ndarray],
         if tensor.codes.scale is not None:
             arrays[f"{name}:scale"] = tensor.codes.scale
     note = {"bits": bits, "tensors": schemes}
-    data: bytes = save(arrays, {"format": "pt", METADATA: json.dumps(note, separators=(",", ":"))})
+    data: bytes = save(arrays, {METADATA: json.dumps(note, separators=(",", ":"))})
     return data
 
 
