@@ -71,13 +71,14 @@ def test_a_model_of_ones_own_runs(tmp_path):
 def test_commands_run(tmp_path, monkeypatch, capsys):
     (text,) = blocks(README, "bash")
     lines = text.splitlines()
-    assert [shlex.split(line)[:4][3] for line in lines] == ["train", "sweep", "show", "export", "list"]
+    assert [shlex.split(line)[:4][3] for line in lines] == ["train", "sweep", "show", "export", "export", "list"]
     monkeypatch.chdir(tmp_path)
     for line in lines:
         words = shlex.split(line)
         assert words[:3] == ["python", "-m", "core"]
         assert main(words[3:]) == 0, line
     assert (tmp_path / "small.onnx").stat().st_size > 1000
+    assert (tmp_path / "smaller.onnx").stat().st_size > 1000
     out = capsys.readouterr().out
     assert "\ndigits: digits, stratified, 128 units, 106 kB, " in out
 
