@@ -151,7 +151,9 @@ def purpose(record: RunRecord) -> str:
         listed += f" and {len(labels) - 4:,} more"
     source = record.data.get("source") or record.data.get("name") or "examples that are not described"
     does = f"tells {len(labels):,} kind{'' if len(labels) == 1 else 's'} apart" if its.classes else its.goal
-    return f"It {does} ({listed}). It learned from {safe(str(source))}\\."
+    learned = record.data.get("train_n")
+    share = f"; it learned from {learned:,} of them" if isinstance(learned, int) and not its.bounded else ""
+    return f"It {does} ({listed}). Its data: {safe(str(source))}{share}\\."
 
 
 def share(part: float, full: float) -> str:
