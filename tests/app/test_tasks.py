@@ -124,7 +124,7 @@ def test_runs_of_different_tasks_are_not_compared(place: Place) -> None:
     assert not at.get("plotly_chart")
     at = well(open_page("compare"))
     assert len(at.multiselect(key="compare-runs").value) == 1, "a first look brings no two that can't be compared"
-    assert "judged by the same measure" in texts(at)
+    assert "No other run here was tested on the same examples" in texts(at)
     place("numbers", "more-numbers")
     chosen = well(open_page("compare", runs="numbers,more-numbers"))
     assert "No clear difference between" in texts(chosen)
