@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Iterator
@@ -113,8 +114,7 @@ def test_a_rebound_name_opens_nothing(browser: Browser, server: str) -> None:
     rebinding.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("name", "scheme"), zip(PAGES, itertools.cycle(["light", "dark"]), strict=False))
 def test_every_page_works_under_its_policy(browser: Browser, server: str, name: str, scheme: str) -> None:
     visitor = Visitor(browser, server, color_scheme=scheme)
     visitor.context.add_init_script(VIOLATIONS)
