@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.app import metrics_of
+from tests.helpers.app import shown_metrics
 from tests.helpers.browser import IDLE, Open, Visitor
 
 
 def says_the_truth(visitor: Visitor, store: Path, run: str) -> int:
     """The readout against the parquet, at whatever size it is; gives the size."""
-    row = metrics_of(store / run).set_index("width").loc[visitor.width]
+    row = shown_metrics(store / run).set_index("width").loc[visitor.width]
     assert visitor.shown("value") == f"{100 * row['accuracy']:.1f} %"
     assert visitor.shown("params") == f"{int(row['params']):,}"
     return visitor.width
