@@ -163,7 +163,7 @@ def test_an_idx_file_cut_short(refused, tmp_path):
         (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
     told = refused("train", "--data", "mnist", "--data-dir", tmp_path, "--out", tmp_path / "runs/new")
     assert "train-images-idx3-ubyte" in told
-    assert re.search(r"cut short|wants 320 bytes", told)
+    assert re.search(r"cut short|needs 320 bytes", told)
     assert not (tmp_path / "runs").exists()
 
 
