@@ -149,7 +149,7 @@ def test_resume_with_nothing_to_resume_says_so_and_starts(core, tmp_path):
 
 @pytest.mark.slow
 def test_a_kill_by_ctrl_c_leaves_130_and_one_line(tmp_path):
-    command = [*map(str, TRAIN[:-1]), "--epochs", "100000", "--out", str(tmp_path / "digits")]
+    command = ["train", "--data", "digits", "--hidden", "16", "--epochs", "100000", "--out", str(tmp_path / "digits")]
     process = subprocess.Popen(
         [sys.executable, "-m", "core", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

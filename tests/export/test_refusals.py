@@ -220,7 +220,7 @@ def test_a_wrong_request(run_of):
     for width in (0, 25, -1, True, 2.5, "3", None):
         with pytest.raises(UserError, match=r"choose .*1 to 24"):
             export(run, width)
-    with pytest.raises(UserError, match="width 'depth' is not known"):
+    with pytest.raises(UserError, match="width 'depth' does not exist"):
         export(run, {"depth": 3})
 
 

@@ -117,11 +117,12 @@ def _small_probe(
 
 
 def _second_sizes(layout: Layout) -> Iterator[dict[str, int]]:
-    """A small size of three features or more and of the other parity than the full one; else one above it."""
+    """A small size of three features or more and of the other parity than the full one; else three above it, or one."""
     small = {name: _small(width) for name, width in layout.widths.items()}
     if any(size != layout.full[name] for name, size in small.items()):
         yield small
-    yield {name: width.full + width.unit for name, width in layout.widths.items()}
+    for more in (3, 1):  # of fewer features, all may be dead in every draw
+        yield {name: width.full + more * width.unit for name, width in layout.widths.items()}
 
 
 def _small(width: Width) -> int:
