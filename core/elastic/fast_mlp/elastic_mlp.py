@@ -1,6 +1,7 @@
 """ElasticMLP: an `Elastic` for fully-connected chains, with the same outputs and gradients in fewer calls.
 
-Imports torch. Deleting this folder costs speed at narrow widths, whitening and restarts, and nothing else of `core`.
+Imports torch. Without this folder training would lose speed at narrow widths, whitening and restarts; its callers are
+one line each in `core.train.training` and `core.sweep.evaluator`, and the whitening of `core.finetune.polish`.
 """
 
 from __future__ import annotations
